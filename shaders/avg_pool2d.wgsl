@@ -1,0 +1,98 @@
+// avg_pool2d: output[n,c,y,x] = (sum over the window at (y,x) of input[n,c]) / divisor, where the divisor is
+// divisor_override, or the window's size with the padding, or its size without.
+//
+// One invocation computes one output element. A window of very many elements is cut into ranges of rows and columns,
+// one dispatch each; every dispatch but the first goes on from the sum in output, and the last divides.
+
+struct Params {
+    output_count: u32,
+    in_rows: i32,
+    in_cols: i32,
+    out_rows: i32,
+    out_cols: i32,
+    kernel_rows: i32,
+    kernel_cols: i32,
+    stride_rows: i32,
+    stride_cols: i32,
+    padding_rows: i32,
+    padding_cols: i32,
+    // The range of the window's elements inside the input that this dispatch visits.
+    row_begin: i32,
+    row_end: i32,
+    col_begin: i32,
+    col_end: i32,
+    is_first: u32,
+    is_last: u32,
+    count_include_pad: u32,
+    has_divisor_override: u32,
+    divisor_override: f32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;            // [planes, in_rows, in_cols]
+@group(0) @binding(2) var<storage, read_write> output: array<f32>;     // [planes, out_rows, out_cols]
+
+// sum + value, with what the rounding loses added to .y, so that sum.x + sum.y is good to about twice the digits.
+fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
+    let total = sum.x + value;
+    let value_part = total - sum.x;
+    let lost = (sum.x - (total - value_part)) + (value - value_part);
+    return vec2<f32>(total, sum.y + lost);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn avg_pool2d(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index >= params.output_count) {
+        return;
+    }
+    let out_col = i32(index) % params.out_cols;
+    let out_row = i32(index) / params.out_cols % params.out_rows;
+    let plane = i32(index) / params.out_cols / params.out_rows;
+
+    let start_row = out_row * params.stride_rows - params.padding_rows;
+    let start_col = out_col * params.stride_cols - params.padding_cols;
+    let padded_end_row = min(start_row + params.kernel_rows, params.in_rows + params.padding_rows);
+    let padded_end_col = min(start_col + params.kernel_cols, params.in_cols + params.padding_cols);
+    let first_row = max(start_row, 0);
+    let first_col = max(start_col, 0);
+    let end_row = min(padded_end_row, params.in_rows);
+    let end_col = min(padded_end_col, params.in_cols);
+
+    var sum = vec2<f32>(0.0, 0.0);
+    if (params.is_first == 0u) {
+        sum.x = output[index];
+    }
+    let plane_begin = plane * params.in_rows * params.in_cols;
+    for (var row = first_row + params.row_begin; row < min(first_row + params.row_end, end_row); row++) {
+        let row_begin = plane_begin + row * params.in_cols;
+        for (var col = first_col + params.col_begin; col < min(first_col + params.col_end, end_col); col++) {
+            sum = add(sum, input[row_begin + col]);
+        }
+    }
+    // Where the sum is infinite what was lost is not a number.
+    var total = sum.x;
+    if ((bitcast<u32>(sum.x) & 0x7f800000u) != 0x7f800000u) {
+        total += sum.y;
+    }
+    if (params.is_last == 0u) {
+        output[index] = total;
+        return;
+    }
+
+    // As floats: their product can pass 2^31.
+    var divisor = f32(end_row - first_row) * f32(end_col - first_col);
+    if (params.has_divisor_override != 0u) {
+        divisor = params.divisor_override;
+    } else if (params.count_include_pad != 0u) {
+        divisor = f32(padded_end_row - start_row) * f32(padded_end_col - start_col);
+    }
+    let is_outside = first_row >= end_row || first_col >= end_col;
+    output[index] = select(total / divisor, 0.0, is_outside);
+}

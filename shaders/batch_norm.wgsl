@@ -1,0 +1,277 @@
+// batch_norm: output[n,c,s] = (input[n,c,s] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], where s runs over
+// all dimensions behind the channels. In training mean and variance are the batch's, else the running ones.
+//
+// Training reads the input three times:
+//   partial_sums        sums of a chunk of a channel, one workgroup a chunk
+//   channel_means       a mean for each channel, one workgroup a channel
+//   partial_deviations  sums of (x - mean) and (x - mean)^2 of a chunk
+//   channel_terms       what normalize_elements needs of each channel, one workgroup a channel
+//   update_running      running statistics, one invocation a channel; only if there are any
+//   normalize_elements  the output, one invocation an element
+// Since deviations are summed, not squares, a mean far larger than the spread costs no digits: the mean is kept as the
+// rounded mean plus the small rest that the deviations' own mean shows. Sums are pairs of f32 (value, what its rounding
+// lost), good to about twice the digits, and added in a fixed order.
+//
+// Inference: running_terms instead of all but normalize_elements. affine follows either where there is a weight or a bias.
+//
+// workspace: CHANNEL_WORDS f32 for each channel
+//     0: rounded mean  1: rest of the mean  2: factor, 1 / sqrt(variance + eps) * weight  3: bias
+//     4: variance by count, 5: variance by count - 1
+// and then chunks * CHUNK_WORDS f32 for each channel: two pairs.
+
+struct Params {
+    channels: u32,
+    inner: u32,             // elements behind the channels
+    channel_count: u32,     // elements of a channel: batch * inner
+    chunks: u32,            // of a channel
+    total: u32,
+    eps: f32,
+    momentum: f32,
+    has_weight: u32,
+    has_bias: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+override ITEMS: u32 = 32u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, channels, inner]
+@group(0) @binding(2) var<storage, read_write> workspace: array<f32>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;             // as input
+@group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;       // [channels]
+@group(0) @binding(5) var<storage, read_write> running_var: array<f32>;        // [channels]
+@group(0) @binding(6) var<storage, read> weight: array<f32>;                   // [channels]; anything without has_weight
+@group(0) @binding(7) var<storage, read> bias: array<f32>;                     // [channels]; anything without has_bias
+// running_mean and running_var where they are only read.
+@group(0) @binding(8) var<storage, read> given_mean: array<f32>;
+@group(0) @binding(9) var<storage, read> given_var: array<f32>;
+
+const CHANNEL_WORDS: u32 = 6u;
+const CHUNK_WORDS: u32 = 4u;
+
+var<workgroup> first_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+var<workgroup> second_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+
+// sum + value, with what the rounding loses added to .y.
+fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
+    let total = sum.x + value;
+    let value_part = total - sum.x;
+    let lost = (sum.x - (total - value_part)) + (value - value_part);
+    return vec2<f32>(total, sum.y + lost);
+}
+
+fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
+    let total = add(sum, other.x);
+    return vec2<f32>(total.x, total.y + other.y);
+}
+
+// The pair as one f32. Where it is infinite what was lost is not a number.
+fn rounded(sum: vec2<f32>) -> f32 {
+    if ((bitcast<u32>(sum.x) & 0x7f800000u) == 0x7f800000u) {
+        return sum.x;
+    }
+    return sum.x + sum.y;
+}
+
+// Leaves the sums over the workgroup in element 0 of first_sums and second_sums.
+fn workgroup_sums(lane: u32, first: vec2<f32>, second: vec2<f32>) {
+    first_sums[lane] = first;
+    second_sums[lane] = second;
+    workgroupBarrier();
+    for (var width = WORKGROUP_SIZE / 2u; width > 0u; width /= 2u) {
+        if (lane < width) {
+            first_sums[lane] = add_pair(first_sums[lane], first_sums[lane + width]);
+            second_sums[lane] = add_pair(second_sums[lane], second_sums[lane + width]);
+        }
+        workgroupBarrier();
+    }
+}
+
+// Where element `index` of a channel's channel_count elements is in input.
+fn position(channel: u32, index: u32) -> u32 {
+    return (index / params.inner * params.channels + channel) * params.inner + index % params.inner;
+}
+
+fn chunk_words(channel: u32, chunk: u32) -> u32 {
+    return params.channels * CHANNEL_WORDS + (channel * params.chunks + chunk) * CHUNK_WORDS;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn partial_sums(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = workgroup.y * grid.x + workgroup.x;
+    let channel = part / params.chunks;
+    let chunk = part % params.chunks;
+    var sum = vec2<f32>(0.0, 0.0);
+    for (var item = 0u; item < ITEMS; item++) {
+        let index = (chunk * ITEMS + item) * WORKGROUP_SIZE + lane;
+        if (index < params.channel_count && channel < params.channels) {
+            sum = add(sum, input[position(channel, index)]);
+        }
+    }
+    workgroup_sums(lane, sum, vec2<f32>(0.0, 0.0));
+    if (lane == 0u && channel < params.channels) {
+        let words = chunk_words(channel, chunk);
+        workspace[words] = first_sums[0].x;
+        workspace[words + 1u] = first_sums[0].y;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn channel_means(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = workgroup.y * grid.x + workgroup.x;
+    var sum = vec2<f32>(0.0, 0.0);
+    if (channel < params.channels) {
+        for (var chunk = lane; chunk < params.chunks; chunk += WORKGROUP_SIZE) {
+            let words = chunk_words(channel, chunk);
+            sum = add_pair(sum, vec2<f32>(workspace[words], workspace[words + 1u]));
+        }
+    }
+    workgroup_sums(lane, sum, vec2<f32>(0.0, 0.0));
+    if (lane == 0u && channel < params.channels) {
+        workspace[channel * CHANNEL_WORDS] = rounded(first_sums[0]) / f32(params.channel_count);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn partial_deviations(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = workgroup.y * grid.x + workgroup.x;
+    let channel = part / params.chunks;
+    let chunk = part % params.chunks;
+    var deviations = vec2<f32>(0.0, 0.0);
+    var squares = vec2<f32>(0.0, 0.0);
+    if (channel < params.channels) {
+        let mean = workspace[channel * CHANNEL_WORDS];
+        for (var item = 0u; item < ITEMS; item++) {
+            let index = (chunk * ITEMS + item) * WORKGROUP_SIZE + lane;
+            if (index < params.channel_count) {
+                let deviation = input[position(channel, index)] - mean;
+                deviations = add(deviations, deviation);
+                squares = add(squares, deviation * deviation);
+            }
+        }
+    }
+    workgroup_sums(lane, deviations, squares);
+    if (lane == 0u && channel < params.channels) {
+        let words = chunk_words(channel, chunk);
+        workspace[words] = first_sums[0].x;
+        workspace[words + 1u] = first_sums[0].y;
+        workspace[words + 2u] = second_sums[0].x;
+        workspace[words + 3u] = second_sums[0].y;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn channel_terms(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = workgroup.y * grid.x + workgroup.x;
+    var deviations = vec2<f32>(0.0, 0.0);
+    var squares = vec2<f32>(0.0, 0.0);
+    if (channel < params.channels) {
+        for (var chunk = lane; chunk < params.chunks; chunk += WORKGROUP_SIZE) {
+            let words = chunk_words(channel, chunk);
+            deviations = add_pair(deviations, vec2<f32>(workspace[words], workspace[words + 1u]));
+            squares = add_pair(squares, vec2<f32>(workspace[words + 2u], workspace[words + 3u]));
+        }
+    }
+    workgroup_sums(lane, deviations, squares);
+    if (lane == 0u && channel < params.channels) {
+        let count = f32(params.channel_count);
+        let deviation_sum = rounded(first_sums[0]);
+        let rest = deviation_sum / count;
+        // The squares are about the rounded mean; about the true one they are less by this.
+        var square_sum = rounded(second_sums[0]) - deviation_sum * rest;
+        if (square_sum < 0.0) {
+            square_sum = 0.0;
+        }
+        let variance = square_sum / count;
+        let words = channel * CHANNEL_WORDS;
+        workspace[words + 1u] = rest;
+        workspace[words + 2u] = 1.0 / sqrt(variance + params.eps);
+        workspace[words + 3u] = 0.0;
+        workspace[words + 4u] = variance;
+        workspace[words + 5u] = square_sum / (count - 1.0);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn update_running(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (channel >= params.channels) {
+        return;
+    }
+    let words = channel * CHANNEL_WORDS;
+    let kept = 1.0 - params.momentum;
+    running_mean[channel] = kept * running_mean[channel]
+        + params.momentum * (workspace[words] + workspace[words + 1u]);
+    running_var[channel] = kept * running_var[channel] + params.momentum * workspace[words + 5u];
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn running_terms(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (channel >= params.channels) {
+        return;
+    }
+    let words = channel * CHANNEL_WORDS;
+    workspace[words] = given_mean[channel];
+    workspace[words + 1u] = 0.0;
+    workspace[words + 2u] = 1.0 / sqrt(given_var[channel] + params.eps);
+    workspace[words + 3u] = 0.0;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn affine(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (channel >= params.channels) {
+        return;
+    }
+    let words = channel * CHANNEL_WORDS;
+    if (params.has_weight != 0u) {
+        workspace[words + 2u] *= weight[channel];
+    }
+    if (params.has_bias != 0u) {
+        workspace[words + 3u] = bias[channel];
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn normalize_elements(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index >= params.total) {
+        return;
+    }
+    let words = index / params.inner % params.channels * CHANNEL_WORDS;
+    let deviation = (input[index] - workspace[words]) - workspace[words + 1u];
+    output[index] = deviation * workspace[words + 2u] + workspace[words + 3u];
+}

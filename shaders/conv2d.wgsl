@@ -1,0 +1,100 @@
+// conv2d, direct: output[n,o,y,x] = bias[o] + sum over i,u,v of
+//     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y * stride - padding + u * dilation, x * ... + v * ...]
+// where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
+//
+// One invocation computes one output element. A sum of very many products is cut into ranges of channels and kernel
+// elements, one dispatch each; every dispatch but the first goes on from the sum in output.
+
+struct Params {
+    output_count: u32,
+    groups: i32,
+    in_channels: i32,       // of a group
+    out_channels: i32,      // of a group
+    in_rows: i32,
+    in_cols: i32,
+    out_rows: i32,
+    out_cols: i32,
+    kernel_rows: i32,
+    kernel_cols: i32,
+    stride_rows: i32,
+    stride_cols: i32,
+    padding_rows: i32,      // before the first row
+    padding_cols: i32,      // before the first column
+    dilation_rows: i32,
+    dilation_cols: i32,
+    // The range of products that this dispatch adds.
+    channel_begin: i32,
+    channel_end: i32,
+    kernel_row_begin: i32,
+    kernel_row_end: i32,
+    kernel_col_begin: i32,
+    kernel_col_end: i32,
+    is_first: u32,
+    has_bias: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
+
+// The first kernel element that falls inside the input.
+fn first_tap(start: i32, dilation: i32) -> i32 {
+    return select(0, (dilation - 1 - start) / dilation, start < 0);
+}
+
+// The end of the kernel elements that fall inside an input of `length` elements.
+fn end_tap(start: i32, dilation: i32, length: i32) -> i32 {
+    return select(0, (length - 1 - start) / dilation + 1, start < length);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn conv2d(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index >= params.output_count) {
+        return;
+    }
+    let out_col = i32(index) % params.out_cols;
+    let out_row = i32(index) / params.out_cols % params.out_rows;
+    let plane = i32(index) / params.out_cols / params.out_rows;
+    let out_channel = plane % (params.groups * params.out_channels);
+    let image = plane / (params.groups * params.out_channels);
+    let group = out_channel / params.out_channels;
+
+    let start_row = out_row * params.stride_rows - params.padding_rows;
+    let start_col = out_col * params.stride_cols - params.padding_cols;
+    let row_begin = max(params.kernel_row_begin, first_tap(start_row, params.dilation_rows));
+    let row_end = min(params.kernel_row_end, end_tap(start_row, params.dilation_rows, params.in_rows));
+    let col_begin = max(params.kernel_col_begin, first_tap(start_col, params.dilation_cols));
+    let col_end = min(params.kernel_col_end, end_tap(start_col, params.dilation_cols, params.in_cols));
+
+    var sum = 0.0;
+    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+        let in_plane = ((image * params.groups + group) * params.in_channels + channel) * params.in_rows;
+        let kernel_plane = (out_channel * params.in_channels + channel) * params.kernel_rows;
+        // A sum of its own for each channel keeps the rounding errors of long sums small.
+        var channel_sum = 0.0;
+        for (var kernel_row = row_begin; kernel_row < row_end; kernel_row++) {
+            let in_row = start_row + kernel_row * params.dilation_rows;
+            let in_begin = (in_plane + in_row) * params.in_cols + start_col;
+            let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
+            for (var kernel_col = col_begin; kernel_col < col_end; kernel_col++) {
+                channel_sum += input[in_begin + kernel_col * params.dilation_cols] * weight[kernel_begin + kernel_col];
+            }
+        }
+        sum += channel_sum;
+    }
+    if (params.is_first == 0u) {
+        sum += output[index];
+    } else if (params.has_bias != 0u) {
+        sum += bias[out_channel];
+    }
+    output[index] = sum;
+}

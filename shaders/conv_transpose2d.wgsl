@@ -1,0 +1,95 @@
+// conv_transpose2d, gathered: output[n,o,y,x] = bias[o] + sum over i,u,v of
+//     weight[group(o) * in_channels + i, o % out_channels, u, v] * input[n, group(o) * in_channels + i, r, c]
+// where r * stride = y + padding - u * dilation and likewise c with x and v; where there is no such r or c inside the
+// input the term is 0. in_channels and out_channels are those of a group.
+//
+// One invocation computes one output element, so the order of its sum is fixed. A sum of very many products is cut
+// into ranges of channels and kernel elements, one dispatch each; every dispatch but the first goes on from output.
+
+struct Params {
+    count: u32,             // of output elements
+    groups: i32,
+    in_channels: i32,       // of a group
+    out_channels: i32,      // of a group
+    in_rows: i32,
+    in_cols: i32,
+    out_rows: i32,
+    out_cols: i32,
+    kernel_rows: i32,
+    kernel_cols: i32,
+    stride_rows: i32,
+    stride_cols: i32,
+    padding_rows: i32,
+    padding_cols: i32,
+    dilation_rows: i32,
+    dilation_cols: i32,
+    // The range of products that this dispatch adds.
+    channel_begin: i32,
+    channel_end: i32,
+    kernel_row_begin: i32,
+    kernel_row_end: i32,
+    kernel_col_begin: i32,
+    kernel_col_end: i32,
+    is_first: u32,
+    has_bias: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * in_channels, out_channels, kernel_rows, kernel_cols]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn conv_transpose2d(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index >= params.count) {
+        return;
+    }
+    let out_col = i32(index) % params.out_cols;
+    let out_row = i32(index) / params.out_cols % params.out_rows;
+    let plane = i32(index) / params.out_cols / params.out_rows;
+    let out_channel = plane % (params.groups * params.out_channels);
+    let image = plane / (params.groups * params.out_channels);
+    let group = out_channel / params.out_channels;
+
+    var sum = 0.0;
+    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+        let group_channel = group * params.in_channels + channel;
+        let in_plane = (image * params.groups * params.in_channels + group_channel) * params.in_rows;
+        let kernel_plane =
+            (group_channel * params.out_channels + out_channel % params.out_channels) * params.kernel_rows;
+        // A sum of its own for each channel keeps the rounding errors of long sums small.
+        var channel_sum = 0.0;
+        for (var kernel_row = params.kernel_row_begin; kernel_row < params.kernel_row_end; kernel_row++) {
+            let strided_row = out_row + params.padding_rows - kernel_row * params.dilation_rows;
+            let in_row = strided_row / params.stride_rows;
+            if (strided_row < 0 || strided_row % params.stride_rows != 0 || in_row >= params.in_rows) {
+                continue;
+            }
+            let in_begin = (in_plane + in_row) * params.in_cols;
+            let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
+            for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
+                let strided_col = out_col + params.padding_cols - kernel_col * params.dilation_cols;
+                let in_col = strided_col / params.stride_cols;
+                if (strided_col < 0 || strided_col % params.stride_cols != 0 || in_col >= params.in_cols) {
+                    continue;
+                }
+                channel_sum += input[in_begin + in_col] * weight[kernel_begin + kernel_col];
+            }
+        }
+        sum += channel_sum;
+    }
+    if (params.is_first == 0u) {
+        sum += output[index];
+    } else if (params.has_bias != 0u) {
+        sum += bias[out_channel];
+    }
+    output[index] = sum;
+}

@@ -1,0 +1,363 @@
+// cross_entropy: with p = softmax over the classes of input, w the classes' weights (1 without), y the row's class and
+// e the label smoothing, the loss of a row is
+//     (1 - e) w[y] (-log p[y]) + e / classes * sum over c of w[c] (-log p[c])         for class indices
+//     sum over c of w[c] ((1 - e) t[c] + e / classes) (-log p[c])                     for probabilities t
+// A row whose class is ignore_index has the loss 0. The mean divides the sum by that of w[y] over rows not ignored, or
+// for probabilities by the number of rows. A class index that is none gives NaN; callers check what they can see.
+//
+// -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others:
+// this way a small loss keeps its digits.
+//
+// `class_losses` and `probability_losses` run WORKGROUP_SIZE / LANES rows a workgroup, LANES invocations along the
+// classes of each. `partial_sums` adds ITEMS rows an invocation and those of a workgroup as a tree; `finish` adds the
+// partial sums in one workgroup. The order is fixed, and sums over rows are pairs of f32 (value, what its rounding
+// lost), good to about twice the digits.
+
+struct Params {
+    rows: u32,
+    classes: u32,
+    inner: u32,             // rows of one item of the batch, which is how far a class is from the next
+    partial_count: u32,
+    ignore_index: i32,
+    has_ignore_index: u32,  // whether ignore_index is an i32 at all
+    has_weight: u32,
+    is_mean: u32,
+    writes_weights: u32,    // whether there is room behind the losses for what each row counts in the mean
+    label_smoothing: f32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+override LANES: u32 = 1u;
+override ITEMS: u32 = 32u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, classes, inner]
+@group(0) @binding(2) var<storage, read> target_classes: array<i32>;           // [batch, inner]
+@group(0) @binding(3) var<storage, read> target_probabilities: array<f32>;     // as input
+@group(0) @binding(4) var<storage, read> weight: array<f32>;                   // [classes]; anything without has_weight
+// [rows] losses; then [rows] of what they count in the mean; then [partial_count] of two pairs, losses' and counts'.
+@group(0) @binding(5) var<storage, read_write> losses: array<f32>;
+@group(0) @binding(6) var<storage, read_write> output: array<f32>;             // [1]
+
+const PARTIAL_WORDS: u32 = 4u;
+
+var<workgroup> maxima: array<f32, WORKGROUP_SIZE>;
+var<workgroup> positions: array<u32, WORKGROUP_SIZE>;
+var<workgroup> class_sums: array<vec3<f32>, WORKGROUP_SIZE>;
+var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+
+fn not_a_number() -> f32 {
+    // From a variable, since constant expressions must not be NaN.
+    var bits = 0x7fc00000u;
+    return bitcast<f32>(bits);
+}
+
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}
+
+// exp(x) for x <= 0: x = k ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), then the exponent k.
+// Our own, since drivers' may be off by tens of units in the last place.
+fn exp_negative(x: f32) -> f32 {
+    let clamped = max(x, -110.0);
+    let k = floor(clamped * 1.44269504 + 0.5);
+    // ln 2 in two parts, the first short enough for k * 0.693359375 to be exact.
+    let r = (clamped - k * 0.693359375) + k * 2.12194440e-4;
+    var p = 1.9875691500e-4;
+    p = p * r + 1.3981999507e-3;
+    p = p * r + 8.3334519073e-3;
+    p = p * r + 4.1665795894e-2;
+    p = p * r + 1.6666665459e-1;
+    p = p * r + 5.0000001201e-1;
+    let power = (p * r * r + r) + 1.0;
+    // Two factors: 2^k alone would leave the range of normal numbers before the product does.
+    let half = i32(k) / 2;
+    let rest = i32(k) - half;
+    return power * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((rest + 127) << 23u);
+}
+
+// log(1 + x) for x >= 0: 1 + x = 2^k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2), a series in f / (2 + f), then
+// k ln 2. Our own, since drivers' logarithm may lose all digits near 1.
+fn log_one_plus(x: f32) -> f32 {
+    var k = 0;
+    var f = x;
+    var lost = 0.0;
+    if (x >= 0.41421356) {
+        let sum = 1.0 + x;
+        let bits = bitcast<u32>(sum);
+        k = i32(bits >> 23u) - 127;
+        var fraction = bitcast<f32>((bits & 0x7fffffu) | 0x3f800000u);
+        if (fraction > 1.41421356) {
+            fraction *= 0.5;
+            k += 1;
+        }
+        f = fraction - 1.0;
+        // What rounding 1 + x took away, as a part of the logarithm.
+        lost = select(x - (sum - 1.0), 1.0 - (sum - x), x >= 1.0) / sum;
+    }
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let series = z * (0.66666662693 + z * (0.40000972152 + z * (0.28498786688 + z * 0.24279078841)));
+    let half_square = 0.5 * f * f;
+    let low = s * (half_square + series) + (f32(k) * -2.12194440e-4 + lost);
+    return f32(k) * 0.693359375 + (f - (half_square - low));
+}
+
+// sum + value, with what the rounding loses added to .y.
+fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
+    let total = sum.x + value;
+    let value_part = total - sum.x;
+    let lost = (sum.x - (total - value_part)) + (value - value_part);
+    return vec2<f32>(total, sum.y + lost);
+}
+
+fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
+    let total = add(sum, other.x);
+    return vec2<f32>(total.x, total.y + other.y);
+}
+
+// The pair as one f32. Where it is infinite what was lost is not a number.
+fn rounded(sum: vec2<f32>) -> f32 {
+    if (!is_finite(sum.x)) {
+        return sum.x;
+    }
+    return sum.x + sum.y;
+}
+
+struct Row {
+    index: u32,
+    // Where its first class is in input.
+    begin: u32,
+    lane: u32,
+    exists: bool,
+}
+
+fn row_of(workgroup_index: u32, invocation: u32) -> Row {
+    var row: Row;
+    row.index = workgroup_index * (WORKGROUP_SIZE / LANES) + invocation / LANES;
+    row.begin = row.index / params.inner * params.classes * params.inner + row.index % params.inner;
+    row.lane = invocation % LANES;
+    row.exists = row.index < params.rows;
+    return row;
+}
+
+fn class_weight(class_index: u32) -> f32 {
+    if (params.has_weight == 0u) {
+        return 1.0;
+    }
+    return weight[class_index];
+}
+
+// Leaves in the row's first invocation's maxima and positions the row's largest input, NaN if it has one, and its class.
+fn find_maximum(row: Row, invocation: u32) {
+    var best = -3.40282347e38;
+    var best_class = params.classes;
+    var has_nan = false;
+    if (row.exists) {
+        for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
+            let x = input[row.begin + class_index * params.inner];
+            has_nan = has_nan || is_nan(x);
+            if (x > best || (best_class == params.classes && x == best)) {
+                best = x;
+                best_class = class_index;
+            }
+        }
+    }
+    maxima[invocation] = select(best, not_a_number(), has_nan);
+    positions[invocation] = best_class;
+    workgroupBarrier();
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
+        if (row.lane < width) {
+            let mine = maxima[invocation];
+            let other = maxima[invocation + width];
+            let has_none = positions[invocation] == params.classes;
+            if (is_nan(other) || (!is_nan(mine) && (other > mine || (has_none && other == mine)))) {
+                maxima[invocation] = other;
+                positions[invocation] = positions[invocation + width];
+            }
+        }
+        workgroupBarrier();
+    }
+}
+
+// Adds class_sums over the row's invocations, into its first.
+fn add_class_sums(row: Row, invocation: u32, sums: vec3<f32>) {
+    class_sums[invocation] = sums;
+    workgroupBarrier();
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
+        if (row.lane < width) {
+            class_sums[invocation] += class_sums[invocation + width];
+        }
+        workgroupBarrier();
+    }
+}
+
+fn write_row(row: Row, loss: f32, count: f32) {
+    losses[row.index] = loss;
+    if (params.writes_weights != 0u) {
+        losses[params.rows + row.index] = count;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn class_losses(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
+    find_maximum(row, invocation);
+    let first = invocation - row.lane;
+    let maximum = maxima[first];
+    let maximum_class = positions[first];
+
+    // .x: exp(x - maximum) without the maximum itself; .y: w (maximum - x); .z: w
+    var sums = vec3<f32>(0.0, 0.0, 0.0);
+    if (row.exists) {
+        for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
+            let below = maximum - input[row.begin + class_index * params.inner];
+            if (class_index != maximum_class) {
+                sums.x += exp_negative(-below);
+            }
+            if (params.label_smoothing != 0.0) {
+                let w = class_weight(class_index);
+                sums.y += w * below;
+                sums.z += w;
+            }
+        }
+    }
+    add_class_sums(row, invocation, sums);
+
+    if (row.lane != 0u || !row.exists) {
+        return;
+    }
+    let class_index = target_classes[row.index];
+    if (params.has_ignore_index != 0u && class_index == params.ignore_index) {
+        write_row(row, 0.0, 0.0);
+        return;
+    }
+    if (class_index < 0 || u32(class_index) >= params.classes || !is_finite(maximum) || maximum_class == params.classes) {
+        write_row(row, not_a_number(), not_a_number());
+        return;
+    }
+    let total = class_sums[invocation];
+    let log_sum = log_one_plus(total.x);
+    let w = class_weight(u32(class_index));
+    var loss = w * ((maximum - input[row.begin + u32(class_index) * params.inner]) + log_sum);
+    if (params.label_smoothing != 0.0) {
+        let smoothed = (total.y + total.z * log_sum) / f32(params.classes);
+        loss = (1.0 - params.label_smoothing) * loss + params.label_smoothing * smoothed;
+    }
+    write_row(row, loss, w);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn probability_losses(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) invocation: u32,
+) {
+    let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
+    find_maximum(row, invocation);
+    let first = invocation - row.lane;
+    let maximum = maxima[first];
+    let maximum_class = positions[first];
+
+    // .x: exp(x - maximum) without the maximum itself; .y: q (maximum - x); .z: q, the weighted, smoothed probability
+    var sums = vec3<f32>(0.0, 0.0, 0.0);
+    if (row.exists) {
+        for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
+            let position = row.begin + class_index * params.inner;
+            let below = maximum - input[position];
+            if (class_index != maximum_class) {
+                sums.x += exp_negative(-below);
+            }
+            let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
+                + params.label_smoothing / f32(params.classes);
+            let q = class_weight(class_index) * probability;
+            sums.y += q * below;
+            sums.z += q;
+        }
+    }
+    add_class_sums(row, invocation, sums);
+
+    if (row.lane != 0u || !row.exists) {
+        return;
+    }
+    let total = class_sums[invocation];
+    var loss = total.y + total.z * log_one_plus(total.x);
+    if (!is_finite(maximum) || maximum_class == params.classes) {
+        loss = not_a_number();
+    }
+    write_row(row, loss, 1.0);
+}
+
+// Leaves the sums over the workgroup in element 0 of loss_sums and count_sums.
+fn workgroup_sums(lane: u32, loss: vec2<f32>, count: vec2<f32>) {
+    loss_sums[lane] = loss;
+    count_sums[lane] = count;
+    workgroupBarrier();
+    for (var width = WORKGROUP_SIZE / 2u; width > 0u; width /= 2u) {
+        if (lane < width) {
+            loss_sums[lane] = add_pair(loss_sums[lane], loss_sums[lane + width]);
+            count_sums[lane] = add_pair(count_sums[lane], count_sums[lane + width]);
+        }
+        workgroupBarrier();
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn partial_sums(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = workgroup.y * grid.x + workgroup.x;
+    var loss = vec2<f32>(0.0, 0.0);
+    var count = vec2<f32>(0.0, 0.0);
+    for (var item = 0u; item < ITEMS; item++) {
+        let row = (part * ITEMS + item) * WORKGROUP_SIZE + lane;
+        if (row < params.rows) {
+            loss = add(loss, losses[row]);
+            count = add(count, losses[params.rows + row]);
+        }
+    }
+    workgroup_sums(lane, loss, count);
+    if (lane == 0u && part < params.partial_count) {
+        let words = 2u * params.rows + part * PARTIAL_WORDS;
+        losses[words] = loss_sums[0].x;
+        losses[words + 1u] = loss_sums[0].y;
+        losses[words + 2u] = count_sums[0].x;
+        losses[words + 3u] = count_sums[0].y;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn finish(@builtin(local_invocation_index) lane: u32) {
+    var loss = vec2<f32>(0.0, 0.0);
+    var count = vec2<f32>(0.0, 0.0);
+    for (var part = lane; part < params.partial_count; part += WORKGROUP_SIZE) {
+        let words = 2u * params.rows + part * PARTIAL_WORDS;
+        loss = add_pair(loss, vec2<f32>(losses[words], losses[words + 1u]));
+        count = add_pair(count, vec2<f32>(losses[words + 2u], losses[words + 3u]));
+    }
+    workgroup_sums(lane, loss, count);
+    if (lane != 0u) {
+        return;
+    }
+    let loss_sum = rounded(loss_sums[0]);
+    let count_sum = rounded(count_sums[0]);
+    if (params.is_mean == 0u) {
+        output[0] = loss_sum;
+    } else if (count_sum == 0.0 && loss_sum == 0.0) {
+        // The mean of nothing.
+        output[0] = not_a_number();
+    } else {
+        output[0] = loss_sum / count_sum;
+    }
+}

@@ -1,0 +1,262 @@
+//! Recording: the only code that begins passes and dispatches.
+
+use std::marker::PhantomData;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::gpu::kernel::{Access, Dispatch};
+
+/// Records operators into a command encoder.
+///
+/// It begins one compute pass, which ends when the recorder is dropped, and puts everything into it. It never
+/// submits, polls, maps or writes through the queue; pipelines and uniforms come from the [`Gpu`]'s caches, which
+/// an operator's `warm_up` fills ahead.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    gpu: &'a Gpu,
+    pass: Pass<'a>,
+    /// The pass's own lifetime is forgotten so that both variants are one type; this keeps the encoder borrowed.
+    encoder: PhantomData<&'a mut wgpu::CommandEncoder>,
+}
+
+#[derive(Debug)]
+enum Pass<'a> {
+    Own(wgpu::ComputePass<'static>),
+    Shared(&'a mut wgpu::ComputePass<'static>),
+}
+
+/// A buffer that stands for one of an operator's arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Argument<'a> {
+    pub name: &'static str,
+    pub slice: wgpu::BufferSlice<'a>,
+    /// How many bytes of it the operator uses.
+    pub bytes: u64,
+    pub access: Access,
+}
+
+impl<'a> Argument<'a> {
+    pub fn read(name: &'static str, slice: wgpu::BufferSlice<'a>, elements: usize) -> Self {
+        Argument {
+            name,
+            slice,
+            bytes: elements as u64 * crate::shape::ELEMENT_BYTES,
+            access: Access::Read,
+        }
+    }
+
+    /// An argument that an operator was made with or without: `elements` says which, and the buffer must agree.
+    pub fn optional(
+        operator: &'static str,
+        name: &'static str,
+        slice: Option<wgpu::BufferSlice<'a>>,
+        elements: Option<usize>,
+    ) -> Result<Option<Self>> {
+        match (slice, elements) {
+            (Some(slice), Some(elements)) => Ok(Some(Argument::read(name, slice, elements))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(Error::invalid(operator, name, "none", "a buffer")),
+            (None, Some(_)) => Err(Error::invalid(operator, name, "a buffer", "none")),
+        }
+    }
+
+    /// The workspace of an operator that needs `elements` of it; one that is not needed is not looked at.
+    pub fn workspace(
+        operator: &'static str,
+        slice: Option<wgpu::BufferSlice<'a>>,
+        elements: usize,
+    ) -> Result<Option<Self>> {
+        let slice = slice.filter(|_| elements > 0);
+        let argument = Self::optional(operator, "workspace", slice, (elements > 0).then_some(elements))?;
+        Ok(argument.map(Argument::written))
+    }
+
+    /// The same argument, written too.
+    pub fn written(self) -> Self {
+        Argument { access: Access::ReadWrite, ..self }
+    }
+
+    pub fn write(name: &'static str, slice: wgpu::BufferSlice<'a>, elements: usize) -> Self {
+        Argument::read(name, slice, elements).written()
+    }
+}
+
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(gpu: &'a Gpu, encoder: &'a mut wgpu::CommandEncoder) -> Self {
+        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgdnn"),
+            timestamp_writes: None,
+        });
+        Recorder {
+            gpu,
+            pass: Pass::Own(pass.forget_lifetime()),
+            encoder: PhantomData,
+        }
+    }
+
+    pub(crate) fn in_pass(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'static>) -> Self {
+        Recorder {
+            gpu,
+            pass: Pass::Shared(pass),
+            encoder: PhantomData,
+        }
+    }
+
+    pub(crate) fn gpu(&self) -> &'a Gpu {
+        self.gpu
+    }
+
+    /// Records an operator's dispatches on its arguments, once all of them are known to be right.
+    pub(crate) fn run(
+        &mut self,
+        operator: &'static str,
+        arguments: &[Argument<'_>],
+        dispatches: &[Dispatch],
+    ) -> Result<()> {
+        self.gpu.check_device()?;
+        self.check_arguments(operator, arguments)?;
+        // All that can still fail comes before the first command.
+        let prepared = dispatches
+            .iter()
+            .map(|dispatch| {
+                self.check_workgroups(operator, dispatch)?;
+                let pipeline = self.gpu.pipeline(dispatch.kernel, &dispatch.constants)?;
+                let bindings = self.bind(&pipeline, arguments, dispatch)?;
+                Ok((pipeline, bindings))
+            })
+            .collect::<Result<Vec<_>>>()?;
+
+        let most = self.gpu.limits().max_compute_workgroups_per_dimension;
+        let pass = match &mut self.pass {
+            Pass::Own(pass) => pass,
+            Pass::Shared(pass) => pass,
+        };
+        for (dispatch, (pipeline, bindings)) in dispatches.iter().zip(&prepared) {
+            let [x, y] = grid(dispatch.workgroups, most);
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bindings, &[]);
+            pass.dispatch_workgroups(x, y, 1);
+        }
+        Ok(())
+    }
+
+    fn check_arguments(&self, operator: &'static str, arguments: &[Argument<'_>]) -> Result<()> {
+        let limits = self.gpu.limits();
+        for argument in arguments {
+            let invalid = |expected: String, actual: String| {
+                Err(Error::invalid(operator, argument.name, expected, actual))
+            };
+            if argument.slice.size() < argument.bytes {
+                return invalid(
+                    format!("a buffer of at least {} bytes", argument.bytes),
+                    format!("{} bytes", argument.slice.size()),
+                );
+            }
+            if argument.bytes > limits.max_storage_buffer_binding_size {
+                return Err(Error::LimitExceeded {
+                    operator,
+                    argument: argument.name,
+                    limit: "max_storage_buffer_binding_size",
+                    maximum: limits.max_storage_buffer_binding_size,
+                    actual: argument.bytes,
+                });
+            }
+            let alignment = u64::from(limits.min_storage_buffer_offset_alignment);
+            if !argument.slice.offset().is_multiple_of(alignment) {
+                return invalid(
+                    format!("an offset that is a multiple of {alignment} bytes"),
+                    format!("{} bytes", argument.slice.offset()),
+                );
+            }
+            let usage = argument.slice.buffer().usage();
+            if !usage.contains(wgpu::BufferUsages::STORAGE) {
+                return invalid("a buffer with the usage STORAGE".into(), format!("{usage:?}"));
+            }
+        }
+        // wgpu tracks whole buffers, so even disjoint ranges of one cannot be read and written together.
+        for (index, written) in arguments.iter().enumerate() {
+            for (other_index, other) in arguments.iter().enumerate() {
+                if written.access == Access::ReadWrite
+                    && index != other_index
+                    && written.slice.buffer() == other.slice.buffer()
+                {
+                    return Err(Error::invalid(
+                        operator,
+                        written.name,
+                        "a buffer that no other argument uses",
+                        format!("the buffer of {}", other.name),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_workgroups(&self, operator: &'static str, dispatch: &Dispatch) -> Result<()> {
+        let most = u64::from(self.gpu.limits().max_compute_workgroups_per_dimension);
+        if u64::from(dispatch.workgroups) > most * most {
+            return Err(Error::LimitExceeded {
+                operator,
+                argument: "output",
+                limit: "the square of max_compute_workgroups_per_dimension",
+                maximum: most * most,
+                actual: u64::from(dispatch.workgroups),
+            });
+        }
+        Ok(())
+    }
+
+    fn bind(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        arguments: &[Argument<'_>],
+        dispatch: &Dispatch,
+    ) -> Result<wgpu::BindGroup> {
+        let uniform = self.gpu.uniform(&dispatch.uniform)?;
+        let mut entries = vec![wgpu::BindGroupEntry {
+            binding: 0,
+            resource: uniform.as_entire_binding(),
+        }];
+        for (&(binding, _), name) in dispatch.kernel.storage.iter().zip(&dispatch.arguments) {
+            let argument = arguments
+                .iter()
+                .find(|argument| argument.name == *name)
+                .expect("an operator's dispatches use only the arguments that it passes");
+            entries.push(wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: argument.slice.buffer(),
+                    offset: argument.slice.offset(),
+                    size: wgpu::BufferSize::new(argument.bytes.max(crate::shape::ELEMENT_BYTES)),
+                }),
+            });
+        }
+        self.gpu.scoped(|device| {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.kernel.entry_point),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            })
+        })
+    }
+}
+
+/// Spreads workgroups over two dimensions, neither above `most`; the few too many end at once.
+fn grid(workgroups: u32, most: u32) -> [u32; 2] {
+    let y = workgroups.div_ceil(most).max(1);
+    [workgroups.div_ceil(y), y]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grid;
+
+    #[test]
+    fn grid_holds_all_workgroups() {
+        for workgroups in [0, 1, 65_535, 65_536, 1_000_003, 1 << 24] {
+            let [x, y] = grid(workgroups, 65_535);
+            assert!(x <= 65_535 && y <= 65_535);
+            assert!(u64::from(x) * u64::from(y) >= u64::from(workgroups));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Tensors: a buffer with a shape.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::shape::{self, ELEMENT_BYTES};
+
+/// The operator's name in errors about tensors themselves.
+const TENSOR: &str = "tensor";
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for i32 {}
+}
+
+/// What a tensor can hold: `f32` and, for class indices and positions, `i32`.
+pub trait Element: sealed::Sealed + bytemuck::Pod + Send + Sync {
+    /// The distinct values of freshly uploaded data, where an operator checks them later.
+    #[doc(hidden)]
+    fn distinct(data: &[Self]) -> Option<Arc<[i32]>>;
+}
+
+impl Element for f32 {
+    fn distinct(_: &[f32]) -> Option<Arc<[i32]>> {
+        None
+    }
+}
+
+impl Element for i32 {
+    fn distinct(data: &[i32]) -> Option<Arc<[i32]>> {
+        // Class indices come in runs, so most of them go before the sort.
+        let mut values: Vec<i32> = data.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
+        values.sort_unstable();
+        values.dedup();
+        Some(values.into())
+    }
+}
+
+/// A contiguous, row-major tensor on a device.
+///
+/// It is a handle: clones share one buffer, and so does what [`flatten`](crate::flatten) returns.
+#[derive(Debug, Clone)]
+pub struct Tensor<T = f32> {
+    gpu: Gpu,
+    buffer: wgpu::Buffer,
+    offset: u64,
+    shape: Vec<usize>,
+    distinct: Option<Arc<[i32]>>,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> Tensor<T> {
+    /// Uploads an array of any rank and memory order.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`] above the device's buffer sizes, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn from_array<S, D>(gpu: &Gpu, array: &ArrayBase<S, D>) -> Result<Self>
+    where
+        S: Data<Elem = T>,
+        D: Dimension,
+    {
+        let standard = array.as_standard_layout();
+        let data = standard
+            .as_slice()
+            .expect("an array in standard layout is a slice");
+        Self::from_slice(gpu, data, array.shape())
+    }
+
+    /// Uploads `data` as a row-major tensor of `shape`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if `data` has not as many elements as `shape`; otherwise as [`Tensor::from_array`].
+    pub fn from_slice(gpu: &Gpu, data: &[T], shape: &[usize]) -> Result<Self> {
+        let elements = shape::element_count(TENSOR, "shape", shape)?;
+        if elements != data.len() {
+            return Err(Error::invalid(
+                TENSOR,
+                "data",
+                format!("the {elements} elements of shape {shape:?}"),
+                format!("{}", data.len()),
+            ));
+        }
+        let buffer = gpu.storage_buffer(TENSOR, elements, Some(bytemuck::cast_slice(data)))?;
+        Ok(Tensor {
+            distinct: T::distinct(data),
+            ..Self::over(gpu, buffer, 0, shape)
+        })
+    }
+
+    /// A tensor over a caller's buffer, from `offset` bytes on. The buffer needs the usage `STORAGE`, and `COPY_SRC`
+    /// to be read back.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the buffer is too small for `shape` or lacks the usage, or if `offset` is not a
+    /// multiple of the device's `min_storage_buffer_offset_alignment`.
+    pub fn from_buffer(
+        gpu: &Gpu,
+        buffer: wgpu::Buffer,
+        offset: u64,
+        shape: &[usize],
+    ) -> Result<Self> {
+        let bytes = shape::element_count(TENSOR, "shape", shape)? as u64 * ELEMENT_BYTES;
+        let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
+        if !offset.is_multiple_of(alignment) {
+            return Err(Error::invalid(
+                TENSOR,
+                "offset",
+                format!("a multiple of {alignment} bytes"),
+                format!("{offset} bytes"),
+            ));
+        }
+        if buffer.size().saturating_sub(offset) < bytes.max(ELEMENT_BYTES) {
+            return Err(Error::invalid(
+                TENSOR,
+                "buffer",
+                format!("at least {} bytes from the offset on", bytes.max(ELEMENT_BYTES)),
+                format!("{} bytes in all, offset {offset}", buffer.size()),
+            ));
+        }
+        if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+            return Err(Error::invalid(
+                TENSOR,
+                "buffer",
+                "the usage STORAGE",
+                format!("{:?}", buffer.usage()),
+            ));
+        }
+        Ok(Self::over(gpu, buffer, offset, shape))
+    }
+
+    /// A tensor for an operator to write; what it holds until then is not specified.
+    pub(crate) fn uninitialized(
+        gpu: &Gpu,
+        operator: &'static str,
+        shape: &[usize],
+    ) -> Result<Self> {
+        let elements = shape::element_count(operator, "output", shape)?;
+        let buffer = gpu.storage_buffer(operator, elements, None)?;
+        Ok(Self::over(gpu, buffer, 0, shape))
+    }
+
+    fn over(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize]) -> Self {
+        Tensor {
+            gpu: gpu.clone(),
+            buffer,
+            offset,
+            shape: shape.to_vec(),
+            distinct: None,
+            element: PhantomData,
+        }
+    }
+
+    /// The same data under another shape with as many elements.
+    pub(crate) fn with_shape(&self, shape: Vec<usize>) -> Self {
+        Tensor {
+            shape,
+            ..self.clone()
+        }
+    }
+
+    /// The device it lives on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        shape::count(&self.shape)
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The part of its buffer that holds it, to be recorded with. An empty tensor has one element's room.
+    ///
+    /// Eager calls that write it may still be pending: [`Gpu::submit`] before submitting an encoder of your own
+    /// that reads it.
+    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+        let bytes = (self.len() as u64).max(1) * ELEMENT_BYTES;
+        self.buffer.slice(self.offset..self.offset + bytes)
+    }
+
+    /// The distinct values, if it was uploaded and its type is one whose values operators check.
+    pub(crate) fn distinct(&self) -> Option<&[i32]> {
+        self.distinct.as_deref()
+    }
+
+    /// Reads it back, after everything that writes it. The future does not block its executor.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a foreign buffer without `COPY_SRC`, [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`], [`Error::Validation`] if wgpu refused something that was pending.
+    pub async fn read(&self) -> Result<ArrayD<T>> {
+        let data = self.gpu.read_buffer(self.readable()?).await?;
+        Ok(self.to_array(data))
+    }
+
+    /// [`Tensor::read`], waiting for it.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_blocking(&self) -> Result<ArrayD<T>> {
+        let data = self.gpu.read_buffer_blocking(self.readable()?)?;
+        Ok(self.to_array(data))
+    }
+
+    fn readable(&self) -> Result<wgpu::BufferSlice<'_>> {
+        if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::invalid(
+                TENSOR,
+                "buffer",
+                "the usage COPY_SRC, to be read back",
+                format!("{:?}", self.buffer.usage()),
+            ));
+        }
+        Ok(self.slice())
+    }
+
+    fn to_array(&self, mut data: Vec<T>) -> ArrayD<T> {
+        data.truncate(self.len());
+        Array::from_shape_vec(IxDyn(&self.shape), data)
+            .expect("a tensor's shape is that of its data")
+    }
+}
+
+/// Checks that an operator's arguments live on one device.
+pub(crate) fn expect_same_gpu(
+    operator: &'static str,
+    gpu: &Gpu,
+    others: &[(&'static str, Option<&Gpu>)],
+) -> Result<()> {
+    for (argument, other) in others {
+        if other.is_some_and(|other| !other.is_same(gpu)) {
+            return Err(Error::invalid(
+                operator,
+                argument,
+                "a tensor on the device of input",
+                "one on another device",
+            ));
+        }
+    }
+    Ok(())
+}

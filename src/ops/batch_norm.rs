@@ -1,0 +1,424 @@
+//! batch_norm: every channel shifted and scaled to mean 0 and variance 1.
+
+use crate::error::{Error, Result};
+use crate::shape;
+
+const NAME: &str = "batch_norm";
+
+/// f32s that the workspace holds for each channel, and for each chunk of one.
+const CHANNEL_WORDS: usize = 6;
+const CHUNK_WORDS: usize = 4;
+
+/// Parameters of [`batch_norm`](crate::batch_norm), as in `torch.nn.functional.batch_norm`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchNormParams {
+    /// Take mean and variance from the batch, and update the running ones if there are any; else take the running ones.
+    pub training: bool,
+    /// How much of a new mean and variance goes into the running ones.
+    pub momentum: f32,
+    /// What is added to the variance under the root; above 0.
+    pub eps: f32,
+}
+
+impl Default for BatchNormParams {
+    fn default() -> Self {
+        BatchNormParams {
+            training: false,
+            momentum: 0.1,
+            eps: 1e-5,
+        }
+    }
+}
+
+/// The arguments of [`batch_norm`](crate::batch_norm) beside its input, each (C): their shapes, arrays, tensors or
+/// buffers, as the place asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchNormArguments<T> {
+    /// The running mean: read in inference, updated in training. Both running arguments or neither.
+    pub running_mean: Option<T>,
+    /// The running variance; the update is by the unbiased one.
+    pub running_var: Option<T>,
+    /// What the normalized channel is multiplied by; 1 without it.
+    pub weight: Option<T>,
+    /// What is then added; 0 without it.
+    pub bias: Option<T>,
+}
+
+impl<T> Default for BatchNormArguments<T> {
+    fn default() -> Self {
+        BatchNormArguments {
+            running_mean: None,
+            running_var: None,
+            weight: None,
+            bias: None,
+        }
+    }
+}
+
+impl<T> BatchNormArguments<T> {
+    /// The same arguments as something else.
+    pub(crate) fn as_map<'a, U>(&'a self, map: impl Fn(&'a T) -> U) -> BatchNormArguments<U> {
+        BatchNormArguments {
+            running_mean: self.running_mean.as_ref().map(&map),
+            running_var: self.running_var.as_ref().map(&map),
+            weight: self.weight.as_ref().map(&map),
+            bias: self.bias.as_ref().map(&map),
+        }
+    }
+}
+
+/// A validated [`batch_norm`](crate::batch_norm) on arguments of known shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchNorm {
+    shape: Vec<usize>,
+    pub(crate) params: BatchNormParams,
+    pub(crate) batch: usize,
+    pub(crate) channels: usize,
+    /// Elements behind the channels.
+    pub(crate) inner: usize,
+    has_running: bool,
+    has_weight: bool,
+    has_bias: bool,
+}
+
+impl BatchNorm {
+    /// Checks the parameters against an input of shape (N,C) or (N,C,..) and the other arguments' shapes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an `input` of fewer than 2 dimensions, or in training of 1 value per channel; an
+    /// argument whose shape is not (C); one of the running arguments without the other, or neither in inference; an
+    /// `eps` that is not above 0 and a `momentum` that is not finite. [`Error::LimitExceeded`] for sizes that cannot be
+    /// counted.
+    pub fn new(
+        input: &[usize],
+        arguments: &BatchNormArguments<&[usize]>,
+        params: &BatchNormParams,
+    ) -> Result<Self> {
+        let &[batch, channels, ref rest @ ..] = input else {
+            return Err(Error::invalid(
+                NAME,
+                "input",
+                "2 dimensions (N,C) or more",
+                format!("shape {input:?}"),
+            ));
+        };
+        shape::element_count(NAME, "input", input)?;
+        // Beside an empty dimension the others can be of any size.
+        shape::element_count(NAME, "input", rest)?;
+        shape::element_count(NAME, "input", &[channels])?;
+        let inner = shape::count(rest);
+        let BatchNormArguments { running_mean, running_var, weight, bias } = *arguments;
+        for (argument, shape) in [
+            ("running_mean", running_mean),
+            ("running_var", running_var),
+            ("weight", weight),
+            ("bias", bias),
+        ] {
+            shape::expect_vector(NAME, argument, channels, shape)?;
+        }
+        if !(params.eps > 0.0 && params.eps.is_finite()) {
+            return Err(Error::invalid(
+                NAME,
+                "eps",
+                "a finite number above 0",
+                format!("{}", params.eps),
+            ));
+        }
+        if !params.momentum.is_finite() {
+            return Err(Error::invalid(
+                NAME,
+                "momentum",
+                "a finite number",
+                format!("{}", params.momentum),
+            ));
+        }
+        let missing = |argument, when: &str| {
+            Err(Error::invalid(NAME, argument, format!("an array {when}"), "none"))
+        };
+        match (running_mean, running_var) {
+            (None, Some(_)) => return missing("running_mean", "beside running_var"),
+            (Some(_), None) => return missing("running_var", "beside running_mean"),
+            (None, None) if !params.training => return missing("running_mean", "in inference"),
+            _ => {}
+        }
+        if params.training && batch.checked_mul(inner) == Some(1) {
+            return Err(Error::invalid(
+                NAME,
+                "input",
+                "more than 1 value per channel in training",
+                format!("shape {input:?}"),
+            ));
+        }
+        Ok(BatchNorm {
+            shape: input.to_vec(),
+            params: *params,
+            batch,
+            channels,
+            inner,
+            has_running: running_mean.is_some(),
+            has_weight: weight.is_some(),
+            has_bias: bias.is_some(),
+        })
+    }
+
+    /// The shape of the output: that of the input.
+    pub fn output_shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    fn chunks(&self) -> usize {
+        shape::reduction_parts(self.batch * self.inner)
+    }
+
+    fn workspace_elements(&self) -> usize {
+        if shape::count(&self.shape) == 0 {
+            return 0;
+        }
+        let chunks = if self.params.training { self.chunks() } else { 0 };
+        self.channels * (CHANNEL_WORDS + chunks * CHUNK_WORDS)
+    }
+
+    /// Bytes of workspace that recording needs.
+    pub fn workspace_size(&self) -> u64 {
+        self.workspace_elements() as u64 * shape::ELEMENT_BYTES
+    }
+}
+
+#[cfg(feature = "gpu")]
+pub use on_gpu::*;
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use super::{BatchNorm, BatchNormArguments, BatchNormParams, NAME};
+    use crate::error::Result;
+    use crate::gpu::Gpu;
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::recorder::{Argument, Recorder};
+    use crate::gpu::tensor::{Tensor, expect_same_gpu};
+    use crate::shape;
+
+    uniform! {
+        struct Params {
+            channels: u32,
+            inner: u32,
+            channel_count: u32,
+            chunks: u32,
+            total: u32,
+            eps: f32,
+            momentum: f32,
+            has_weight: u32,
+            has_bias: u32,
+        }
+    }
+
+    static PARTIAL_SUMS: Kernel =
+        kernel!("batch_norm", "partial_sums", Params, [(1, Read), (2, ReadWrite)]);
+    static CHANNEL_MEANS: Kernel =
+        kernel!("batch_norm", "channel_means", Params, [(2, ReadWrite)]);
+    static PARTIAL_DEVIATIONS: Kernel =
+        kernel!("batch_norm", "partial_deviations", Params, [(1, Read), (2, ReadWrite)]);
+    static CHANNEL_TERMS: Kernel =
+        kernel!("batch_norm", "channel_terms", Params, [(2, ReadWrite)]);
+    static UPDATE_RUNNING: Kernel = kernel!(
+        "batch_norm",
+        "update_running",
+        Params,
+        [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]
+    );
+    static RUNNING_TERMS: Kernel =
+        kernel!("batch_norm", "running_terms", Params, [(2, ReadWrite), (8, Read), (9, Read)]);
+    static AFFINE: Kernel =
+        kernel!("batch_norm", "affine", Params, [(2, ReadWrite), (6, Read), (7, Read)]);
+    static NORMALIZE_ELEMENTS: Kernel = kernel!(
+        "batch_norm",
+        "normalize_elements",
+        Params,
+        [(1, Read), (2, ReadWrite), (3, ReadWrite)]
+    );
+    pub(crate) const KERNELS: &[&Kernel] = &[
+        &PARTIAL_SUMS,
+        &CHANNEL_MEANS,
+        &PARTIAL_DEVIATIONS,
+        &CHANNEL_TERMS,
+        &UPDATE_RUNNING,
+        &RUNNING_TERMS,
+        &AFFINE,
+        &NORMALIZE_ELEMENTS,
+    ];
+
+    /// The buffers of a recorded [`BatchNorm`].
+    #[derive(Debug, Clone, Copy)]
+    pub struct BatchNormBuffers<'a> {
+        /// f32, of the input's shape.
+        pub input: wgpu::BufferSlice<'a>,
+        /// f32, each (C), those that the operator was made with. In training the running ones are updated in place.
+        pub arguments: BatchNormArguments<wgpu::BufferSlice<'a>>,
+        /// f32, of the input's shape.
+        pub output: wgpu::BufferSlice<'a>,
+        /// [`BatchNorm::workspace_size`] bytes, if that is not 0.
+        pub workspace: Option<wgpu::BufferSlice<'a>>,
+    }
+
+    impl BatchNorm {
+        fn dispatches(&self) -> Vec<Dispatch> {
+            let total = shape::count(&self.shape);
+            if total == 0 {
+                return Vec::new();
+            }
+            let params = Params {
+                channels: self.channels as u32,
+                inner: self.inner as u32,
+                channel_count: (self.batch * self.inner) as u32,
+                chunks: self.chunks() as u32,
+                total: total as u32,
+                eps: self.params.eps,
+                momentum: self.params.momentum,
+                has_weight: u32::from(self.has_weight),
+                has_bias: u32::from(self.has_bias),
+            }
+            .to_bytes();
+            let reduction = |kernel, arguments, workgroups| {
+                Dispatch::reduction(kernel, params.clone(), arguments, workgroups)
+            };
+            let per_channel = |kernel, arguments| {
+                Dispatch::per_element(kernel, params.clone(), arguments, self.channels)
+            };
+
+            let mut dispatches = Vec::new();
+            if self.params.training {
+                let chunks = self.channels * self.chunks();
+                dispatches.extend([
+                    reduction(&PARTIAL_SUMS, vec!["input", "workspace"], chunks),
+                    reduction(&CHANNEL_MEANS, vec!["workspace"], self.channels),
+                    reduction(&PARTIAL_DEVIATIONS, vec!["input", "workspace"], chunks),
+                    reduction(&CHANNEL_TERMS, vec!["workspace"], self.channels),
+                ]);
+                if self.has_running {
+                    let arguments = vec!["workspace", "running_mean", "running_var"];
+                    dispatches.push(per_channel(&UPDATE_RUNNING, arguments));
+                }
+            } else {
+                let arguments = vec!["workspace", "running_mean", "running_var"];
+                dispatches.push(per_channel(&RUNNING_TERMS, arguments));
+            }
+            if self.has_weight || self.has_bias {
+                // One stands in for the other; the shader does not look at it.
+                let weight = if self.has_weight { "weight" } else { "bias" };
+                let bias = if self.has_bias { "bias" } else { "weight" };
+                dispatches.push(per_channel(&AFFINE, vec!["workspace", weight, bias]));
+            }
+            dispatches.push(Dispatch::per_element(
+                &NORMALIZE_ELEMENTS,
+                params.clone(),
+                vec!["input", "workspace", "output"],
+                total,
+            ));
+            dispatches
+        }
+
+        /// Compiles what recording needs, now rather than then.
+        ///
+        /// # Errors
+        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+            gpu.warm_up(&self.dispatches())
+        }
+
+        /// Records the operator on the caller's buffers.
+        ///
+        /// # Errors
+        /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
+        /// misaligned, without `STORAGE`, or both read and written;
+        /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
+        pub fn record(
+            &self,
+            recorder: &mut Recorder<'_>,
+            buffers: &BatchNormBuffers<'_>,
+        ) -> Result<()> {
+            let total = shape::count(&self.shape);
+            let given = &buffers.arguments;
+            let channels = |is_used: bool| is_used.then_some(self.channels);
+            let mut arguments = vec![
+                Argument::read("input", buffers.input, total),
+                Argument::write("output", buffers.output, total),
+            ];
+            for (name, slice) in
+                [("running_mean", given.running_mean), ("running_var", given.running_var)]
+            {
+                let argument = Argument::optional(NAME, name, slice, channels(self.has_running))?;
+                arguments.extend(if self.params.training {
+                    argument.map(Argument::written)
+                } else {
+                    argument
+                });
+            }
+            for (name, slice, is_used) in [
+                ("weight", given.weight, self.has_weight),
+                ("bias", given.bias, self.has_bias),
+            ] {
+                arguments.extend(Argument::optional(NAME, name, slice, channels(is_used))?);
+            }
+            arguments.extend(Argument::workspace(
+                NAME,
+                buffers.workspace,
+                self.workspace_elements(),
+            )?);
+            recorder.run(NAME, &arguments, &self.dispatches())
+        }
+    }
+
+    /// Every channel of an input (N,C) or (N,C,..) shifted and scaled to mean 0 and variance 1, then by weight and
+    /// bias, as
+    /// [`torch.nn.functional.batch_norm`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.batch_norm.html).
+    ///
+    /// In training the running tensors are updated in place, as in PyTorch.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{BatchNormArguments, BatchNormParams, Gpu, Tensor, batch_norm};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let input = Tensor::from_array(&gpu, &ndarray::array![[1.0, 5.0], [3.0, 9.0]])?;
+    /// let params = BatchNormParams { training: true, ..Default::default() };
+    /// let output = batch_norm(&input, &BatchNormArguments::default(), &params)?;
+    /// assert_eq!(output.shape(), [2, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`BatchNorm::new`] and [`BatchNorm::record`].
+    pub fn batch_norm(
+        input: &Tensor,
+        arguments: &BatchNormArguments<&Tensor>,
+        params: &BatchNormParams,
+    ) -> Result<Tensor> {
+        let gpu = input.gpu();
+        let operator = BatchNorm::new(input.shape(), &arguments.as_map(|tensor| tensor.shape()), params)?;
+        let gpus = arguments.as_map(|tensor| tensor.gpu());
+        expect_same_gpu(
+            NAME,
+            gpu,
+            &[
+                ("running_mean", gpus.running_mean),
+                ("running_var", gpus.running_var),
+                ("weight", gpus.weight),
+                ("bias", gpus.bias),
+            ],
+        )?;
+        let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
+        let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
+        gpu.eager(|recorder| {
+            operator.record(
+                recorder,
+                &BatchNormBuffers {
+                    input: input.slice(),
+                    arguments: arguments.as_map(|tensor| tensor.slice()),
+                    output: output.slice(),
+                    workspace: workspace.as_ref().map(|buffer| buffer.slice(..)),
+                },
+            )
+        })?;
+        Ok(output)
+    }
+}

@@ -1,0 +1,437 @@
+//! conv_transpose2d: transposed convolution, the gradient of a convolution with respect to its input.
+
+use crate::error::{Error, Result};
+use crate::ops::conv2d::weight_shape;
+use crate::shape::{self, ImageShape};
+use crate::window::{Window, expect_positive};
+
+const NAME: &str = "conv_transpose2d";
+
+/// How [`conv_transpose2d`](crate::conv_transpose2d) is computed on the GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConvTranspose2dAlgorithm {
+    /// What fits the shapes and the adapter best; always one that is deterministic.
+    #[default]
+    Auto,
+    /// One sum of products for each output element.
+    Gather,
+    /// Each input element's products are added into the output atomically, in no fixed order: the last bits change
+    /// from run to run. Runs natively where the device has wgpu's `SHADER_FLOAT32_ATOMIC`, else by compare-exchange.
+    ScatterAdd,
+}
+
+impl ConvTranspose2dAlgorithm {
+    /// Every algorithm that can be asked for.
+    pub const ALL: &[Self] = &[Self::Auto, Self::Gather, Self::ScatterAdd];
+}
+
+/// Parameters of [`conv_transpose2d`](crate::conv_transpose2d), as in `torch.nn.functional.conv_transpose2d`. Pairs are
+/// (rows, columns).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConvTranspose2dParams {
+    /// How far apart the input's elements are spread in the output.
+    pub stride: [usize; 2],
+    /// How much is cut off every side of the output.
+    pub padding: [usize; 2],
+    /// How much is added to the end of the output; less than `stride` or `dilation`.
+    pub output_padding: [usize; 2],
+    /// Into how many groups the channels are split, each on its own.
+    pub groups: usize,
+    /// How far elements of the kernel are apart.
+    pub dilation: [usize; 2],
+    /// How it is computed on the GPU.
+    pub algorithm: ConvTranspose2dAlgorithm,
+}
+
+impl Default for ConvTranspose2dParams {
+    fn default() -> Self {
+        ConvTranspose2dParams {
+            stride: [1, 1],
+            padding: [0, 0],
+            output_padding: [0, 0],
+            groups: 1,
+            dilation: [1, 1],
+            algorithm: ConvTranspose2dAlgorithm::Auto,
+        }
+    }
+}
+
+/// A validated [`conv_transpose2d`](crate::conv_transpose2d) on arguments of known shapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConvTranspose2d {
+    pub(crate) input: ImageShape,
+    pub(crate) windows: [Window; 2],
+    pub(crate) groups: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) out_rows: usize,
+    pub(crate) out_cols: usize,
+    pub(crate) has_bias: bool,
+    algorithm: ConvTranspose2dAlgorithm,
+}
+
+impl ConvTranspose2d {
+    /// Checks the parameters against an input of shape (N,C,H,W) or (C,H,W), a weight (C,O/groups,R,S) and, if there is
+    /// one, a bias (O).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an `input` or `weight` of another rank or with an empty dimension other than N,
+    /// channels that `groups` do not divide or that do not agree, a `bias` of another shape, a `stride`, `dilation` or
+    /// `groups` of 0, an `output_padding` that is neither below `stride` nor below `dilation`, and a `padding` that
+    /// leaves no output; [`Error::LimitExceeded`] for sizes that cannot be counted.
+    pub fn new(
+        input: &[usize],
+        weight: &[usize],
+        bias: Option<&[usize]>,
+        params: &ConvTranspose2dParams,
+    ) -> Result<Self> {
+        let input = ImageShape::new(NAME, input)?;
+        let [in_channels, group_out_channels, kernel_rows, kernel_cols] =
+            weight_shape(NAME, weight)?;
+        let groups = params.groups;
+        if groups == 0 {
+            return Err(Error::invalid(NAME, "groups", "at least 1", "0"));
+        }
+        if in_channels != input.channels {
+            return Err(Error::invalid(
+                NAME,
+                "weight",
+                format!("the {} input channels of input", input.channels),
+                format!("{in_channels}"),
+            ));
+        }
+        if !in_channels.is_multiple_of(groups) {
+            return Err(Error::invalid(
+                NAME,
+                "weight",
+                format!("input channels that are a multiple of groups = {groups}"),
+                format!("{in_channels}"),
+            ));
+        }
+        // No more than the weight's own elements, so this cannot overflow.
+        let out_channels = group_out_channels * groups;
+        shape::expect_vector(NAME, "bias", out_channels, bias)?;
+
+        expect_positive(NAME, "stride", params.stride)?;
+        expect_positive(NAME, "dilation", params.dilation)?;
+        let windows = Window::pair(
+            NAME,
+            [kernel_rows, kernel_cols],
+            params.stride,
+            params.padding,
+            params.dilation,
+        )?;
+        for axis in [0, 1] {
+            let most = params.stride[axis].max(params.dilation[axis]) - 1;
+            if params.output_padding[axis] > most {
+                return Err(Error::invalid(
+                    NAME,
+                    "output_padding",
+                    format!(
+                        "less than stride or dilation (stride {:?}, dilation {:?})",
+                        params.stride, params.dilation
+                    ),
+                    format!("{:?}", params.output_padding),
+                ));
+            }
+        }
+        let [out_rows, out_cols] = [
+            windows[0].transposed_output_length(NAME, input.rows, params.output_padding[0])?,
+            windows[1].transposed_output_length(NAME, input.cols, params.output_padding[1])?,
+        ];
+        let operator = ConvTranspose2d {
+            input,
+            windows,
+            groups,
+            out_channels,
+            out_rows,
+            out_cols,
+            has_bias: bias.is_some(),
+            algorithm: params.algorithm,
+        };
+        shape::element_count(NAME, "output", &operator.output_shape())?;
+        Ok(operator)
+    }
+
+    /// The shape of the output.
+    pub fn output_shape(&self) -> Vec<usize> {
+        self.input
+            .with_plane(self.out_channels, self.out_rows, self.out_cols)
+    }
+
+    /// The algorithm that runs: never [`ConvTranspose2dAlgorithm::Auto`].
+    pub fn algorithm(&self) -> ConvTranspose2dAlgorithm {
+        match self.algorithm {
+            ConvTranspose2dAlgorithm::Auto => ConvTranspose2dAlgorithm::Gather,
+            algorithm => algorithm,
+        }
+    }
+
+    /// Bytes of workspace that recording needs.
+    pub fn workspace_size(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(feature = "gpu")]
+pub use on_gpu::*;
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, NAME};
+    use crate::error::Result;
+    use crate::gpu::Gpu;
+    use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_loops, uniform};
+    use crate::gpu::recorder::{Argument, Recorder};
+    use crate::gpu::tensor::{Tensor, expect_same_gpu};
+
+    uniform! {
+        struct Params {
+            count: u32,
+            groups: i32,
+            in_channels: i32,
+            out_channels: i32,
+            in_rows: i32,
+            in_cols: i32,
+            out_rows: i32,
+            out_cols: i32,
+            kernel_rows: i32,
+            kernel_cols: i32,
+            stride_rows: i32,
+            stride_cols: i32,
+            padding_rows: i32,
+            padding_cols: i32,
+            dilation_rows: i32,
+            dilation_cols: i32,
+            channel_begin: i32,
+            channel_end: i32,
+            kernel_row_begin: i32,
+            kernel_row_end: i32,
+            kernel_col_begin: i32,
+            kernel_col_end: i32,
+            is_first: u32,
+            has_bias: u32,
+        }
+    }
+
+    static GATHER: Kernel = kernel!(
+        "conv_transpose2d",
+        "conv_transpose2d",
+        Params,
+        [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+    );
+    static START: Kernel =
+        kernel!("conv_transpose2d_scatter_add", "start", Params, [(3, Read), (4, ReadWrite)]);
+    static SCATTER_ADD: Kernel = kernel!(
+        "conv_transpose2d_scatter_add",
+        "scatter_add",
+        Params,
+        [(1, Read), (2, Read), (4, ReadWrite)]
+    );
+    static START_FLOAT32_ATOMIC: Kernel = kernel!(
+        "conv_transpose2d_scatter_add_float32_atomic",
+        "start",
+        Params,
+        [(3, Read), (4, ReadWrite)]
+    );
+    static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
+        "conv_transpose2d_scatter_add_float32_atomic",
+        "scatter_add",
+        Params,
+        [(1, Read), (2, Read), (4, ReadWrite)]
+    );
+    pub(crate) const KERNELS: &[&Kernel] = &[
+        &GATHER,
+        &START,
+        &SCATTER_ADD,
+        &START_FLOAT32_ATOMIC,
+        &SCATTER_ADD_FLOAT32_ATOMIC,
+    ];
+
+    /// The buffers of a recorded [`ConvTranspose2d`].
+    #[derive(Debug, Clone, Copy)]
+    pub struct ConvTranspose2dBuffers<'a> {
+        /// f32, of the input's shape.
+        pub input: wgpu::BufferSlice<'a>,
+        /// f32, (C, O / groups, R, S).
+        pub weight: wgpu::BufferSlice<'a>,
+        /// f32, (O); if the operator was made with one.
+        pub bias: Option<wgpu::BufferSlice<'a>>,
+        /// f32, of the output's shape.
+        pub output: wgpu::BufferSlice<'a>,
+        /// [`ConvTranspose2d::workspace_size`] bytes, if that is not 0.
+        pub workspace: Option<wgpu::BufferSlice<'a>>,
+    }
+
+    impl ConvTranspose2d {
+        fn group_out_channels(&self) -> usize {
+            self.out_channels / self.groups
+        }
+
+        fn params(&self, count: usize, part: &LoopPart, is_first: bool) -> Vec<u8> {
+            let [rows, cols] = &self.windows;
+            let [channels, kernel_rows, kernel_cols] = part;
+            Params {
+                count: count as u32,
+                groups: self.groups as i32,
+                in_channels: (self.input.channels / self.groups) as i32,
+                out_channels: self.group_out_channels() as i32,
+                in_rows: self.input.rows as i32,
+                in_cols: self.input.cols as i32,
+                out_rows: self.out_rows as i32,
+                out_cols: self.out_cols as i32,
+                kernel_rows: rows.kernel as i32,
+                kernel_cols: cols.kernel as i32,
+                stride_rows: rows.stride as i32,
+                stride_cols: cols.stride as i32,
+                padding_rows: rows.padding_before as i32,
+                padding_cols: cols.padding_before as i32,
+                dilation_rows: rows.dilation as i32,
+                dilation_cols: cols.dilation as i32,
+                channel_begin: channels.start as i32,
+                channel_end: channels.end as i32,
+                kernel_row_begin: kernel_rows.start as i32,
+                kernel_row_end: kernel_rows.end as i32,
+                kernel_col_begin: kernel_cols.start as i32,
+                kernel_col_end: kernel_cols.end as i32,
+                is_first: u32::from(is_first),
+                has_bias: u32::from(self.has_bias),
+            }
+            .to_bytes()
+        }
+
+        fn dispatches(&self, gpu: &Gpu) -> Vec<Dispatch> {
+            let output_count = self.output_shape().iter().product::<usize>();
+            if output_count == 0 {
+                return Vec::new();
+            }
+            match self.algorithm() {
+                ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, output_count),
+                _ => self.gather(output_count),
+            }
+        }
+
+        fn gather(&self, output_count: usize) -> Vec<Dispatch> {
+            let [rows, cols] = &self.windows;
+            let bias = if self.has_bias { "bias" } else { "weight" };
+            split_loops([self.input.channels / self.groups, rows.kernel, cols.kernel])
+                .iter()
+                .enumerate()
+                .map(|(index, part)| {
+                    Dispatch::per_element(
+                        &GATHER,
+                        self.params(output_count, part, index == 0),
+                        vec!["input", "weight", bias, "output"],
+                        output_count,
+                    )
+                })
+                .collect()
+        }
+
+        fn scatter_add(&self, gpu: &Gpu, output_count: usize) -> Vec<Dispatch> {
+            let (start, scatter_add) = if gpu.has_float32_atomic() {
+                (&START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC)
+            } else {
+                (&START, &SCATTER_ADD)
+            };
+            let [rows, cols] = &self.windows;
+            let bias = if self.has_bias { "bias" } else { "weight" };
+            let parts = split_loops([self.group_out_channels(), rows.kernel, cols.kernel]);
+            let input_count = self.input.count();
+            let start = Dispatch::per_element(
+                start,
+                self.params(output_count, &parts[0], true),
+                vec![bias, "output"],
+                output_count,
+            );
+            let scatters = parts.iter().map(|part| {
+                Dispatch::per_element(
+                    scatter_add,
+                    self.params(input_count, part, false),
+                    vec!["input", "weight", "output"],
+                    input_count,
+                )
+            });
+            std::iter::once(start).chain(scatters).collect()
+        }
+
+        /// Compiles what recording needs, now rather than then.
+        ///
+        /// # Errors
+        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+            gpu.warm_up(&self.dispatches(gpu))
+        }
+
+        /// Records the operator on the caller's buffers.
+        ///
+        /// # Errors
+        /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
+        /// misaligned, without `STORAGE`, or both read and written;
+        /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
+        pub fn record(
+            &self,
+            recorder: &mut Recorder<'_>,
+            buffers: &ConvTranspose2dBuffers<'_>,
+        ) -> Result<()> {
+            let [rows, cols] = &self.windows;
+            let weight_count =
+                self.input.channels * self.group_out_channels() * rows.kernel * cols.kernel;
+            let mut arguments = vec![
+                Argument::read("input", buffers.input, self.input.count()),
+                Argument::read("weight", buffers.weight, weight_count),
+                Argument::write("output", buffers.output, self.output_shape().iter().product()),
+            ];
+            let bias_count = self.has_bias.then_some(self.out_channels);
+            arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
+            let dispatches = self.dispatches(recorder.gpu());
+            recorder.run(NAME, &arguments, &dispatches)
+        }
+    }
+
+    /// The transposed convolution of an input (N,C,H,W) or (C,H,W) with a weight (C,O/groups,R,S), as
+    /// [`torch.nn.functional.conv_transpose2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.conv_transpose2d.html).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use ndarray::Array4;
+    /// use wgdnn::{ConvTranspose2dParams, Gpu, Tensor, conv_transpose2d};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let input = Tensor::from_array(&gpu, &Array4::<f32>::zeros((1, 8, 16, 16)))?;
+    /// let weight = Tensor::from_array(&gpu, &Array4::<f32>::zeros((8, 4, 2, 2)))?;
+    /// let params = ConvTranspose2dParams { stride: [2, 2], ..Default::default() };
+    /// let upsampled = conv_transpose2d(&input, &weight, None, &params)?;
+    /// assert_eq!(upsampled.shape(), [1, 4, 32, 32]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ConvTranspose2d::new`] and [`ConvTranspose2d::record`].
+    pub fn conv_transpose2d(
+        input: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        params: &ConvTranspose2dParams,
+    ) -> Result<Tensor> {
+        let gpu = input.gpu();
+        let operator =
+            ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+        expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
+        let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
+        gpu.eager(|recorder| {
+            operator.record(
+                recorder,
+                &ConvTranspose2dBuffers {
+                    input: input.slice(),
+                    weight: weight.slice(),
+                    bias: bias.map(Tensor::slice),
+                    output: output.slice(),
+                    workspace: None,
+                },
+            )
+        })?;
+        Ok(output)
+    }
+}

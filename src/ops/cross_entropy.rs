@@ -1,0 +1,439 @@
+//! cross_entropy: how far a softmax is from its targets.
+
+use crate::error::{Error, Result};
+use crate::ops::Reduction;
+use crate::shape;
+
+const NAME: &str = "cross_entropy";
+
+/// f32s of a partial sum.
+const PARTIAL_WORDS: usize = 4;
+
+/// The most classes: a workgroup of 256 goes over them twice, and some drivers end loops after 65,535 iterations.
+const MAX_CLASSES: usize = 256 * 16_000;
+
+/// Parameters of [`cross_entropy`](crate::cross_entropy), as in `torch.nn.functional.cross_entropy`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CrossEntropyParams {
+    /// A class index whose rows do not count; for targets that are class indices.
+    pub ignore_index: i64,
+    /// Whether the losses are returned as they are, or their mean or sum.
+    pub reduction: Reduction,
+    /// How much of each target is spread evenly over all classes, from 0 to 1.
+    pub label_smoothing: f32,
+}
+
+impl Default for CrossEntropyParams {
+    fn default() -> Self {
+        CrossEntropyParams {
+            ignore_index: -100,
+            reduction: Reduction::Mean,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
+/// The targets of [`cross_entropy`](crate::cross_entropy): their shape, array, tensor or buffer, as the place asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrossEntropyTarget<C, P = C> {
+    /// A class index for each row: the input's shape without its class dimension.
+    Classes(C),
+    /// A probability for each class of each row: the input's shape.
+    Probabilities(P),
+}
+
+/// A validated [`cross_entropy`](crate::cross_entropy) on arguments of known shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossEntropy {
+    pub(crate) params: CrossEntropyParams,
+    /// The input's shape without its class dimension.
+    rows_shape: Vec<usize>,
+    pub(crate) rows: usize,
+    pub(crate) classes: usize,
+    /// Rows of one item of the batch, which is how far a class is from the next.
+    pub(crate) inner: usize,
+    target: CrossEntropyTarget<()>,
+    has_weight: bool,
+}
+
+impl CrossEntropy {
+    /// Checks the parameters against an input of shape (C), (N,C) or (N,C,d1,..), a target's shape and, if there is
+    /// one, that of a weight (C).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an `input` without dimensions or classes, a `target` or `weight` of another shape,
+    /// a `label_smoothing` outside 0 to 1, and an `ignore_index` of 0 or more beside probabilities;
+    /// [`Error::LimitExceeded`] for more than 4,096,000 classes and sizes that cannot be counted.
+    pub fn new(
+        input: &[usize],
+        target: CrossEntropyTarget<&[usize]>,
+        weight: Option<&[usize]>,
+        params: &CrossEntropyParams,
+    ) -> Result<Self> {
+        let class_dim = match input.len() {
+            0 => {
+                return Err(Error::invalid(
+                    NAME,
+                    "input",
+                    "1 dimension (C) or more (N,C,..)",
+                    "shape []",
+                ));
+            }
+            1 => 0,
+            _ => 1,
+        };
+        let classes = input[class_dim];
+        shape::element_count(NAME, "input", input)?;
+        if classes == 0 {
+            return Err(Error::invalid(
+                NAME,
+                "input",
+                "at least 1 class",
+                format!("shape {input:?}"),
+            ));
+        }
+        if classes > MAX_CLASSES {
+            return Err(Error::LimitExceeded {
+                operator: NAME,
+                argument: "input",
+                limit: "the number of classes",
+                maximum: MAX_CLASSES as u64,
+                actual: classes as u64,
+            });
+        }
+        let mut rows_shape = input.to_vec();
+        rows_shape.remove(class_dim);
+        let rows = shape::element_count(NAME, "target", &rows_shape)?;
+        // Beside an empty batch the others can be of any size.
+        let behind = &input[class_dim + 1..];
+        shape::element_count(NAME, "input", behind)?;
+        let inner = shape::count(behind);
+
+        let (expected, actual, target) = match target {
+            CrossEntropyTarget::Classes(shape) => {
+                (&rows_shape[..], shape, CrossEntropyTarget::Classes(()))
+            }
+            CrossEntropyTarget::Probabilities(shape) => {
+                (input, shape, CrossEntropyTarget::Probabilities(()))
+            }
+        };
+        // PyTorch takes a single row's class as (1) too.
+        let is_single = input.len() == 1
+            && matches!(target, CrossEntropyTarget::Classes(()))
+            && actual == [1];
+        if expected != actual && !is_single {
+            return Err(Error::invalid(
+                NAME,
+                "target",
+                format!("shape {expected:?} beside an input of shape {input:?}"),
+                format!("shape {actual:?}"),
+            ));
+        }
+        shape::expect_vector(NAME, "weight", classes, weight)?;
+        if !(0.0..=1.0).contains(&params.label_smoothing) {
+            return Err(Error::invalid(
+                NAME,
+                "label_smoothing",
+                "a number from 0 to 1",
+                format!("{}", params.label_smoothing),
+            ));
+        }
+        if target == CrossEntropyTarget::Probabilities(()) && params.ignore_index >= 0 {
+            return Err(Error::invalid(
+                NAME,
+                "ignore_index",
+                "a negative number, which is none, beside probabilities",
+                format!("{}", params.ignore_index),
+            ));
+        }
+        Ok(CrossEntropy {
+            params: *params,
+            rows_shape: if is_single { vec![1] } else { rows_shape },
+            rows,
+            classes,
+            inner,
+            target,
+            has_weight: weight.is_some(),
+        })
+    }
+
+    /// Checks class indices: each a class or `ignore_index`.
+    ///
+    /// The CPU reference and eager calls do this by themselves with all targets whose values the host knows. Of targets
+    /// that the GPU made or that lie in a caller's buffer it knows none: there, a row with an index outside the classes
+    /// gets the loss NaN.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for the first that is neither.
+    pub fn check_classes(&self, classes: impl IntoIterator<Item = i64>) -> Result<()> {
+        for class in classes {
+            let is_class = u64::try_from(class).is_ok_and(|class| class < self.classes as u64);
+            if !is_class && class != self.params.ignore_index {
+                return Err(Error::invalid(
+                    NAME,
+                    "target",
+                    format!(
+                        "classes from 0 to {} or ignore_index, {}",
+                        self.classes - 1,
+                        self.params.ignore_index
+                    ),
+                    format!("{class}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The shape of the output: that of the rows without a reduction, else that of a scalar.
+    pub fn output_shape(&self) -> Vec<usize> {
+        match self.params.reduction {
+            Reduction::None => self.rows_shape.clone(),
+            Reduction::Mean | Reduction::Sum => Vec::new(),
+        }
+    }
+
+    fn workspace_elements(&self) -> usize {
+        match self.params.reduction {
+            Reduction::None => 0,
+            Reduction::Mean | Reduction::Sum => {
+                (2 * self.rows + PARTIAL_WORDS * shape::reduction_parts(self.rows)).max(1)
+            }
+        }
+    }
+
+    /// Bytes of workspace that recording needs.
+    pub fn workspace_size(&self) -> u64 {
+        self.workspace_elements() as u64 * shape::ELEMENT_BYTES
+    }
+}
+
+#[cfg(feature = "gpu")]
+pub use on_gpu::*;
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use super::{CrossEntropy, CrossEntropyParams, CrossEntropyTarget, NAME};
+    use crate::error::Result;
+    use crate::gpu::Gpu;
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::recorder::{Argument, Recorder};
+    use crate::gpu::tensor::{Tensor, expect_same_gpu};
+    use crate::ops::Reduction;
+    use crate::shape;
+
+    uniform! {
+        struct Params {
+            rows: u32,
+            classes: u32,
+            inner: u32,
+            partial_count: u32,
+            ignore_index: i32,
+            has_ignore_index: u32,
+            has_weight: u32,
+            is_mean: u32,
+            writes_weights: u32,
+            label_smoothing: f32,
+        }
+    }
+
+    static CLASS_LOSSES: Kernel = kernel!(
+        "cross_entropy",
+        "class_losses",
+        Params,
+        [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]
+    );
+    static PROBABILITY_LOSSES: Kernel = kernel!(
+        "cross_entropy",
+        "probability_losses",
+        Params,
+        [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]
+    );
+    static PARTIAL_SUMS: Kernel =
+        kernel!("cross_entropy", "partial_sums", Params, [(5, ReadWrite)]);
+    static FINISH: Kernel =
+        kernel!("cross_entropy", "finish", Params, [(5, ReadWrite), (6, ReadWrite)]);
+    pub(crate) const KERNELS: &[&Kernel] =
+        &[&CLASS_LOSSES, &PROBABILITY_LOSSES, &PARTIAL_SUMS, &FINISH];
+
+    /// The buffers of a recorded [`CrossEntropy`].
+    #[derive(Debug, Clone, Copy)]
+    pub struct CrossEntropyBuffers<'a> {
+        /// f32, of the input's shape.
+        pub input: wgpu::BufferSlice<'a>,
+        /// i32 classes or f32 probabilities, of the target's shape.
+        pub target: wgpu::BufferSlice<'a>,
+        /// f32, (C); if the operator was made with one.
+        pub weight: Option<wgpu::BufferSlice<'a>>,
+        /// f32, of the output's shape.
+        pub output: wgpu::BufferSlice<'a>,
+        /// [`CrossEntropy::workspace_size`] bytes, if that is not 0.
+        pub workspace: Option<wgpu::BufferSlice<'a>>,
+    }
+
+    impl CrossEntropy {
+        /// How many invocations share a row, and the workgroup's size.
+        fn lanes(&self) -> [u32; 2] {
+            match self.classes {
+                0..=32 => [1, 64],
+                33..=4096 => [32, 64],
+                _ => [256, 256],
+            }
+        }
+
+        fn dispatches(&self) -> Vec<Dispatch> {
+            let reduction = self.params.reduction;
+            let ignore_index = i32::try_from(self.params.ignore_index);
+            let partial_count = shape::reduction_parts(self.rows);
+            let params = Params {
+                rows: self.rows as u32,
+                classes: self.classes as u32,
+                inner: self.inner as u32,
+                partial_count: partial_count as u32,
+                ignore_index: ignore_index.unwrap_or(0),
+                // One that is no i32 is no target's class either.
+                has_ignore_index: u32::from(ignore_index.is_ok()),
+                has_weight: u32::from(self.has_weight),
+                is_mean: u32::from(reduction == Reduction::Mean),
+                writes_weights: u32::from(reduction != Reduction::None),
+                label_smoothing: self.params.label_smoothing,
+            }
+            .to_bytes();
+
+            let mut dispatches = Vec::new();
+            if self.rows > 0 {
+                let kernel = match self.target {
+                    CrossEntropyTarget::Classes(()) => &CLASS_LOSSES,
+                    CrossEntropyTarget::Probabilities(()) => &PROBABILITY_LOSSES,
+                };
+                let [lanes, workgroup_size] = self.lanes();
+                let weight = if self.has_weight { "weight" } else { "input" };
+                let losses = if reduction == Reduction::None { "output" } else { "workspace" };
+                dispatches.push(
+                    Dispatch::per_workgroup(
+                        kernel,
+                        params.clone(),
+                        vec!["input", "target", weight, losses],
+                        self.rows.div_ceil((workgroup_size / lanes) as usize),
+                    )
+                    .with_constant("LANES", lanes)
+                    .with_constant("WORKGROUP_SIZE", workgroup_size),
+                );
+            }
+            if reduction != Reduction::None {
+                if self.rows > 0 {
+                    dispatches.push(Dispatch::reduction(
+                        &PARTIAL_SUMS,
+                        params.clone(),
+                        vec!["workspace"],
+                        partial_count,
+                    ));
+                }
+                let arguments = vec!["workspace", "output"];
+                dispatches.push(Dispatch::reduction(&FINISH, params, arguments, 1));
+            }
+            dispatches
+        }
+
+        /// Compiles what recording needs, now rather than then.
+        ///
+        /// # Errors
+        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+            gpu.warm_up(&self.dispatches())
+        }
+
+        /// Records the operator on the caller's buffers. Class indices in them are not checked: see
+        /// [`CrossEntropy::check_classes`].
+        ///
+        /// # Errors
+        /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
+        /// misaligned, without `STORAGE`, or both read and written;
+        /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
+        pub fn record(
+            &self,
+            recorder: &mut Recorder<'_>,
+            buffers: &CrossEntropyBuffers<'_>,
+        ) -> Result<()> {
+            let input_count = self.rows * self.classes;
+            let target_count = match self.target {
+                CrossEntropyTarget::Classes(()) => self.rows,
+                CrossEntropyTarget::Probabilities(()) => input_count,
+            };
+            let mut arguments = vec![
+                Argument::read("input", buffers.input, input_count),
+                Argument::read("target", buffers.target, target_count),
+                Argument::write("output", buffers.output, shape::count(&self.output_shape())),
+            ];
+            let weight_count = self.has_weight.then_some(self.classes);
+            arguments.extend(Argument::optional(NAME, "weight", buffers.weight, weight_count)?);
+            arguments.extend(Argument::workspace(
+                NAME,
+                buffers.workspace,
+                self.workspace_elements(),
+            )?);
+            recorder.run(NAME, &arguments, &self.dispatches())
+        }
+    }
+
+    /// The cross entropy between the softmax of an input (C), (N,C) or (N,C,d1,..) and targets, as
+    /// [`torch.nn.functional.cross_entropy`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.cross_entropy.html).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{CrossEntropyParams, CrossEntropyTarget, Gpu, Tensor, cross_entropy};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let logits = Tensor::from_array(&gpu, &ndarray::array![[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]])?;
+    /// let classes = Tensor::from_array(&gpu, &ndarray::array![0, 1])?;
+    /// let target = CrossEntropyTarget::Classes(&classes);
+    /// let loss = cross_entropy(&logits, target, None, &CrossEntropyParams::default())?;
+    /// assert!(loss.read_blocking()?.first() < Some(&1.0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`CrossEntropy::new`] and [`CrossEntropy::record`], and as [`CrossEntropy::check_classes`] for class indices
+    /// that were uploaded.
+    pub fn cross_entropy(
+        input: &Tensor,
+        target: CrossEntropyTarget<&Tensor<i32>, &Tensor>,
+        weight: Option<&Tensor>,
+        params: &CrossEntropyParams,
+    ) -> Result<Tensor> {
+        let gpu = input.gpu();
+        let (shapes, target_gpu, target_slice, classes) = match target {
+            CrossEntropyTarget::Classes(classes) => (
+                CrossEntropyTarget::Classes(classes.shape()),
+                classes.gpu(),
+                classes.slice(),
+                classes.distinct(),
+            ),
+            CrossEntropyTarget::Probabilities(probabilities) => (
+                CrossEntropyTarget::Probabilities(probabilities.shape()),
+                probabilities.gpu(),
+                probabilities.slice(),
+                None,
+            ),
+        };
+        let operator = CrossEntropy::new(input.shape(), shapes, weight.map(Tensor::shape), params)?;
+        operator.check_classes(classes.unwrap_or_default().iter().map(|&class| class.into()))?;
+        let weight_gpu = weight.map(Tensor::gpu);
+        expect_same_gpu(NAME, gpu, &[("target", Some(target_gpu)), ("weight", weight_gpu)])?;
+        let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
+        let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
+        gpu.eager(|recorder| {
+            operator.record(
+                recorder,
+                &CrossEntropyBuffers {
+                    input: input.slice(),
+                    target: target_slice,
+                    weight: weight.map(Tensor::slice),
+                    output: output.slice(),
+                    workspace: workspace.as_ref().map(|buffer| buffer.slice(..)),
+                },
+            )
+        })?;
+        Ok(output)
+    }
+}

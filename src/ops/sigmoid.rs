@@ -1,0 +1,140 @@
+//! sigmoid: the logistic function of every element.
+
+use crate::error::Result;
+use crate::shape;
+
+const NAME: &str = "sigmoid";
+
+/// A validated [`sigmoid`](crate::sigmoid) on an input of known shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sigmoid {
+    shape: Vec<usize>,
+}
+
+impl Sigmoid {
+    /// Checks an input of any shape.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for more elements than can be counted.
+    pub fn new(input: &[usize]) -> Result<Self> {
+        shape::element_count(NAME, "input", input)?;
+        Ok(Sigmoid {
+            shape: input.to_vec(),
+        })
+    }
+
+    /// The shape of the output: that of the input.
+    pub fn output_shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    /// Bytes of workspace that recording needs: none.
+    pub fn workspace_size(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(feature = "gpu")]
+pub use on_gpu::*;
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use super::{NAME, Sigmoid};
+    use crate::error::Result;
+    use crate::gpu::Gpu;
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::recorder::{Argument, Recorder};
+    use crate::gpu::tensor::Tensor;
+
+    uniform! {
+        struct Params {
+            count: u32,
+        }
+    }
+
+    static SIGMOID: Kernel = kernel!("sigmoid", "sigmoid", Params, [(1, Read), (2, ReadWrite)]);
+    pub(crate) const KERNELS: &[&Kernel] = &[&SIGMOID];
+
+    /// The buffers of a recorded [`Sigmoid`].
+    #[derive(Debug, Clone, Copy)]
+    pub struct SigmoidBuffers<'a> {
+        /// f32, of the input's shape.
+        pub input: wgpu::BufferSlice<'a>,
+        /// f32, of the input's shape.
+        pub output: wgpu::BufferSlice<'a>,
+    }
+
+    impl Sigmoid {
+        fn count(&self) -> usize {
+            crate::shape::count(&self.shape)
+        }
+
+        fn dispatches(&self) -> Vec<Dispatch> {
+            let count = self.count();
+            if count == 0 {
+                return Vec::new();
+            }
+            let params = Params {
+                count: count as u32,
+            };
+            vec![Dispatch::per_element(&SIGMOID, params.to_bytes(), vec!["input", "output"], count)]
+        }
+
+        /// Compiles what recording needs, now rather than then.
+        ///
+        /// # Errors
+        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+            gpu.warm_up(&self.dispatches())
+        }
+
+        /// Records the operator on the caller's buffers.
+        ///
+        /// # Errors
+        /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is too small, misaligned,
+        /// without `STORAGE`, or both read and written; [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the
+        /// device's limits.
+        pub fn record(
+            &self,
+            recorder: &mut Recorder<'_>,
+            buffers: &SigmoidBuffers<'_>,
+        ) -> Result<()> {
+            let arguments = [
+                Argument::read("input", buffers.input, self.count()),
+                Argument::write("output", buffers.output, self.count()),
+            ];
+            recorder.run(NAME, &arguments, &self.dispatches())
+        }
+    }
+
+    /// 1 / (1 + exp(-x)) of every element of an input of any shape, as
+    /// [`torch.sigmoid`](https://pytorch.org/docs/2.11/generated/torch.sigmoid.html).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{Gpu, Tensor, sigmoid};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let input = Tensor::from_array(&gpu, &ndarray::array![-1.0, 0.0, 1.0])?;
+    /// assert_eq!(sigmoid(&input)?.read_blocking()?[1], 0.5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Sigmoid::new`] and [`Sigmoid::record`].
+    pub fn sigmoid(input: &Tensor) -> Result<Tensor> {
+        let operator = Sigmoid::new(input.shape())?;
+        let output = Tensor::uninitialized(input.gpu(), NAME, input.shape())?;
+        input.gpu().eager(|recorder| {
+            operator.record(
+                recorder,
+                &SigmoidBuffers {
+                    input: input.slice(),
+                    output: output.slice(),
+                },
+            )
+        })?;
+        Ok(output)
+    }
+}

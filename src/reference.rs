@@ -1,0 +1,61 @@
+//! The same operators on the CPU: plain definitions, written to be read. They validate the GPU and know none.
+//!
+//! Arrays are f32, as on the GPU; sums are f64, so that a result is the nearest f32 to the exact one, or next to it.
+//! Each takes what the operator's own description takes, and refuses what it refuses.
+//!
+//! ```
+//! # fn main() -> Result<(), wgdnn::Error> {
+//! use ndarray::Array;
+//! use wgdnn::{Conv2dParams, reference};
+//!
+//! let input = Array::from_iter((0..9).map(|i| i as f32)).into_shape_with_order((1, 3, 3)).unwrap().into_dyn();
+//! let weight = Array::from_iter((0..4).map(|i| i as f32)).into_shape_with_order((1, 1, 2, 2)).unwrap().into_dyn();
+//! let output = reference::conv2d(&input, &weight, None, &Conv2dParams::default())?;
+//! assert_eq!(output, ndarray::array![[[19.0, 25.0], [37.0, 43.0]]].into_dyn());
+//! # Ok(())
+//! # }
+//! ```
+
+mod avg_pool2d;
+mod batch_norm;
+mod conv2d;
+mod conv_transpose2d;
+mod cross_entropy;
+mod flatten;
+mod max_pool2d;
+mod mse_loss;
+mod roi_pool;
+mod sigmoid;
+
+pub use avg_pool2d::*;
+pub use batch_norm::*;
+pub use conv2d::*;
+pub use conv_transpose2d::*;
+pub use cross_entropy::*;
+pub use flatten::*;
+pub use max_pool2d::*;
+pub use mse_loss::*;
+pub use roi_pool::*;
+pub use sigmoid::*;
+
+use ndarray::{ArrayD, ArrayView4};
+
+use crate::ops::Reduction;
+use crate::shape::ImageShape;
+
+/// An array (C,H,W) or (N,C,H,W), which `image` describes, as the latter.
+fn batch_of<'a>(input: &'a ArrayD<f32>, image: &ImageShape) -> ArrayView4<'a, f32> {
+    let view = input.view();
+    let view = if image.batched { view } else { view.insert_axis(ndarray::Axis(0)) };
+    view.into_dimensionality().expect("an image has 3 dimensions, or 4 with the batch")
+}
+
+/// Losses of the rows as they are, or as one number: their sum, for the mean divided by `count`.
+fn reduce(losses: ArrayD<f64>, count: f64, reduction: Reduction) -> ArrayD<f32> {
+    let scalar = |value: f64| ndarray::arr0(value as f32).into_dyn();
+    match reduction {
+        Reduction::None => losses.mapv(|loss| loss as f32),
+        Reduction::Sum => scalar(losses.sum()),
+        Reduction::Mean => scalar(losses.sum() / count),
+    }
+}

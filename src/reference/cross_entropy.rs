@@ -1,0 +1,89 @@
+use ndarray::{ArrayD, IxDyn};
+
+use super::reduce;
+use crate::{CrossEntropy, CrossEntropyParams, CrossEntropyTarget, Result};
+
+/// The cross entropy between the softmax of an input and targets.
+///
+/// # Errors
+/// As [`CrossEntropy::new`] and [`CrossEntropy::check_classes`].
+pub fn cross_entropy(
+    input: &ArrayD<f32>,
+    target: CrossEntropyTarget<&ArrayD<i64>, &ArrayD<f32>>,
+    weight: Option<&ArrayD<f32>>,
+    params: &CrossEntropyParams,
+) -> Result<ArrayD<f32>> {
+    let shapes = match target {
+        CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.shape()),
+        CrossEntropyTarget::Probabilities(probabilities) => {
+            CrossEntropyTarget::Probabilities(probabilities.shape())
+        }
+    };
+    let operator = CrossEntropy::new(input.shape(), shapes, weight.map(ArrayD::shape), params)?;
+    if let CrossEntropyTarget::Classes(classes) = target {
+        operator.check_classes(classes.iter().copied())?;
+    }
+
+    let (classes, inner) = (operator.classes, operator.inner);
+    let flat = |array: &ArrayD<f32>| array.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+    let logits = flat(input);
+    let weights = weight.map_or_else(|| vec![1.0; classes], flat);
+    let smoothing = f64::from(params.label_smoothing);
+    // Where each class of a row is in the flat input.
+    let position = |row: usize, class: usize| (row / inner * classes + class) * inner + row % inner;
+
+    let mut losses = Vec::with_capacity(operator.rows);
+    let mut count = 0.0;
+    let target = match target {
+        CrossEntropyTarget::Classes(array) => {
+            CrossEntropyTarget::Classes(array.iter().copied().collect::<Vec<_>>())
+        }
+        CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(flat(array)),
+    };
+    for row in 0..operator.rows {
+        let logit = |class: usize| logits[position(row, class)];
+        let largest = (0..classes).map(logit).fold(f64::NEG_INFINITY, f64::max);
+        let argmax = (0..classes).find(|&class| logit(class) == largest);
+        let others: f64 = (0..classes)
+            .filter(|&class| Some(class) != argmax)
+            .map(|class| (logit(class) - largest).exp())
+            .sum();
+        // -log softmax; with the largest term's own 1 apart, so that a small loss keeps its digits.
+        let negative_log = |class: usize| (largest - logit(class)) + others.ln_1p();
+        match &target {
+            CrossEntropyTarget::Classes(targets) => {
+                if targets[row] == params.ignore_index {
+                    losses.push(0.0);
+                    continue;
+                }
+                let class = targets[row] as usize;
+                let mut loss = (1.0 - smoothing) * weights[class] * negative_log(class);
+                if smoothing != 0.0 {
+                    let all: f64 = (0..classes).map(|class| weights[class] * negative_log(class)).sum();
+                    loss += smoothing / classes as f64 * all;
+                }
+                losses.push(loss);
+                count += weights[class];
+            }
+            CrossEntropyTarget::Probabilities(probabilities) => {
+                losses.push(
+                    (0..classes)
+                        .map(|class| {
+                            let probability = (1.0 - smoothing) * probabilities[position(row, class)]
+                                + smoothing / classes as f64;
+                            weights[class] * probability * negative_log(class)
+                        })
+                        .sum(),
+                );
+                count += 1.0;
+            }
+        }
+    }
+    // The rows' shape holds for every reduction; a sum does not look at it.
+    let shape = match params.reduction {
+        crate::Reduction::None => operator.output_shape(),
+        _ => vec![operator.rows],
+    };
+    let losses = ArrayD::from_shape_vec(IxDyn(&shape), losses).expect("one loss for each row");
+    Ok(reduce(losses, count, params.reduction))
+}

@@ -1,0 +1,194 @@
+//! Sliding windows: kernel, stride, padding and dilation along one axis, and the lengths that follow.
+//!
+//! Pooling, convolution, transposed convolution and their references all ask here.
+
+use crate::error::{Error, Result};
+
+/// No position that a window touches may be further out than shaders can count.
+const MAX_POSITION: u64 = i32::MAX as u64;
+
+/// A window along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding_before: usize,
+    pub padding_after: usize,
+    pub dilation: usize,
+}
+
+/// Checks that both of a pair are at least 1.
+pub(crate) fn expect_positive(
+    operator: &'static str,
+    argument: &'static str,
+    pair: [usize; 2],
+) -> Result<()> {
+    if pair.contains(&0) {
+        return Err(Error::invalid(operator, argument, "at least 1", format!("{pair:?}")));
+    }
+    Ok(())
+}
+
+impl Window {
+    /// The windows along rows and columns, with the same padding on both sides.
+    pub fn pair(
+        operator: &'static str,
+        kernel_size: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+        dilation: [usize; 2],
+    ) -> Result<[Window; 2]> {
+        expect_positive(operator, "kernel_size", kernel_size)?;
+        expect_positive(operator, "stride", stride)?;
+        expect_positive(operator, "dilation", dilation)?;
+        Ok([0, 1].map(|axis| Window {
+            kernel: kernel_size[axis],
+            stride: stride[axis],
+            padding_before: padding[axis],
+            padding_after: padding[axis],
+            dilation: dilation[axis],
+        }))
+    }
+
+    /// How many positions the dilated kernel spans.
+    fn extent(&self) -> u64 {
+        (self.dilation as u64)
+            .saturating_mul(self.kernel as u64 - 1)
+            .saturating_add(1)
+    }
+
+    /// The padded length of an input, once everything about it is known to be countable.
+    fn padded_length(&self, operator: &'static str, input: usize) -> Result<u64> {
+        let padded = (input as u64)
+            .saturating_add(self.padding_before as u64)
+            .saturating_add(self.padding_after as u64);
+        let reach = padded
+            .saturating_add(self.extent())
+            .saturating_add(self.stride as u64);
+        if reach > MAX_POSITION {
+            return Err(Error::LimitExceeded {
+                operator,
+                argument: "kernel_size",
+                limit: "the sum of a padded length, a dilated kernel and a stride",
+                maximum: MAX_POSITION,
+                actual: reach,
+            });
+        }
+        Ok(padded)
+    }
+
+    /// The output length of pooling and convolution over an input of `input` elements, at least 1.
+    ///
+    /// With `ceil_mode` a last, partial window counts if it starts inside the input or the padding before it.
+    pub fn output_length(
+        &self,
+        operator: &'static str,
+        input: usize,
+        ceil_mode: bool,
+    ) -> Result<usize> {
+        let padded = self.padded_length(operator, input)?;
+        let (extent, stride) = (self.extent(), self.stride as u64);
+        let slack = if ceil_mode { stride - 1 } else { 0 };
+        let Some(room) = (padded + slack).checked_sub(extent) else {
+            return Err(Error::invalid(
+                operator,
+                "input",
+                format!("at least the {extent} positions that the kernel spans along each axis"),
+                format!("{padded} with padding"),
+            ));
+        };
+        let mut output = room / stride + 1;
+        if ceil_mode && (output - 1) * stride >= input as u64 + self.padding_before as u64 {
+            output -= 1;
+        }
+        Ok(output as usize)
+    }
+
+    /// The output length of transposed convolution, at least 1.
+    pub fn transposed_output_length(
+        &self,
+        operator: &'static str,
+        input: usize,
+        output_padding: usize,
+    ) -> Result<usize> {
+        self.padded_length(operator, input)?;
+        // At most 2^31 * 2^31, so it fits.
+        let full = (input as u64 - 1) * self.stride as u64 + self.extent() + output_padding as u64;
+        let trimmed = self.padding_before as u64 + self.padding_after as u64;
+        if full > MAX_POSITION {
+            return Err(Error::LimitExceeded {
+                operator,
+                argument: "stride",
+                limit: "the length of an output",
+                maximum: MAX_POSITION,
+                actual: full,
+            });
+        }
+        if full <= trimmed {
+            return Err(Error::invalid(
+                operator,
+                "padding",
+                format!("less than the {full} positions of the unpadded output in all"),
+                format!("{trimmed}"),
+            ));
+        }
+        Ok((full - trimmed) as usize)
+    }
+
+    /// The input position that the window of output `out` starts at; negative in the padding.
+    pub fn start(&self, out: usize) -> i64 {
+        (out * self.stride) as i64 - self.padding_before as i64
+    }
+
+    /// The kernel elements of output `out` that fall inside an input of `input` elements: (kernel index, position).
+    pub fn taps(&self, out: usize, input: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+        let (start, dilation) = (self.start(out), self.dilation as i64);
+        (0..self.kernel).filter_map(move |tap| {
+            let position = start + tap as i64 * dilation;
+            (0..input as i64)
+                .contains(&position)
+                .then_some((tap, position as usize))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(kernel: usize, stride: usize, padding: usize, dilation: usize) -> Window {
+        Window {
+            kernel,
+            stride,
+            padding_before: padding,
+            padding_after: padding,
+            dilation,
+        }
+    }
+
+    #[test]
+    fn output_lengths() {
+        assert_eq!(window(3, 2, 1, 1).output_length("op", 7, false), Ok(4));
+        assert_eq!(window(2, 2, 0, 1).output_length("op", 5, true), Ok(3));
+        // The third window would start in the padding after the input.
+        assert_eq!(window(2, 3, 1, 1).output_length("op", 5, true), Ok(2));
+        assert_eq!(window(7, 3, 0, 1).output_length("op", 5, true), Ok(1));
+        assert_eq!(window(5, 2, 0, 2).output_length("op", 32, false), Ok(12));
+        assert!(window(3, 1, 0, 3).output_length("op", 6, false).is_err());
+        assert!(window(usize::MAX, 1, 0, usize::MAX).output_length("op", 6, false).is_err());
+    }
+
+    #[test]
+    fn transposed_output_lengths() {
+        assert_eq!(window(3, 1, 0, 1).transposed_output_length("op", 32, 0), Ok(34));
+        assert_eq!(window(4, 2, 1, 1).transposed_output_length("op", 8, 1), Ok(17));
+        assert!(window(1, 1, 1, 1).transposed_output_length("op", 2, 0).is_err());
+        assert!(window(1, 1 << 30, 0, 1).transposed_output_length("op", 3, 0).is_err());
+    }
+
+    #[test]
+    fn taps_stay_inside() {
+        let taps: Vec<_> = window(3, 2, 1, 2).taps(0, 4).collect();
+        assert_eq!(taps, [(1, 1), (2, 3)]);
+    }
+}

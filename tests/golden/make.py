@@ -1,0 +1,441 @@
+"""Makes the golden data beside this script with PyTorch.
+
+    python -m venv venv && venv/bin/pip install torch==2.11.0 torchvision==0.26.0 numpy==2.4.6 safetensors==0.8.0
+    venv/bin/python tests/golden/make.py
+
+Writes report/ (the report's experiment) and cases/ (random parameters, all operators): cases.jsonl, a case a line, and
+tensors.safetensors, the data. Inputs are float32. Expected values come from PyTorch in float64, rounded to float32
+once. A case's bound `atol` is 4 times the error of PyTorch's own float32, but at least the rounding (2^-23) of the
+largest sum of magnitudes that an output adds up; integer data, whose sums are exact in float32, gets 0.
+`rmse_float32` is PyTorch's own float32's root mean square error.
+"""
+
+import json
+import math
+import pathlib
+import random
+
+import numpy
+import torch
+import torch.nn.functional as F
+import torchvision
+from safetensors.numpy import save_file
+
+HERE = pathlib.Path(__file__).parent
+assert torch.__version__.startswith("2.11.0"), torch.__version__
+assert torchvision.__version__.startswith("0.26.0"), torchvision.__version__
+
+
+class Folder:
+    """Cases and tensors as they gather."""
+
+    def __init__(self):
+        self.cases, self.tensors = [], {}
+
+    def put(self, name, tensor):
+        """Stores a tensor and returns its name."""
+        tensor = torch.as_tensor(tensor).detach()
+        kind = torch.float32 if tensor.is_floating_point() else torch.int64
+        self.tensors[name] = tensor.to(kind).contiguous().numpy().copy()
+        return name
+
+    def add(self, case_id, op, params, inputs, outputs32, outputs64, scale=None, exact=False):
+        """Adds a case; `scale` is the largest sum of magnitudes behind an output element."""
+        case = {"id": case_id, "op": op, "params": params, "inputs": {}, "outputs": {}}
+        for name, value in inputs.items():
+            if value is None:
+                continue
+            if isinstance(value, list):
+                case["inputs"][name] = [self.put(f"{case_id}/{name}.in.{i}", t) for i, t in enumerate(value)]
+            else:
+                case["inputs"][name] = self.put(f"{case_id}/{name}.in", value)
+        for name, expected in outputs64.items():
+            spec = {"tensor": self.put(f"{case_id}/{name}", expected)}
+            if expected.is_floating_point():
+                error = (outputs32[name].double() - expected)
+                error = error[expected.isfinite()]
+                largest = expected[expected.isfinite()].abs()
+                largest = largest.max().item() if largest.numel() else 0.0
+                bound = max(largest, scale or 0.0) * 2.0**-23
+                worst = error.abs().max().item() if error.numel() else 0.0
+                spec["atol"] = 0.0 if exact else max(4 * worst, bound)
+                spec["rmse_float32"] = error.square().mean().sqrt().item() if error.numel() else 0.0
+            case["outputs"][name] = spec
+        self.cases.append(case)
+
+    def save(self, name):
+        folder = HERE / name
+        folder.mkdir(exist_ok=True)
+        lines = [json.dumps(case, separators=(",", ":")) for case in self.cases]
+        (folder / "cases.jsonl").write_text("\n".join(lines) + "\n")
+        save_file(self.tensors, folder / "tensors.safetensors")
+        print(name, len(self.cases), "cases,", sum(t.nbytes for t in self.tensors.values()), "bytes")
+
+
+def double(value):
+    """Floats as float64; anything else as it is."""
+    if isinstance(value, list):
+        return [double(item) for item in value]
+    return value.double() if torch.is_tensor(value) and value.is_floating_point() else value
+
+
+def both(function, inputs):
+    """What a function gives in float32 and in float64."""
+    copies = lambda values: {k: v.clone() if torch.is_tensor(v) else v for k, v in values.items()}
+    return function(**copies(inputs)), function(**copies({k: double(v) for k, v in inputs.items()}))
+
+
+# ---------------------------------------------------------------------------------------------------- the report
+
+
+def make_report():
+    torch.manual_seed(2622468248)
+    pixel = torch.randn(3, 32, 32)
+    conv1 = torch.nn.Conv2d(3, 6, 3)
+    conv2 = torch.nn.Conv2d(3, 6, 5, 2, dilation=2)
+    convt = torch.nn.ConvTranspose2d(3, 4, 3)
+    target = torch.randint(0, 3, (1, 32, 32))
+    mse_target = torch.randn(3, 32, 32)
+
+    folder = Folder()
+    image = pixel[None]
+
+    def add(case_id, op, params, inputs, function):
+        outputs32, outputs64 = both(lambda **values: {"output": function(**values)}, inputs)
+        folder.add(f"report/{case_id}", op, params, inputs, outputs32, outputs64)
+        # What PyTorch's float32 gives, to be set beside the rest.
+        folder.put(f"report/{case_id}/output.float32", outputs32["output"])
+
+    weights = lambda module: {"weight": module.weight.detach(), "bias": module.bias.detach()}
+    add("max_pool2d", "max_pool2d", {"kernel_size": 2, "stride": 1}, {"input": image},
+        lambda input: F.max_pool2d(input, 2, 1))
+    add("avg_pool2d", "avg_pool2d", {"kernel_size": 2, "stride": 1}, {"input": image},
+        lambda input: F.avg_pool2d(input, 2, 1))
+    add("conv2d_k3", "conv2d", {}, {"input": image, **weights(conv1)}, F.conv2d)
+    add("conv2d_k5", "conv2d", {"stride": 2, "dilation": 2}, {"input": image, **weights(conv2)},
+        lambda **values: F.conv2d(**values, stride=2, dilation=2))
+    add("conv_transpose2d", "conv_transpose2d", {}, {"input": image, **weights(convt)}, F.conv_transpose2d)
+    add("flatten", "flatten", {}, {"input": pixel}, torch.flatten)
+    add("sigmoid", "sigmoid", {}, {"input": pixel}, torch.sigmoid)
+    add("roi_pool", "roi_pool", {"output_size": 6}, {"input": image, "boxes": torch.tensor([[0.0, 0, 0, 20, 20]])},
+        lambda input, boxes: torchvision.ops.roi_pool(input, boxes, 6))
+    add("batch_norm", "batch_norm", {"training": True}, {"input": image, "weight": torch.ones(3), "bias": torch.zeros(3)},
+        lambda input, weight, bias: F.batch_norm(input, None, None, weight, bias, training=True))
+    add("cross_entropy", "cross_entropy", {}, {"input": image, "target": target}, F.cross_entropy)
+    add("mse_loss", "mse_loss", {}, {"input": pixel, "target": mse_target}, F.mse_loss)
+    add("worked_example", "conv2d", {},
+        {"input": torch.arange(9.0).reshape(1, 1, 3, 3), "weight": torch.arange(4.0).reshape(1, 1, 2, 2)}, F.conv2d)
+    folder.save("report")
+
+
+# ------------------------------------------------------------------------------------------------- random cases
+
+rng = random.Random(20240607)
+CASES = 44
+
+
+def data(*shape, exact=False):
+    if exact:
+        return torch.randint(-8, 9, shape).float()
+    return torch.randn(shape)
+
+
+def pair(low, high):
+    """Two numbers, the same one now and then."""
+    values = [rng.randint(low, high), rng.randint(low, high)]
+    if rng.random() < 0.3:
+        values[1] = values[0]
+    return values
+
+
+def shown(params):
+    """Parameters as a case file has them: some pairs of equal numbers as one."""
+    def show(value):
+        if isinstance(value, list) and value[0] == value[1] and rng.random() < 0.7:
+            return value[0]
+        return value
+    return {name: show(value) for name, value in params.items()}
+
+
+def image_shape(channels=None, low=1, high=20):
+    """(N,C,H,W), or (C,H,W) one time in four; an empty batch now and then."""
+    shape = [channels or rng.choice([1, 2, 3, 5, 8]), rng.randint(low, high), rng.randint(low, high)]
+    if rng.random() < 0.75:
+        shape.insert(0, rng.choice([0, 1, 1, 1, 2, 2, 2, 3, 3, 3]))
+    return shape
+
+
+def is_nearly_zero(output):
+    return output.numel() >= 8 and output.count_nonzero().item() * 20 < output.numel()
+
+
+def draw(folder, op, make):
+    """Draws cases until there are CASES that PyTorch takes."""
+    made = 0
+    while made < CASES:
+        exact = rng.random() < 0.35
+        drawn = make(exact)
+        if drawn is None:
+            continue
+        params, inputs, function, scale, is_exact = drawn
+        try:
+            outputs32, outputs64 = both(lambda **values: function(**values), inputs)
+        except (RuntimeError, ValueError):
+            continue
+        # A test refuses an expectation that is nearly all zeros: it would hide an operator that does nothing.
+        if any(is_nearly_zero(o) for o in outputs64.values() if o.is_floating_point()):
+            continue
+        # Small, to keep the repository small.
+        if any(o.numel() > 6000 for o in outputs64.values()):
+            continue
+        scale = scale() if scale and all(o.numel() for o in outputs64.values()) else None
+        folder.add(f"{op}/{made}", op, shown(params), inputs, outputs32, outputs64, scale, is_exact)
+        made += 1
+
+
+def pool_params():
+    params = {"kernel_size": pair(1, 5)}
+    if rng.random() < 0.8:
+        params["stride"] = pair(1, 4)
+    if rng.random() < 0.7:
+        params["padding"] = [rng.randint(0, k // 2) for k in params["kernel_size"]]
+    if rng.random() < 0.5:
+        params["ceil_mode"] = rng.random() < 0.8
+    return params
+
+
+def make_max_pool2d(exact):
+    params = pool_params()
+    if rng.random() < 0.4:
+        params["dilation"] = pair(1, 3)
+    inputs = {"input": data(*image_shape(), exact=exact)}
+    if inputs["input"].numel() > 20 and rng.random() < 0.2:
+        flat = inputs["input"].flatten()
+        flat[rng.randrange(flat.numel())] = rng.choice([math.nan, math.inf, -math.inf])
+    if rng.random() < 0.5:
+        return params, inputs, lambda input: {"output": F.max_pool2d(input, **params)}, None, True
+
+    call = dict(params)
+    params["return_indices"] = True
+
+    def function(input):
+        output, indices = F.max_pool2d(input, **call, return_indices=True)
+        return {"output": output, "indices": indices}
+    return params, inputs, function, None, True
+
+
+def make_avg_pool2d(exact):
+    params = pool_params()
+    if rng.random() < 0.5:
+        params["count_include_pad"] = rng.random() < 0.3
+    if rng.random() < 0.4:
+        params["divisor_override"] = rng.choice([1, 2, 3, 7, -4])
+    inputs = {"input": data(*image_shape(), exact=exact)}
+    # The sums are exact, but a division by 3 is rounded in each own way.
+    return params, inputs, lambda input: {"output": F.avg_pool2d(input, **params)}, None, False
+
+
+def conv_inputs(exact, transposed):
+    groups = rng.choice([1, 1, 1, 2, 3, 4])
+    per_group = [rng.choice([1, 2, 3, 9]), rng.choice([1, 2, 3, 5])]
+    kernel = pair(1, 5)
+    channels = groups * per_group[0]
+    weight = [channels, per_group[1]] if transposed else [groups * per_group[1], per_group[0]]
+    inputs = {
+        "input": data(*image_shape(channels, high=10 if transposed else 18), exact=exact),
+        "weight": data(*weight, *kernel, exact=exact),
+        "bias": data(groups * per_group[1], exact=exact) if rng.random() < 0.6 else None,
+    }
+    return groups, inputs
+
+
+def magnitudes(function, inputs):
+    return lambda: function(**{k: v.abs().double() if v is not None else None for k, v in inputs.items()})["output"].max().item()
+
+
+def make_conv2d(exact):
+    groups, inputs = conv_inputs(exact, False)
+    params = {}
+    if rng.random() < 0.8:
+        params["stride"] = pair(1, 3)
+    if rng.random() < 0.8:
+        params["padding"] = rng.choice([pair(0, 3), pair(0, 3), "same", "valid"])
+        if params["padding"] == "same":
+            params["stride"] = 1
+    if rng.random() < 0.5:
+        params["dilation"] = pair(1, 3)
+    if groups > 1 or rng.random() < 0.2:
+        params["groups"] = groups
+    function = lambda **values: {"output": F.conv2d(**values, **params)}
+    return params, inputs, function, magnitudes(function, inputs), exact
+
+
+def make_conv_transpose2d(exact):
+    groups, inputs = conv_inputs(exact, True)
+    params = {}
+    if rng.random() < 0.8:
+        params["stride"] = pair(1, 4)
+    if rng.random() < 0.6:
+        params["padding"] = pair(0, 2)
+    if rng.random() < 0.5:
+        params["output_padding"] = pair(0, 2)
+    if rng.random() < 0.5:
+        params["dilation"] = pair(1, 3)
+    if groups > 1 or rng.random() < 0.2:
+        params["groups"] = groups
+    function = lambda **values: {"output": F.conv_transpose2d(**values, **params)}
+    return params, inputs, function, magnitudes(function, inputs), exact
+
+
+def make_flatten(exact):
+    shape = [rng.choice([0, 1, 2, 3, 4]) if rng.random() < 0.1 else rng.randint(1, 4) for _ in range(rng.randint(0, 5))]
+    params = {}
+    if rng.random() < 0.8:
+        params["start_dim"] = rng.randint(-len(shape), max(len(shape) - 1, 0))
+    if rng.random() < 0.8:
+        params["end_dim"] = rng.randint(-len(shape), max(len(shape) - 1, 0))
+    try:
+        torch.flatten(torch.zeros(shape), **params)
+    except (RuntimeError, IndexError):
+        return None
+    return params, {"input": data(*shape, exact=exact)}, lambda input: {"output": torch.flatten(input, **params)}, None, True
+
+
+def make_sigmoid(exact):
+    shape = [rng.choice([1, 2, 3, 7, 16, 65]) for _ in range(rng.randint(0, 3))]
+    if rng.random() < 0.05:
+        shape = [0, 3]
+    spread = rng.choice([1, 1, 5, 30, 100])
+    return {}, {"input": data(*shape) * spread}, lambda input: {"output": torch.sigmoid(input)}, None, False
+
+
+def make_roi_pool(exact):
+    n, c, h, w = rng.choice([1, 2, 3]), rng.choice([1, 2, 5]), rng.randint(1, 24), rng.randint(1, 24)
+    params = {"output_size": pair(1, 7)}
+    scale = rng.choice([1.0, 1.0, 0.5, 0.25, 0.0625, 2.0])
+    if scale != 1.0:
+        params["spatial_scale"] = scale
+
+    def corners(count):
+        # Some end before they begin, some reach outside.
+        box = torch.rand(count, 4) * torch.tensor([w, h, w, h]) * 1.5 / scale - 0.2 * max(h, w) / scale
+        order = torch.rand(count) < 0.8
+        low, high = torch.minimum(box[:, :2], box[:, 2:]), torch.maximum(box[:, :2], box[:, 2:])
+        box = torch.where(order[:, None], torch.cat([low, high], 1), box)
+        return box.round() if rng.random() < 0.4 else (box * 2).round() / 2 if rng.random() < 0.3 else box
+
+    count = rng.choice([0, 1, 1, 2, 4]) if rng.random() < 0.3 else rng.choice([1, 2, 4])
+    inputs = {"input": data(n, c, h, w, exact=exact)}
+    if rng.random() < 0.7:
+        inputs["boxes"] = torch.cat([torch.randint(0, n, (count, 1)).float(), corners(count)], 1)
+    else:
+        inputs["boxes"] = [corners(rng.randint(0, 2)) for _ in range(n)]
+
+    def function(input, boxes):
+        return {"output": torchvision.ops.roi_pool(input, boxes, params["output_size"], scale)}
+
+    # Bin edges are float32's: float64 must not move them, so the boxes' bins come from the float32 call alone.
+    def edges_of_float32(input, boxes):
+        return {"output": function(input.float(), [b.float() for b in boxes] if isinstance(boxes, list) else boxes.float())["output"].to(input.dtype)}
+
+    return params, inputs, edges_of_float32, None, True
+
+
+def make_batch_norm(exact):
+    shape = [rng.choice([1, 2, 3, 8]), rng.choice([1, 2, 3, 7])]
+    shape += [rng.choice([1, 2, 3, 7, 16, 33]) for _ in range(rng.randint(0, 3))]
+    if rng.random() < 0.05:
+        shape[0] = 0
+    c = shape[1]
+    params = {}
+    training = rng.random() < 0.6
+    if training or rng.random() < 0.5:
+        params["training"] = training
+    if rng.random() < 0.4:
+        params["momentum"] = rng.choice([0.0, 1.0, 0.3, 0.01])
+    if rng.random() < 0.4:
+        params["eps"] = rng.choice([1e-3, 1e-5, 0.1, 1e-7])
+    spread, mean = rng.choice([1, 1, 0.01, 100]), rng.choice([0, 0, 1, -30, 1000, 10000])
+    has_running = not training or rng.random() < 0.7
+    inputs = {
+        "input": data(*shape) * spread + mean,
+        "running_mean": data(c) if has_running else None,
+        "running_var": torch.rand(c) + 0.1 if has_running else None,
+        "weight": data(c) if rng.random() < 0.6 else None,
+        "bias": data(c) if rng.random() < 0.6 else None,
+    }
+    call = {"training": False, **params}
+
+    def function(input, running_mean, running_var, weight, bias):
+        output = F.batch_norm(input, running_mean, running_var, weight, bias, **call)
+        outputs = {"output": output}
+        if training and has_running and input.numel():
+            outputs |= {"running_mean": running_mean, "running_var": running_var}
+        return outputs
+
+    return params, inputs, function, None, False
+
+
+def make_cross_entropy(exact):
+    classes = rng.choice([1, 2, 3, 5, 10, 32, 33, 64, 100, 300])
+    shape = [classes]
+    if rng.random() < 0.85:
+        n = rng.choice([1, 2, 3, 5, 8, 17]) if rng.random() < 0.95 else 0
+        shape = [n, classes] + [rng.choice([1, 2, 3, 5, 8]) for _ in range(rng.choice([0, 0, 1, 2]))]
+    rows = shape[:0] if len(shape) == 1 else [shape[0], *shape[2:]]
+    params = {}
+    if rng.random() < 0.6:
+        params["reduction"] = rng.choice(["none", "mean", "sum"])
+    if rng.random() < 0.4:
+        params["label_smoothing"] = rng.choice([0.0, 0.1, 0.5, 1.0])
+    inputs = {"input": data(*shape) * rng.choice([1, 1, 5, 20])}
+    if rng.random() < 0.65:
+        target = torch.randint(0, classes, rows)
+        if rng.random() < 0.4:
+            params["ignore_index"] = rng.choice([-100, 0, classes - 1, classes + 3, -1])
+            target = torch.where(torch.rand(rows) < 0.3, torch.tensor(params["ignore_index"]), target)
+        inputs["target"] = target
+    else:
+        target = torch.rand(shape)
+        dim = 0 if len(shape) == 1 else 1
+        inputs["target"] = target / target.sum(dim, keepdim=True) if rng.random() < 0.7 else target
+    inputs["weight"] = torch.rand(classes) + 0.05 if rng.random() < 0.4 else None
+    function = lambda **values: {"output": F.cross_entropy(**values, **params)}
+    return params, inputs, function, None, False
+
+
+def make_mse_loss(exact):
+    shape = [rng.choice([1, 2, 3, 8, 31, 64]) for _ in range(rng.randint(0, 3))]
+    if rng.random() < 0.08:
+        shape = [0, 2]
+    other = list(shape)
+    if shape and rng.random() < 0.25:
+        other = [1 if rng.random() < 0.5 else length for length in shape][rng.randint(0, len(shape) - 1):]
+    params = {}
+    if rng.random() < 0.7:
+        params["reduction"] = rng.choice(["none", "mean", "sum"])
+    inputs = {"input": data(*shape, exact=exact), "target": data(*other, exact=exact)}
+    if rng.random() < 0.5:
+        inputs = {"input": inputs["target"], "target": inputs["input"]}
+    function = lambda **values: {"output": F.mse_loss(**values, **params)}
+    exact = exact and params.get("reduction", "mean") != "mean"
+    return params, inputs, function, None, exact
+
+
+def make_cases():
+    torch.manual_seed(1)
+    folder = Folder()
+    for op in ["max_pool2d", "avg_pool2d", "conv2d", "conv_transpose2d", "flatten", "sigmoid", "roi_pool", "batch_norm",
+               "cross_entropy", "mse_loss"]:
+        draw(folder, op, globals()[f"make_{op}"])
+    folder.save("cases")
+
+
+if __name__ == "__main__":
+    import warnings
+
+    # mse_loss warns of the broadcasts that are drawn on purpose, max_pool2d of its return_indices.
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    make_report()
+    make_cases()

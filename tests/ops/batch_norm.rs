@@ -1,0 +1,103 @@
+//! batch_norm: every channel shifted and scaled to mean 0 and variance 1.
+
+use serde_json::json;
+use wgdnn::{BatchNorm, BatchNormArguments, BatchNormParams, Error};
+
+use crate::harness::{call, expect_refused, floats, golden_tests};
+
+golden_tests!("batch_norm", at_least 40);
+
+#[cfg(feature = "gpu")]
+mod accurate {
+    use super::*;
+    use crate::cases::Call;
+    use crate::harness::{expect_within, golden_of, gpu, random, rmse_beside_pytorch};
+
+    #[test]
+    fn no_worse_than_pytorchs_float32() {
+        let (ours, theirs) = rmse_beside_pytorch(&golden_of("batch_norm"), |call| call.run_eager(gpu()));
+        assert!(ours <= theirs, "relative RMSE {ours:e}, PyTorch's float32 has {theirs:e}");
+    }
+
+    fn training(input: ndarray::ArrayD<f32>) -> Call {
+        Call::BatchNorm {
+            input,
+            arguments: BatchNormArguments::default(),
+            params: BatchNormParams { training: true, ..Default::default() },
+        }
+    }
+
+    #[test]
+    fn a_mean_far_larger_than_the_spread() {
+        // A spread of 1 about 100,000 leaves 7 bits behind the point; what is left after the mean must be exact.
+        let input = random(&[4, 3, 40, 40], 1).mapv(|x| x * 2.0 + 1e5);
+        expect_within(&training(input), 1e-6);
+        // A first element far away from all others.
+        let mut input = random(&[2, 1, 50, 50], 2);
+        input[[0, 0, 0, 0]] = -1e6;
+        expect_within(&training(input), 1e-5);
+    }
+
+    #[test]
+    fn many_values_per_channel() {
+        expect_within(&training(random(&[2, 2, 300, 500], 3)), 1e-6);
+        expect_within(&training(random(&[70_000, 2], 4)), 1e-6);
+    }
+}
+
+#[test]
+fn a_constant_channel_becomes_zero() {
+    let input = ndarray::ArrayD::from_elem(vec![3, 2, 5], 0.1_f32);
+    let params = BatchNormParams { training: true, ..Default::default() };
+    let output = wgdnn::reference::batch_norm(&input, &BatchNormArguments::default(), &params).unwrap().output;
+    assert!(output.iter().all(|x| x.abs() < 1e-5));
+    #[cfg(feature = "gpu")]
+    {
+        use wgdnn::{Tensor, batch_norm};
+        let input = Tensor::from_array(crate::harness::gpu(), &input).unwrap();
+        let output = batch_norm(&input, &BatchNormArguments::default(), &params).unwrap();
+        assert!(output.read_blocking().unwrap().iter().all(|x| x.abs() < 1e-5));
+    }
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let op = "batch_norm";
+    let all = ["running_mean", "running_var", "weight", "bias"];
+    let with = |params, shape: &[usize], names: &[&str], wrong: Option<&str>| {
+        let mut inputs = vec![("input", floats(shape))];
+        inputs.extend(names.iter().map(|&name| (name, floats(if wrong == Some(name) { &[4] } else { &[3] }))));
+        call(op, params, &inputs)
+    };
+    let training = || json!({"training": true});
+    let shape = &[2, 3, 4];
+    expect_refused(
+        op,
+        &[
+            ("input", with(training(), &[3], &[], None)),
+            ("input", with(training(), &[], &[], None)),
+            ("input", with(training(), &[1, 3], &all, None)),
+            ("running_mean", with(json!({}), shape, &[], None)),
+            ("running_mean", with(json!({}), shape, &["running_var"], None)),
+            ("running_var", with(training(), shape, &["running_mean"], None)),
+            ("running_mean", with(training(), shape, &all, Some("running_mean"))),
+            ("running_var", with(training(), shape, &all, Some("running_var"))),
+            ("weight", with(training(), shape, &all, Some("weight"))),
+            ("bias", with(json!({}), shape, &all, Some("bias"))),
+            ("eps", with(json!({"training": true, "eps": 0.0}), shape, &all, None)),
+            ("eps", with(json!({"training": true, "eps": -1e-5}), shape, &all, None)),
+            ("eps", with(json!({"training": true, "eps": "small"}), shape, &all, None)),
+            ("momentum", with(json!({"training": true, "momentum": 1e60}), shape, &all, None)),
+            ("training", with(json!({"training": 1}), shape, &all, None)),
+        ],
+    );
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let params = BatchNormParams { training: true, ..Default::default() };
+    for shape in [&[1 << 15, 1 << 15][..], &[usize::MAX, usize::MAX], &[0, 2, usize::MAX, usize::MAX]] {
+        let result = BatchNorm::new(shape, &BatchNormArguments::default(), &params);
+        assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
+    }
+}

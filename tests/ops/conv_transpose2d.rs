@@ -1,0 +1,101 @@
+//! conv_transpose2d: transposed convolution.
+
+use serde_json::json;
+use wgdnn::{ConvTranspose2d, ConvTranspose2dParams, Error};
+
+use crate::harness::{call, expect_refused, floats, golden_tests};
+
+golden_tests!("conv_transpose2d", at_least 40);
+
+#[cfg(feature = "gpu")]
+mod exact {
+    use super::*;
+    use crate::cases::Call;
+    use crate::harness::{
+        expect_exact, expect_none, failures_of_all_algorithms, golden_of, portable_gpu, random_integers,
+    };
+
+    fn conv_transpose2d(input: &[usize], weight: &[usize], params: ConvTranspose2dParams) -> Call {
+        Call::ConvTranspose2d {
+            input: random_integers(input, 1),
+            weight: random_integers(weight, 2),
+            bias: Some(random_integers(&[weight[1] * params.groups], 3)),
+            params,
+        }
+    }
+
+    #[test]
+    fn integers_are_exact() {
+        expect_exact(&conv_transpose2d(&[2, 16, 13, 11], &[16, 8, 3, 3], Default::default()));
+        let params = ConvTranspose2dParams {
+            stride: [2, 3],
+            padding: [1, 2],
+            output_padding: [1, 0],
+            groups: 4,
+            dilation: [2, 1],
+            ..Default::default()
+        };
+        expect_exact(&conv_transpose2d(&[3, 8, 10, 20], &[8, 3, 3, 5], params));
+    }
+
+    #[test]
+    fn sums_beyond_a_drivers_loop_limit() {
+        // llvmpipe ends an invocation's loops after 65,535 iterations in all.
+        expect_exact(&conv_transpose2d(&[1, 70_000, 1, 2], &[70_000, 1, 1, 1], Default::default()));
+        expect_exact(&conv_transpose2d(&[1, 1, 1, 2], &[1, 70_000, 1, 1], Default::default()));
+        expect_exact(&conv_transpose2d(&[1, 1, 2, 2], &[1, 1, 300, 300], Default::default()));
+    }
+
+    #[test]
+    fn scatter_add_without_float32_atomics() {
+        let gpu = portable_gpu();
+        let cases = golden_of("conv_transpose2d");
+        let failures = failures_of_all_algorithms(&cases, |call| crate::recorded::run(call, &gpu));
+        expect_none(&failures, cases.len());
+    }
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let op = "conv_transpose2d";
+    let with = |params, input: &[usize], weight: &[usize], bias: &[usize]| {
+        call(op, params, &[("input", floats(input)), ("weight", floats(weight)), ("bias", floats(bias))])
+    };
+    let (image, kernel, bias) = (&[1, 4, 6, 6][..], &[4, 2, 3, 3][..], &[2][..]);
+    expect_refused(
+        op,
+        &[
+            ("input", with(json!({}), &[4, 6], kernel, bias)),
+            ("input", with(json!({}), &[1, 4, 6, 0], kernel, bias)),
+            ("weight", with(json!({}), image, &[4, 2, 3], bias)),
+            ("weight", with(json!({}), image, &[3, 2, 3, 3], bias)),
+            ("weight", with(json!({}), image, &[4, 0, 3, 3], &[0])),
+            ("weight", with(json!({"groups": 3}), image, kernel, &[6])),
+            ("bias", with(json!({"groups": 2}), image, kernel, bias)),
+            ("groups", with(json!({"groups": 0}), image, kernel, bias)),
+            ("stride", with(json!({"stride": [0, 1]}), image, kernel, bias)),
+            ("dilation", with(json!({"dilation": 0}), image, kernel, bias)),
+            ("padding", with(json!({"padding": 4}), image, kernel, bias)),
+            ("padding", with(json!({"padding": -1}), image, kernel, bias)),
+            ("output_padding", with(json!({"output_padding": 1}), image, kernel, bias)),
+            ("output_padding", with(json!({"output_padding": 2, "stride": 2, "dilation": 2}), image, kernel, bias)),
+            ("output_padding", with(json!({"output_padding": [0, -1]}), image, kernel, bias)),
+        ],
+    );
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let new = |input: &[usize], weight: &[usize], params| ConvTranspose2d::new(input, weight, None, &params);
+    let default = ConvTranspose2dParams::default;
+    for result in [
+        new(&[1, 1, 8, 8], &[1, 1 << 28, 1, 1], default()),
+        new(&[1, 1, 1 << 14, 1 << 14], &[1, 2, 1, 1], default()),
+        new(&[1, 1, 8, 8], &[1, 1, 3, 3], ConvTranspose2dParams { stride: [1 << 20, 1 << 20], ..default() }),
+        new(&[1, 1, 8, 8], &[1, 1, 3, 3], ConvTranspose2dParams { stride: [1 << 30, 1], ..default() }),
+        new(&[1, 1, 8, 8], &[1, 1, 3, 3], ConvTranspose2dParams { dilation: [usize::MAX, 1], ..default() }),
+        new(&[1, 1, 8, 8], &[1, 1, 3, 3], ConvTranspose2dParams { padding: [usize::MAX, 1], ..default() }),
+    ] {
+        assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
+    }
+}

@@ -1,0 +1,132 @@
+//! cross_entropy: how far a softmax is from its targets.
+
+use ndarray::ArrayD;
+use serde_json::json;
+use wgdnn::{CrossEntropy, CrossEntropyTarget, Error};
+
+use crate::cases::CaseArray;
+use crate::harness::{call, expect_refused, floats, golden_tests};
+
+golden_tests!("cross_entropy", at_least 40);
+
+#[cfg(feature = "gpu")]
+mod accurate {
+    use super::*;
+    use crate::cases::Call;
+    use crate::harness::{expect_within, golden_of, gpu, random, rmse_beside_pytorch};
+    use wgdnn::{CrossEntropyParams, Reduction, Tensor, cross_entropy, reference};
+
+    #[test]
+    fn no_worse_than_pytorchs_float32() {
+        let (ours, theirs) = rmse_beside_pytorch(&golden_of("cross_entropy"), |call| call.run_eager(gpu()));
+        assert!(ours <= theirs, "relative RMSE {ours:e}, PyTorch's float32 has {theirs:e}");
+    }
+
+    fn classes(shape: &[usize], classes: i64, params: CrossEntropyParams) -> Call {
+        let mut rows = shape.to_vec();
+        rows.remove(1);
+        let mut next = 0;
+        let target = ArrayD::from_shape_simple_fn(rows, || {
+            next += 1;
+            next * 7919 % classes
+        });
+        Call::CrossEntropy {
+            input: random(shape, 1).mapv(|x| x * 5.0),
+            target: CrossEntropyTarget::Classes(target),
+            weight: Some(random(&[shape[1]], 2).mapv(|x| x + 1.5)),
+            params,
+        }
+    }
+
+    #[test]
+    fn many_classes_and_many_rows() {
+        let smooth = CrossEntropyParams { label_smoothing: 0.1, ..Default::default() };
+        let none = CrossEntropyParams { reduction: Reduction::None, ..smooth };
+        expect_within(&classes(&[2, 100_000], 100_000, smooth), 4e-6);
+        expect_within(&classes(&[3, 32_000, 2], 32_000, none), 1e-5);
+        expect_within(&classes(&[2, 3, 300, 400], 3, smooth), 5e-7);
+        expect_within(&classes(&[70_000, 2], 2, CrossEntropyParams::default()), 3e-7);
+    }
+
+    #[test]
+    fn small_losses_keep_their_digits() {
+        // log(1 + exp(-18)) is 1.5e-8; computed as -log of a softmax next to 1 it would be 0.
+        let input = ndarray::array![[18.0_f32, 0.0]].into_dyn();
+        let logits = Tensor::from_array(gpu(), &input).unwrap();
+        let target = Tensor::from_array(gpu(), &ndarray::array![0]).unwrap();
+        let target = CrossEntropyTarget::Classes(&target);
+        let loss = cross_entropy(&logits, target, None, &Default::default()).unwrap().read_blocking().unwrap();
+        let expected = (-18.0_f64).exp().ln_1p();
+        assert!((f64::from(loss[[]]) / expected - 1.0).abs() < 1e-6, "{loss} not {expected}");
+    }
+
+    #[test]
+    fn targets_that_only_the_gpu_knows_give_nan() {
+        use wgdnn::{MaxPool2dParams, max_pool2d};
+        // The index of the maximum, 3, made on the GPU: with 2 classes it is none.
+        let image = Tensor::from_array(gpu(), &ndarray::array![[[0.0, 1.0], [2.0, 3.0]]]).unwrap();
+        let params = MaxPool2dParams { return_indices: true, ..MaxPool2dParams::new([2, 2]) };
+        let indices = max_pool2d(&image, &params).unwrap().indices.unwrap();
+        let indices = wgdnn::flatten(&indices, &Default::default()).unwrap();
+        let logits = Tensor::from_array(gpu(), &ndarray::array![[1.0, 2.0]]).unwrap();
+        let loss = cross_entropy(&logits, CrossEntropyTarget::Classes(&indices), None, &Default::default()).unwrap();
+        assert!(loss.read_blocking().unwrap()[[]].is_nan());
+    }
+
+    #[test]
+    fn nothing_but_ignored_rows_has_no_mean() {
+        let input = random(&[3, 4], 1);
+        let target = ndarray::array![-100, -100, -100].into_dyn();
+        let cpu = reference::cross_entropy(&input, CrossEntropyTarget::Classes(&target), None, &Default::default());
+        assert!(cpu.unwrap()[[]].is_nan());
+        let target = Tensor::from_array(gpu(), &target.mapv(|class| class as i32)).unwrap();
+        let logits = Tensor::from_array(gpu(), &input).unwrap();
+        let loss = cross_entropy(&logits, CrossEntropyTarget::Classes(&target), None, &Default::default()).unwrap();
+        assert!(loss.read_blocking().unwrap()[[]].is_nan());
+    }
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let op = "cross_entropy";
+    let classes = |shape: &[usize], class: i64| CaseArray::I64(ArrayD::from_elem(shape, class));
+    let with = |params, input: &[usize], target: &CaseArray, weight: &[usize]| {
+        call(op, params, &[("input", floats(input)), ("target", target.clone()), ("weight", floats(weight))])
+    };
+    let (good, three) = (&classes(&[2], 1), &[3][..]);
+    expect_refused(
+        op,
+        &[
+            ("input", with(json!({}), &[], good, three)),
+            ("input", with(json!({}), &[2, 0], good, &[0])),
+            ("target", with(json!({}), &[2, 3], &classes(&[3], 1), three)),
+            ("target", with(json!({}), &[2, 3], &classes(&[2, 1], 1), three)),
+            ("target", with(json!({}), &[2, 3, 4], &classes(&[2, 3], 1), three)),
+            ("target", with(json!({}), &[2, 3], &floats(&[2, 4]), three)),
+            ("target", with(json!({}), &[2, 3], &classes(&[2], 3), three)),
+            ("target", with(json!({}), &[2, 3], &classes(&[2], -1), three)),
+            ("target", with(json!({}), &[2, 3], &classes(&[2], 1 << 40), three)),
+            ("target", with(json!({"ignore_index": 7}), &[2, 3], &classes(&[2], -100), three)),
+            ("weight", with(json!({}), &[2, 3], good, &[2])),
+            ("label_smoothing", with(json!({"label_smoothing": 1.5}), &[2, 3], good, three)),
+            ("label_smoothing", with(json!({"label_smoothing": -0.1}), &[2, 3], good, three)),
+            ("ignore_index", with(json!({"ignore_index": 1}), &[2, 3], &floats(&[2, 3]), three)),
+            ("reduction", with(json!({"reduction": "batchmean"}), &[2, 3], good, three)),
+        ],
+    );
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let new = |input: &[usize], target: &[usize]| {
+        CrossEntropy::new(input, CrossEntropyTarget::Classes(target), None, &Default::default())
+    };
+    for result in [
+        new(&[1 << 20, 1 << 20], &[1 << 20]),
+        new(&[1, 5_000_000], &[1]),
+        new(&[usize::MAX, 2, usize::MAX], &[usize::MAX, usize::MAX]),
+        new(&[0, 2, usize::MAX, usize::MAX], &[0, usize::MAX, usize::MAX]),
+    ] {
+        assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
+    }
+}

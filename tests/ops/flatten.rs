@@ -1,0 +1,52 @@
+//! flatten: several dimensions as one.
+
+use serde_json::json;
+use wgdnn::{Error, Flatten, FlattenParams};
+
+use crate::harness::{call, expect_refused, floats, golden_tests};
+
+golden_tests!("flatten", at_least 40);
+
+#[cfg(feature = "gpu")]
+#[test]
+fn the_buffer_is_shared() {
+    use crate::harness::{gpu, random};
+    use wgdnn::{Tensor, flatten};
+
+    let input = Tensor::from_array(gpu(), &random(&[2, 3, 4], 1)).unwrap();
+    let flat = flatten(&input, &FlattenParams::default()).unwrap();
+    assert_eq!(flat.shape(), [24]);
+    assert_eq!(flat.slice(), input.slice());
+    // Integers too.
+    let indices = Tensor::from_array(gpu(), &ndarray::array![[1, 2], [3, 4]]).unwrap();
+    let flat = flatten(&indices, &FlattenParams::default()).unwrap();
+    assert_eq!(flat.read_blocking().unwrap(), ndarray::array![1, 2, 3, 4].into_dyn());
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let op = "flatten";
+    let with = |params, shape: &[usize]| call(op, params, &[("input", floats(shape))]);
+    expect_refused(
+        op,
+        &[
+            ("start_dim", with(json!({"start_dim": 3}), &[2, 3, 4])),
+            ("start_dim", with(json!({"start_dim": -4}), &[2, 3, 4])),
+            ("start_dim", with(json!({"start_dim": 2, "end_dim": 1}), &[2, 3, 4])),
+            ("start_dim", with(json!({"start_dim": -1, "end_dim": 0}), &[2, 3, 4])),
+            ("start_dim", with(json!({"start_dim": 1.5}), &[2, 3, 4])),
+            ("start_dim", with(json!({"start_dim": 1}), &[])),
+            ("end_dim", with(json!({"end_dim": 3}), &[2, 3, 4])),
+            ("end_dim", with(json!({"end_dim": -4}), &[2, 3, 4])),
+            ("end_dim", with(json!({"end_dim": "last"}), &[2, 3, 4])),
+        ],
+    );
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let params = FlattenParams { start_dim: 1, end_dim: -1 };
+    for shape in [&[2, 1 << 30, 1 << 30][..], &[0, usize::MAX, usize::MAX]] {
+        assert!(matches!(Flatten::new(shape, &params), Err(Error::LimitExceeded { .. })));
+    }
+}

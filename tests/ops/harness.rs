@@ -1,0 +1,316 @@
+//! What all operators' tests share.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::cases::{Call, Case, CaseArray, Refusal, compare, read_arrays, read_cases};
+
+pub type Outputs = BTreeMap<&'static str, CaseArray>;
+
+/// The golden cases with random parameters.
+pub fn golden() -> &'static [Case] {
+    static CASES: OnceLock<Vec<Case>> = OnceLock::new();
+    CASES.get_or_init(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cases");
+        let jsonl = std::fs::read_to_string(format!("{folder}/cases.jsonl")).unwrap();
+        let arrays = read_arrays(&std::fs::read(format!("{folder}/tensors.safetensors")).unwrap()).unwrap();
+        read_cases(&jsonl, &arrays).unwrap()
+    })
+}
+
+/// The golden cases of one operator.
+pub fn golden_of(op: &str) -> Vec<&'static Case> {
+    golden().iter().filter(|case| case.op == op).collect()
+}
+
+/// Refuses an expectation that an operator which does nothing would meet.
+fn check_expectation(case: &Case) -> Result<(), String> {
+    if case.outputs.is_empty() {
+        return Err("nothing is expected".into());
+    }
+    for (name, expected) in &case.outputs {
+        if let CaseArray::F32(array) = &expected.array {
+            let nonzero = array.iter().filter(|&&x| x != 0.0).count();
+            if array.len() >= 8 && nonzero * 20 < array.len() {
+                return Err(format!("{name}: the expectation is nearly all zeros"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs cases and returns what is wrong with each that fails.
+pub fn failures(
+    cases: &[&Case],
+    run: impl Fn(&Call) -> Result<Outputs, Refusal>,
+) -> Vec<String> {
+    let check = |case: &Case| {
+        check_expectation(case)?;
+        let call = Call::new(case).map_err(|refusal| refusal.to_string())?;
+        let outputs = run(&call).map_err(|refusal| refusal.to_string())?;
+        compare(case, &outputs)
+    };
+    cases
+        .iter()
+        .filter_map(|case| check(case).err().map(|reason| format!("{}: {reason}", case.id)))
+        .collect()
+}
+
+/// Fails the test with all that is wrong.
+#[track_caller]
+pub fn expect_none(failures: &[String], of: usize) {
+    assert!(failures.is_empty(), "{} of {of} cases failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Every golden case of an operator on the CPU reference, and with the feature `gpu` by every algorithm on the GPU:
+/// eagerly, and recorded on the test's own buffers.
+macro_rules! golden_tests {
+    ($op:literal, at_least $count:literal) => {
+        mod golden {
+            use crate::harness;
+
+            #[test]
+            fn reference_matches_pytorch() {
+                let cases = harness::golden_of($op);
+                assert!(cases.len() >= $count, "{} cases", cases.len());
+                let failures = harness::failures(&cases, |call| call.run_reference());
+                harness::expect_none(&failures, cases.len());
+            }
+
+            #[cfg(feature = "gpu")]
+            #[test]
+            fn eager_calls_match_pytorch() {
+                let cases = harness::golden_of($op);
+                let failures = harness::failures_of_all_algorithms(&cases, |call| {
+                    call.run_eager(harness::gpu())
+                });
+                harness::expect_none(&failures, cases.len());
+            }
+
+            #[cfg(feature = "gpu")]
+            #[test]
+            fn recorded_calls_match_pytorch() {
+                let cases = harness::golden_of($op);
+                let failures = harness::failures_of_all_algorithms(&cases, |call| {
+                    crate::recorded::run(call, harness::gpu())
+                });
+                harness::expect_none(&failures, cases.len());
+            }
+        }
+    };
+}
+pub(crate) use golden_tests;
+
+/// Holds refusals against what they must say, and the GPU's against the CPU's. An entry is a call and the argument
+/// that is wrong with it.
+#[track_caller]
+pub fn expect_refused(op: &str, calls: &[(&str, Result<Call, Refusal>)]) {
+    assert!(calls.len() >= 8, "{} bad inputs", calls.len());
+    for (argument, call) in calls {
+        let refusal = |result: Result<Outputs, Refusal>| match result {
+            Err(Refusal::BadInput(reason)) => reason,
+            Err(other) => panic!("{op}, {argument}: {other}"),
+            Ok(outputs) => panic!("{op}, {argument}: not refused, gave {outputs:?}"),
+        };
+        let reason = refusal(call.clone().and_then(|call| call.run_reference()));
+        let start = format!("{op}: {argument}: ");
+        assert!(reason.starts_with(&start), "expected {start:?}..., got {reason:?}");
+        let is_typed = reason.contains("expected") && reason.contains("got") || reason.contains("exceeds");
+        assert!(is_typed, "{reason:?} tells not what was expected and what came");
+        #[cfg(feature = "gpu")]
+        assert_eq!(refusal(call.clone().and_then(|call| call.run_eager(gpu()))), reason);
+    }
+    // The device must still work.
+    #[cfg(feature = "gpu")]
+    {
+        let cases = golden_of(op);
+        expect_none(&failures(&cases[..3], |call| call.run_eager(gpu())), 3);
+    }
+}
+
+/// A call out of JSON parameters and inputs, as a case has them.
+pub fn call(op: &str, params: serde_json::Value, inputs: &[(&str, CaseArray)]) -> Result<Call, Refusal> {
+    Call::new(&Case {
+        id: "bad".into(),
+        op: op.into(),
+        params: params.as_object().unwrap().clone(),
+        inputs: inputs.iter().map(|(name, array)| (name.to_string(), vec![array.clone()])).collect(),
+        outputs: BTreeMap::new(),
+        is_error: true,
+    })
+}
+
+/// Floats of no particular value.
+pub fn floats(shape: &[usize]) -> CaseArray {
+    CaseArray::F32(random(shape, 7))
+}
+
+/// Random floats from -1 to 1; the same for the same seed.
+pub fn random(shape: &[usize], seed: u64) -> ArrayD<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    ArrayD::from_shape_simple_fn(IxDyn(shape), || {
+        // Marsaglia's xorshift.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    })
+}
+
+/// Random whole numbers from -4 to 4, whose sums of products are exact.
+pub fn random_integers(shape: &[usize], seed: u64) -> ArrayD<f32> {
+    random(shape, seed).mapv(|x| (x * 4.49).round())
+}
+
+#[cfg(feature = "gpu")]
+pub use on_gpu::*;
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use super::*;
+    use wgdnn::{Gpu, GpuOptions};
+
+    /// The device that tests share. There must be one: without it nothing of the GPU would be tested.
+    pub fn gpu() -> &'static Gpu {
+        static GPU: OnceLock<Gpu> = OnceLock::new();
+        GPU.get_or_init(|| Gpu::new_blocking().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// A device without optional features.
+    pub fn portable_gpu() -> Gpu {
+        let options = GpuOptions { portable: true, ..Default::default() };
+        Gpu::with_options_blocking(&options).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// [`failures`] by every algorithm that the operator has.
+    pub fn failures_of_all_algorithms(
+        cases: &[&Case],
+        run: impl Fn(&Call) -> Result<Outputs, Refusal>,
+    ) -> Vec<String> {
+        let names: Vec<String> = Call::new(cases[0])
+            .unwrap()
+            .by_every_algorithm()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert!(names.contains(&"Auto".to_owned()));
+        names
+            .iter()
+            .enumerate()
+            .flat_map(|(index, name)| {
+                failures(cases, |call| run(&call.by_every_algorithm()[index].1))
+                    .into_iter()
+                    .map(move |failure| format!("{name}: {failure}"))
+            })
+            .collect()
+    }
+
+    /// Holds an eager call against the CPU reference: every output equal to the last bit.
+    #[track_caller]
+    pub fn expect_exact(call: &Call) {
+        expect_within(call, 0.0);
+    }
+
+    /// Holds an eager call by every algorithm against the CPU reference.
+    #[track_caller]
+    pub fn expect_within(call: &Call, atol: f64) {
+        let outputs = call.run_reference().unwrap();
+        let case = Case {
+            id: format!("{call:.0?}").chars().take(40).collect(),
+            op: String::new(),
+            params: Default::default(),
+            inputs: BTreeMap::new(),
+            outputs: outputs
+                .into_iter()
+                .map(|(name, array)| {
+                    (name.to_owned(), crate::cases::Expected { array, atol, rmse_float32: None })
+                })
+                .collect(),
+            is_error: false,
+        };
+        check_expectation(&case).unwrap();
+        for (algorithm, call) in call.by_every_algorithm() {
+            for (way, outputs) in [
+                ("eager", call.run_eager(gpu())),
+                ("recorded", crate::recorded::run(&call, gpu())),
+            ] {
+                if let Err(reason) = compare(&case, &outputs.unwrap()) {
+                    panic!("{algorithm}, {way}: {reason}");
+                }
+            }
+        }
+    }
+
+    /// The root mean square error over all cases' float outputs, relative to the size of each output: ours, and that
+    /// of PyTorch's own float32.
+    pub fn rmse_beside_pytorch(
+        cases: &[&Case],
+        run: impl Fn(&Call) -> Result<Outputs, Refusal>,
+    ) -> (f64, f64) {
+        let (mut ours, mut theirs, mut count) = (0.0, 0.0, 0.0);
+        for case in cases {
+            let outputs = run(&Call::new(case).unwrap()).unwrap();
+            for (name, expected) in &case.outputs {
+                let (CaseArray::F32(got), CaseArray::F32(array)) = (&outputs[name.as_str()], &expected.array) else {
+                    panic!("{}: {name} is no float", case.id);
+                };
+                let size = array.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / array.len() as f64;
+                if size > 0.0 && size.is_finite() {
+                    ours += crate::cases::difference(got, array).rmse.powi(2) / size;
+                    theirs += expected.rmse_float32.unwrap().powi(2) / size;
+                    count += 1.0;
+                }
+            }
+        }
+        assert!(count >= 20.0, "{count} outputs");
+        ((ours / count).sqrt(), (theirs / count).sqrt())
+    }
+
+    /// Cases that fail once `from` is `to` in a shader's text.
+    pub fn failures_with(op: &str, file: &'static str, from: &str, to: &str) -> Vec<String> {
+        let gpu = portable_gpu();
+        let path = format!("{}/shaders/{file}.wgsl", env!("CARGO_MANIFEST_DIR"));
+        let source = std::fs::read_to_string(path).unwrap();
+        assert!(source.contains(from), "{file}.wgsl has no {from:?} to plant a fault in");
+        gpu.substitute_shader(file, source.replacen(from, to, 1));
+        failures_of_all_algorithms(&golden_of(op), |call| crate::recorded::run(call, &gpu))
+    }
+
+    /// A wrong shader must not pass: each of these faults is planted and has to be seen.
+    #[test]
+    fn planted_faults_are_seen() {
+        for (op, file, from, to) in [
+            ("max_pool2d", "max_pool2d", "ordered(value) > ordered(best.value)", "ordered(value) >= ordered(best.value)"),
+            ("max_pool2d", "max_pool2d", "is_nan(value) || ", ""),
+            ("max_pool2d", "max_pool2d", "min(params.col_end, cols); col_tap++", "min(params.col_end, cols) - 1; col_tap++"),
+            ("avg_pool2d", "avg_pool2d", "params.in_rows + params.padding_rows)", "params.in_rows)"),
+            ("avg_pool2d", "avg_pool2d", "else if (params.count_include_pad != 0u)", "else if (params.count_include_pad == 0u)"),
+            ("conv2d", "conv2d", "sum += bias[out_channel]", "sum += bias[0]"),
+            ("conv2d", "conv2d", "(length - 1 - start) / dilation + 1", "(length - 1 - start) / dilation"),
+            ("conv_transpose2d", "conv_transpose2d", "strided_col % params.stride_cols != 0", "false"),
+            ("conv_transpose2d", "conv_transpose2d_scatter_add", "exchange.exchanged", "true"),
+            ("conv_transpose2d", "conv_transpose2d_scatter_add", "atomicStore(&output[index], bitcast<u32>(value));", ""),
+            ("sigmoid", "sigmoid", "x < 0.0", "x > 0.0"),
+            ("roi_pool", "roi_pool", "row < min(first_row + params.row_end, end_row)", "row <= min(first_row + params.row_end, end_row)"),
+            ("batch_norm", "batch_norm", "square_sum / (count - 1.0)", "square_sum / count"),
+            ("batch_norm", "batch_norm", "- deviation_sum * rest", "+ deviation_sum * rest + 1.0"),
+            ("cross_entropy", "cross_entropy", "class_index != maximum_class", "true"),
+            ("cross_entropy", "cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
+            ("mse_loss", "mse_loss", "index < params.count) {\n        output", "index + 1u < params.count) {\n        output"),
+        ] {
+            assert!(!failures_with(op, file, from, to).is_empty(), "{file}: {from:?} as {to:?} was not seen");
+        }
+    }
+
+    #[test]
+    fn an_expectation_of_zeros_is_refused() {
+        let mut case = golden_of("sigmoid").into_iter().find(|case| case.outputs["output"].array.shape().len() > 1).unwrap().clone();
+        let shape = case.outputs["output"].array.shape().to_vec();
+        case.outputs.get_mut("output").unwrap().array = CaseArray::F32(ArrayD::zeros(shape));
+        assert!(check_expectation(&case).is_err());
+        case.outputs.clear();
+        assert!(check_expectation(&case).is_err());
+    }
+}

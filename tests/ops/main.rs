@@ -1,0 +1,23 @@
+//! All tests of operators, in one binary: each operator against PyTorch's results, on the CPU and on the GPU.
+
+#[path = "../../src/cli/cases.rs"]
+mod cases;
+mod harness;
+#[cfg(feature = "gpu")]
+mod recorded;
+
+#[cfg(feature = "gpu")]
+mod sharing;
+mod shaders;
+mod structure;
+
+mod avg_pool2d;
+mod batch_norm;
+mod conv2d;
+mod conv_transpose2d;
+mod cross_entropy;
+mod flatten;
+mod max_pool2d;
+mod mse_loss;
+mod roi_pool;
+mod sigmoid;

@@ -1,0 +1,237 @@
+//! Every shader is valid WGSL that translates to what Vulkan, Metal, DX12 and OpenGL drivers read.
+
+use naga::back::{glsl, hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, index::BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+
+const FLOAT32_ATOMIC: &str = "float32_atomic";
+
+/// The files of `shaders/` as (name, text).
+fn shaders() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let mut shaders: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            assert_eq!(path.extension().unwrap(), "wgsl", "{path:?}");
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    shaders.sort();
+    assert!(shaders.len() >= 9);
+    shaders
+}
+
+/// Parses and validates. Only a file named for an optional feature may use it.
+fn validated(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
+    let capabilities = if name.ends_with(FLOAT32_ATOMIC) {
+        Capabilities::SHADER_FLOAT32_ATOMIC
+    } else {
+        Capabilities::empty()
+    };
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    (module, info)
+}
+
+/// The module of one entry point with its `override` constants at their defaults, and its stage.
+fn specialized(module: &naga::Module, info: &ModuleInfo, entry: &str) -> (naga::Module, ModuleInfo) {
+    let (module, info) = naga::back::pipeline_constants::process_overrides(
+        module,
+        info,
+        Some((naga::ShaderStage::Compute, entry)),
+        &Default::default(),
+    )
+    .unwrap();
+    (module.into_owned(), info.into_owned())
+}
+
+fn entry_points(module: &naga::Module) -> Vec<String> {
+    module.entry_points.iter().map(|entry| entry.name.clone()).collect()
+}
+
+#[test]
+fn all_shaders_are_valid_wgsl() {
+    for (name, source) in shaders() {
+        let (module, _) = validated(&name, &source);
+        assert!(!module.entry_points.is_empty(), "{name} has no entry point");
+        assert!(source.starts_with("// "), "{name} does not begin with what it computes");
+    }
+}
+
+#[test]
+fn optional_features_are_only_used_by_files_named_for_them() {
+    for (name, source) in shaders() {
+        let is_named = name.ends_with(FLOAT32_ATOMIC);
+        assert_eq!(source.contains("atomic<f32>"), is_named, "{name}");
+    }
+}
+
+#[test]
+fn all_shaders_translate_to_spirv() {
+    for (name, source) in shaders() {
+        let (module, info) = validated(&name, &source);
+        for entry_point in entry_points(&module) {
+            let (module, info) = specialized(&module, &info, &entry_point);
+            let options = spv::PipelineOptions {
+                shader_stage: naga::ShaderStage::Compute,
+                entry_point: entry_point.clone(),
+            };
+            let words = spv::write_vec(&module, &info, &spv::Options::default(), Some(&options))
+                .unwrap_or_else(|error| panic!("{name}, {entry_point}: {error}"));
+            assert!(words.len() > 100);
+        }
+    }
+}
+
+#[test]
+fn all_shaders_translate_to_msl() {
+    for (name, source) in shaders() {
+        let (module, info) = validated(&name, &source);
+        for entry_point in entry_points(&module) {
+            let (module, info) = specialized(&module, &info, &entry_point);
+            let options = msl::Options {
+                // Atomic f32 needs Metal 3.
+                lang_version: (3, 0),
+                fake_missing_bindings: true,
+                ..Default::default()
+            };
+            let pipeline = msl::PipelineOptions {
+                entry_point: Some((naga::ShaderStage::Compute, entry_point.clone())),
+                ..Default::default()
+            };
+            let (text, _) = msl::write_string(&module, &info, &options, &pipeline)
+                .unwrap_or_else(|error| panic!("{name}, {entry_point}: {error}"));
+            assert!(text.contains("kernel void"), "{name}, {entry_point}");
+        }
+    }
+}
+
+#[test]
+fn all_shaders_translate_to_hlsl() {
+    for (name, source) in shaders() {
+        // DX12 has no atomic f32, so wgpu never offers that feature there.
+        if name.ends_with(FLOAT32_ATOMIC) {
+            continue;
+        }
+        let (module, info) = validated(&name, &source);
+        for entry_point in entry_points(&module) {
+            let (module, info) = specialized(&module, &info, &entry_point);
+            let options = hlsl::Options {
+                fake_missing_bindings: true,
+                special_constants_binding: Some(hlsl::BindTarget::default()),
+                ..Default::default()
+            };
+            let pipeline = hlsl::PipelineOptions {
+                entry_point: Some((naga::ShaderStage::Compute, entry_point.clone())),
+            };
+            let mut text = String::new();
+            hlsl::Writer::new(&mut text, &options, &pipeline)
+                .write(&module, &info, None)
+                .unwrap_or_else(|error| panic!("{name}, {entry_point}: {error}"));
+            assert!(text.contains("numthreads"), "{name}, {entry_point}");
+        }
+    }
+}
+
+#[test]
+fn all_portable_shaders_translate_to_glsl() {
+    for (name, source) in shaders() {
+        if name.ends_with(FLOAT32_ATOMIC) {
+            continue;
+        }
+        let (module, info) = validated(&name, &source);
+        for entry_point in entry_points(&module) {
+            let (module, info) = specialized(&module, &info, &entry_point);
+            let options = glsl::Options {
+                version: glsl::Version::new_gles(310),
+                ..Default::default()
+            };
+            let pipeline = glsl::PipelineOptions {
+                shader_stage: naga::ShaderStage::Compute,
+                entry_point: entry_point.clone(),
+                multiview: None,
+            };
+            let policies = BoundsCheckPolicies {
+                index: BoundsCheckPolicy::Restrict,
+                ..Default::default()
+            };
+            let mut text = String::new();
+            glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, policies)
+                .and_then(|mut writer| writer.write())
+                .unwrap_or_else(|error| panic!("{name}, {entry_point}: {error}"));
+            assert!(text.contains("void main"), "{name}, {entry_point}");
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn kernels_agree_with_their_shaders() {
+    use wgdnn::{Access, Scalar, kernels};
+
+    let shaders = shaders();
+    let mut seen = std::collections::BTreeSet::new();
+    for kernel in kernels() {
+        let (name, source) = shaders.iter().find(|(name, _)| name == kernel.file).unwrap();
+        assert_eq!(kernel.source, source);
+        let (module, info) = validated(name, source);
+        let index = module.entry_points.iter().position(|entry| entry.name == kernel.entry_point);
+        let index = index.unwrap_or_else(|| panic!("{name} has no entry point {}", kernel.entry_point));
+        seen.insert((name.clone(), kernel.entry_point.to_owned()));
+
+        // The bindings that the entry point uses are those that the kernel tells, with the same access.
+        let usage = info.get_entry_point(index);
+        let mut storage = Vec::new();
+        for (handle, variable) in module.global_variables.iter() {
+            if usage[handle].is_empty() {
+                continue;
+            }
+            let Some(binding) = &variable.binding else { continue };
+            assert_eq!(binding.group, 0);
+            match variable.space {
+                naga::AddressSpace::Uniform => {
+                    assert_eq!(binding.binding, 0);
+                    let naga::TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
+                        panic!("{name}: the uniform is no struct");
+                    };
+                    assert_eq!(*span as usize, 4 * kernel.uniform.len(), "{name}");
+                    for (position, (member, (field, scalar))) in members.iter().zip(kernel.uniform).enumerate() {
+                        assert_eq!(member.name.as_deref(), Some(*field), "{name}");
+                        assert_eq!(member.offset as usize, 4 * position, "{name}.{field}");
+                        let kind = match scalar {
+                            Scalar::U32 => naga::Scalar::U32,
+                            Scalar::I32 => naga::Scalar::I32,
+                            Scalar::F32 => naga::Scalar::F32,
+                        };
+                        assert_eq!(module.types[member.ty].inner, naga::TypeInner::Scalar(kind), "{name}.{field}");
+                    }
+                    assert_eq!(members.len(), kernel.uniform.len());
+                }
+                naga::AddressSpace::Storage { access } => {
+                    let access = if access.contains(naga::StorageAccess::STORE) {
+                        Access::ReadWrite
+                    } else {
+                        Access::Read
+                    };
+                    storage.push((binding.binding, access));
+                }
+                space => panic!("{name}: a binding in {space:?}"),
+            }
+        }
+        storage.sort_by_key(|&(binding, _)| binding);
+        assert_eq!(storage, kernel.storage, "{name}, {}", kernel.entry_point);
+        // What every adapter has, even below WebGPU's own minimum.
+        assert!(storage.len() <= 4, "{name}, {}: {} storage buffers", kernel.entry_point, storage.len());
+    }
+    // And there is no entry point that no kernel uses.
+    for (name, source) in &shaders {
+        for entry_point in entry_points(&validated(name, source).0) {
+            assert!(seen.contains(&(name.clone(), entry_point.clone())), "{name}: {entry_point} is unused");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A caller's own device, buffers and encoders: what is checked, and that nothing happens behind the caller's back.
+
+use ndarray::array;
+use wgdnn::wgpu;
+use wgdnn::{
+    Error, Gpu, GpuOptions, MseLoss, MseLossBuffers, MseLossParams, Reduction, Sigmoid, SigmoidBuffers, Tensor, conv2d,
+    sigmoid,
+};
+
+use crate::harness::{gpu, portable_gpu, random};
+
+fn buffer(gpu: &Gpu, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("test"),
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    })
+}
+
+/// Records sigmoid of 16 elements on these buffers.
+fn record_sigmoid(
+    input: wgpu::BufferSlice<'_>,
+    output: wgpu::BufferSlice<'_>,
+) -> Result<(), Error> {
+    let operator = Sigmoid::new(&[16]).unwrap();
+    let mut encoder = gpu().device().create_command_encoder(&Default::default());
+    operator.record(&mut gpu().record(&mut encoder), &SigmoidBuffers { input, output })
+}
+
+#[track_caller]
+fn expect_invalid(result: Result<(), Error>, argument_wanted: &str) {
+    match result {
+        Err(Error::InvalidArgument { operator: "sigmoid", argument, .. }) => assert_eq!(argument, argument_wanted),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn buffers_are_checked_before_anything_is_recorded() {
+    let storage = wgpu::BufferUsages::STORAGE;
+    let good = buffer(gpu(), 1024, storage);
+    let other = buffer(gpu(), 1024, storage);
+    let small = buffer(gpu(), 60, storage);
+    let foreign = buffer(gpu(), 1024, wgpu::BufferUsages::VERTEX);
+    assert_eq!(record_sigmoid(good.slice(..), other.slice(..)), Ok(()));
+    expect_invalid(record_sigmoid(small.slice(..), other.slice(..)), "input");
+    expect_invalid(record_sigmoid(good.slice(..), small.slice(..)), "output");
+    expect_invalid(record_sigmoid(good.slice(4..), other.slice(..)), "input");
+    expect_invalid(record_sigmoid(good.slice(..32), other.slice(..)), "input");
+    expect_invalid(record_sigmoid(foreign.slice(..), other.slice(..)), "input");
+    expect_invalid(record_sigmoid(good.slice(..), good.slice(..)), "output");
+    expect_invalid(record_sigmoid(good.slice(..256), good.slice(512..)), "output");
+}
+
+#[test]
+fn a_missing_workspace_is_an_error() {
+    let operator = MseLoss::new(&[4], &[4], &MseLossParams { reduction: Reduction::Sum }).unwrap();
+    assert!(operator.workspace_size() > 0);
+    let buffers: Vec<_> = (0..3).map(|_| buffer(gpu(), 1024, wgpu::BufferUsages::STORAGE)).collect();
+    let mut encoder = gpu().device().create_command_encoder(&Default::default());
+    let result = operator.record(
+        &mut gpu().record(&mut encoder),
+        &MseLossBuffers {
+            input: buffers[0].slice(..),
+            target: buffers[1].slice(..),
+            output: buffers[2].slice(..),
+            workspace: None,
+        },
+    );
+    assert!(matches!(result, Err(Error::InvalidArgument { argument: "workspace", .. })), "{result:?}");
+}
+
+/// A device as a caller makes it: WebGPU's default limits, no features, handlers of its own.
+fn callers_device() -> (wgpu::Device, wgpu::Queue) {
+    let adapter = pollster::block_on(Gpu::adapters()).into_iter().next().unwrap();
+    let descriptor = wgpu::DeviceDescriptor { label: Some("caller"), ..Default::default() };
+    pollster::block_on(adapter.request_device(&descriptor)).unwrap()
+}
+
+#[test]
+fn operators_run_on_a_callers_device() {
+    let (device, queue) = callers_device();
+    let gpu = Gpu::from_wgpu(device.clone(), queue);
+    assert_eq!(gpu.limits().max_storage_buffer_binding_size, 128 << 20);
+    let output = sigmoid(&Tensor::from_array(&gpu, &array![0.0]).unwrap()).unwrap();
+    assert_eq!(output.read_blocking().unwrap(), array![0.5].into_dyn());
+
+    // A tensor over a buffer of the caller's, from an offset on.
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let buffer = buffer(&gpu, 512, usage);
+    let zeros = Tensor::<f32>::from_buffer(&gpu, buffer.clone(), 256, &[64]).unwrap();
+    assert!(sigmoid(&zeros).unwrap().read_blocking().unwrap().iter().all(|&x| x == 0.5));
+    assert!(Tensor::<f32>::from_buffer(&gpu, buffer.clone(), 4, &[1]).is_err());
+    assert!(Tensor::<f32>::from_buffer(&gpu, buffer, 256, &[65]).is_err());
+}
+
+#[test]
+fn a_tensor_that_cannot_be_read_back_says_so() {
+    let buffer = buffer(gpu(), 64, wgpu::BufferUsages::STORAGE);
+    let tensor = Tensor::<f32>::from_buffer(gpu(), buffer, 0, &[16]).unwrap();
+    assert!(matches!(tensor.read_blocking(), Err(Error::InvalidArgument { argument: "buffer", .. })));
+}
+
+#[test]
+fn tensors_of_two_devices_do_not_mix() {
+    let other = portable_gpu();
+    let input = Tensor::from_array(gpu(), &random(&[1, 1, 4, 4], 1)).unwrap();
+    let weight = Tensor::from_array(&other, &random(&[1, 1, 2, 2], 2)).unwrap();
+    let result = conv2d(&input, &weight, None, &Default::default());
+    assert!(matches!(result, Err(Error::InvalidArgument { argument: "weight", .. })));
+}
+
+#[test]
+fn more_than_the_devices_limits_is_refused() {
+    let (device, queue) = callers_device();
+    let gpu = Gpu::from_wgpu(device, queue);
+    let result = Tensor::from_slice(&gpu, &vec![0.0_f32; (32 << 20) + 1], &[(32 << 20) + 1]);
+    assert!(matches!(result, Err(Error::LimitExceeded { maximum: 0x800_0000, .. })), "{result:?}");
+}
+
+#[test]
+fn an_unknown_adapter_is_an_error_that_names_those_there_are() {
+    let options = GpuOptions { adapter: Some("no such adapter".into()), ..Default::default() };
+    let error = Gpu::with_options_blocking(&options).unwrap_err();
+    assert!(error.to_string().contains(&gpu().adapter_info().name), "{error}");
+}
+
+#[test]
+fn a_lost_device_is_a_typed_error() {
+    let gpu = portable_gpu();
+    let input = Tensor::from_array(&gpu, &array![1.0]).unwrap();
+    let output = sigmoid(&input).unwrap();
+    gpu.device().destroy();
+    assert!(output.read_blocking().is_err());
+    assert!(matches!(sigmoid(&input), Err(Error::DeviceLost { .. })));
+}
+
+#[test]
+fn read_backs_can_be_awaited_and_dropped() {
+    let input = Tensor::from_array(gpu(), &array![0.0, 0.0]).unwrap();
+    drop(input.read());
+    let output = sigmoid(&input).unwrap();
+    assert_eq!(pollster::block_on(output.read()).unwrap(), array![0.5, 0.5].into_dyn());
+}
+
+#[test]
+fn calls_from_several_threads_give_right_answers() {
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            scope.spawn(move || {
+                for step in 0..50 {
+                    let array = random(&[37], seed * 1000 + step);
+                    let output = sigmoid(&Tensor::from_array(gpu(), &array).unwrap()).unwrap();
+                    let expected = wgdnn::reference::sigmoid(&array).unwrap();
+                    let got = output.read_blocking().unwrap();
+                    assert!((got - expected).iter().all(|difference| difference.abs() < 2e-7));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_same_call_gives_the_same_bits() {
+    use crate::cases::Call;
+    for case in crate::harness::golden() {
+        let call = Call::new(case).unwrap();
+        let bits = |_| format!("{:?}", crate::recorded::run(&call, gpu()).unwrap());
+        let mut runs = (0..3).map(bits);
+        let first = runs.next().unwrap();
+        assert!(runs.all(|run| run == first), "{}", case.id);
+    }
+}

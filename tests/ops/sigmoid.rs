@@ -1,0 +1,84 @@
+//! sigmoid: the logistic function of every element.
+
+use wgdnn::{Error, Sigmoid};
+
+use crate::harness::golden_tests;
+
+golden_tests!("sigmoid", at_least 40);
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    for shape in [&[1 << 29][..], &[1 << 16, 1 << 16], &[usize::MAX, 2], &[1 << 40]] {
+        let result = Sigmoid::new(shape);
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::LimitExceeded { operator: "sigmoid", argument: "input", .. }), "{error}");
+    }
+    assert!(Sigmoid::new(&[(1 << 29) - 1]).is_ok());
+}
+
+#[test]
+fn bad_input_is_refused() {
+    use crate::cases::{CaseArray, Refusal};
+    use crate::harness::{call, floats};
+    use serde_json::json;
+
+    // Any shape is right, so what is left is what is no array of floats, or no argument.
+    let integers = CaseArray::I64(ndarray::arr1(&[1, 2]).into_dyn());
+    for (params, inputs) in [
+        (json!({}), vec![]),
+        (json!({}), vec![("input", integers)]),
+        (json!({"inplace": true}), vec![("input", floats(&[2]))]),
+        (json!({"dim": 0}), vec![("input", floats(&[2]))]),
+        (json!({}), vec![("input", floats(&[2])), ("weight", floats(&[2]))]),
+        (json!({}), vec![("other", floats(&[2]))]),
+        (json!({}), vec![("input", floats(&[2])), ("grad_output", floats(&[2]))]),
+        (json!({"out": null, "dim": 1}), vec![("input", floats(&[2]))]),
+    ] {
+        let refusal = call("sigmoid", params, &inputs).unwrap_err();
+        let text = match &refusal {
+            Refusal::BadInput(text) | Refusal::BadCase(text) | Refusal::Unsupported(text) => text,
+        };
+        assert!(text.contains("sigmoid"), "{text}");
+    }
+}
+
+#[test]
+fn extremes_are_right() {
+    let input = ndarray::array![f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e30, -1e30, 90.0, 1e-30].into_dyn();
+    let expected = ndarray::array![1.0, 0.0, 0.5, 0.5, 1.0, 0.0, 1.0, 0.5].into_dyn();
+    assert_eq!(wgdnn::reference::sigmoid(&input).unwrap(), expected);
+    #[cfg(feature = "gpu")]
+    {
+        use crate::harness::gpu;
+        use wgdnn::{Tensor, sigmoid};
+        let output = sigmoid(&Tensor::from_array(gpu(), &input).unwrap()).unwrap();
+        assert_eq!(output.read_blocking().unwrap(), expected);
+        let nan = sigmoid(&Tensor::from_array(gpu(), &ndarray::array![f32::NAN]).unwrap()).unwrap();
+        assert!(nan.read_blocking().unwrap()[0].is_nan());
+    }
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn more_workgroups_than_one_dimension_holds() {
+    use crate::cases::Call;
+    use crate::harness::{expect_within, random};
+
+    expect_within(&Call::Sigmoid { input: random(&[5_000_000], 5) }, 1.2e-7);
+}
+
+#[cfg(feature = "gpu")]
+#[test]
+fn as_accurate_as_float32_allows() {
+    use crate::harness::gpu;
+    use wgdnn::{Tensor, sigmoid};
+
+    // Over its whole range, relative to the result: at most 4 units in the last place, where those are normal numbers.
+    let input = ndarray::ArrayD::from_shape_fn(vec![200_001], |i| (i[0] as f32 - 100_000.0) * 1e-3);
+    let output = sigmoid(&Tensor::from_array(gpu(), &input).unwrap()).unwrap().read_blocking().unwrap();
+    for (x, got) in input.iter().zip(&output) {
+        let expected = 1.0 / (1.0 + (-f64::from(*x)).exp());
+        let unit = f64::from(f32::EPSILON) * expected.max(f64::from(f32::MIN_POSITIVE));
+        assert!((f64::from(*got) - expected).abs() <= 4.0 * unit, "sigmoid({x}) = {got}, not {expected}");
+    }
+}

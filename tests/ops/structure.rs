@@ -1,0 +1,43 @@
+//! The newcomer's rule: an operator is a name, and that name stands in four folders.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The names of a folder's files with this ending.
+fn names(folder: &str, ending: &str) -> BTreeSet<String> {
+    std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
+        .unwrap()
+        .filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(ending).map(str::to_owned)
+        })
+        .collect()
+}
+
+#[test]
+fn an_operator_is_a_name_in_four_folders() {
+    let operators = names("src/ops", ".rs");
+    assert!(operators.len() >= 10);
+    assert_eq!(names("src/reference", ".rs"), operators);
+
+    let tests = names("tests/ops", ".rs");
+    assert_eq!(operators.difference(&tests).count(), 0);
+
+    // A shader's name begins with its operator's; flatten has none.
+    let shaders = names("shaders", ".wgsl");
+    for operator in operators.iter().filter(|operator| *operator != "flatten") {
+        assert!(shaders.contains(operator), "no shaders/{operator}.wgsl");
+    }
+    for shader in &shaders {
+        let is_of = |operator: &String| shader == operator || shader.starts_with(&format!("{operator}_"));
+        assert!(operators.iter().any(is_of), "shaders/{shader}.wgsl is of no operator");
+    }
+}
+
+#[test]
+fn golden_cases_cover_all_operators() {
+    for operator in names("src/ops", ".rs") {
+        let cases = crate::harness::golden_of(&operator).len();
+        assert!(cases >= 40, "{operator}: {cases}");
+    }
+}
