@@ -26,6 +26,7 @@ struct Params {
     count_include_pad: u32,
     has_divisor_override: u32,
     divisor_override: f32,
+    hidden_zero: u32,       // always 0
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -34,12 +35,18 @@ override WORKGROUP_SIZE: u32 = 64u;
 @group(0) @binding(1) var<storage, read> input: array<f32>;            // [planes, in_rows, in_cols]
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;     // [planes, out_rows, out_cols]
 
-// sum + value, with what the rounding loses added to .y, so that sum.x + sum.y is good to about twice the digits.
+// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
+fn hidden(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
+}
+
+// sum + value, with what the rounding loses added to .y.
 fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = sum.x + value;
-    let value_part = total - sum.x;
-    let lost = (sum.x - (total - value_part)) + (value - value_part);
-    return vec2<f32>(total, sum.y + lost);
+    let total = hidden(sum.x + value);
+    let is_larger = abs(sum.x) >= abs(value);
+    let larger = select(value, sum.x, is_larger);
+    let smaller = select(sum.x, value, is_larger);
+    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

@@ -29,6 +29,7 @@ struct Params {
     momentum: f32,
     has_weight: u32,
     has_bias: u32,
+    hidden_zero: u32,       // always 0
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -52,12 +53,18 @@ const CHUNK_WORDS: u32 = 4u;
 var<workgroup> first_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> second_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
+// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
+fn hidden(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
+}
+
 // sum + value, with what the rounding loses added to .y.
 fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = sum.x + value;
-    let value_part = total - sum.x;
-    let lost = (sum.x - (total - value_part)) + (value - value_part);
-    return vec2<f32>(total, sum.y + lost);
+    let total = hidden(sum.x + value);
+    let is_larger = abs(sum.x) >= abs(value);
+    let larger = select(value, sum.x, is_larger);
+    let smaller = select(sum.x, value, is_larger);
+    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
 }
 
 fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {

@@ -24,6 +24,7 @@ struct Params {
     is_mean: u32,
     writes_weights: u32,    // whether there is room behind the losses for what each row counts in the mean
     label_smoothing: f32,
+    hidden_zero: u32,       // always 0
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -108,12 +109,18 @@ fn log_one_plus(x: f32) -> f32 {
     return f32(k) * 0.693359375 + (f - (half_square - low));
 }
 
+// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
+fn hidden(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
+}
+
 // sum + value, with what the rounding loses added to .y.
 fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = sum.x + value;
-    let value_part = total - sum.x;
-    let lost = (sum.x - (total - value_part)) + (value - value_part);
-    return vec2<f32>(total, sum.y + lost);
+    let total = hidden(sum.x + value);
+    let is_larger = abs(sum.x) >= abs(value);
+    let larger = select(value, sum.x, is_larger);
+    let smaller = select(sum.x, value, is_larger);
+    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
 }
 
 fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {

@@ -23,6 +23,7 @@ struct Params {
     target_stride_1: u32,
     target_stride_2: u32,
     target_stride_3: u32,
+    hidden_zero: u32,       // always 0
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -36,12 +37,18 @@ override ITEMS: u32 = 32u;
 
 var<workgroup> sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
+// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
+fn hidden(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
+}
+
 // sum + value, with what the rounding loses added to .y.
 fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = sum.x + value;
-    let value_part = total - sum.x;
-    let lost = (sum.x - (total - value_part)) + (value - value_part);
-    return vec2<f32>(total, sum.y + lost);
+    let total = hidden(sum.x + value);
+    let is_larger = abs(sum.x) >= abs(value);
+    let larger = select(value, sum.x, is_larger);
+    let smaller = select(sum.x, value, is_larger);
+    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
 }
 
 fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
@@ -70,7 +77,8 @@ fn workgroup_sum(lane: u32, sum: vec2<f32>) -> vec2<f32> {
     return sums[0];
 }
 
-fn square(index: u32) -> f32 {
+// Where element `index` of the common shape is in input and in target.
+fn positions(index: u32) -> vec2<u32> {
     let at_3 = index % params.length_3;
     let rest_2 = index / params.length_3;
     let at_2 = rest_2 % params.length_2;
@@ -81,8 +89,22 @@ fn square(index: u32) -> f32 {
         + at_2 * params.input_stride_2 + at_3 * params.input_stride_3;
     let in_target = at_0 * params.target_stride_0 + at_1 * params.target_stride_1
         + at_2 * params.target_stride_2 + at_3 * params.target_stride_3;
-    let difference = input[in_input] - target_values[in_target];
-    return difference * difference;
+    return vec2<u32>(in_input, in_target);
+}
+
+// sum + the square of an element's difference, of which no rounding is left out.
+fn add_square(sum: vec2<f32>, index: u32) -> vec2<f32> {
+    let at = positions(index);
+    let a = input[at.x];
+    let b = target_values[at.y];
+    let difference = hidden(a - b);
+    let lost = select(a - (difference + b), (a - difference) - b, abs(a) >= abs(b));
+    // The square of the upper 12 bits is exact, and so are the products that are left.
+    let upper = bitcast<f32>(bitcast<u32>(difference) & 0xfffff000u);
+    let lower = difference - upper;
+    let rest = (2.0 * upper + lower) * lower + 2.0 * difference * lost;
+    let total = add(sum, upper * upper);
+    return vec2<f32>(total.x, total.y + rest);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -93,7 +115,9 @@ fn elementwise(
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.count) {
-        output[index] = square(index);
+        let at = positions(index);
+        let difference = input[at.x] - target_values[at.y];
+        output[index] = difference * difference;
     }
 }
 
@@ -108,7 +132,7 @@ fn partial_sums(
     for (var item = 0u; item < ITEMS; item++) {
         let index = (part * ITEMS + item) * WORKGROUP_SIZE + lane;
         if (index < params.count) {
-            sum = add(sum, square(index));
+            sum = add_square(sum, index);
         }
     }
     sum = workgroup_sum(lane, sum);

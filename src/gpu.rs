@@ -375,7 +375,12 @@ impl Gpu {
         let result = call(device);
         let errors = [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
         match errors.into_iter().flatten().next() {
-            Some(error) => Err(from_wgpu_error(error)),
+            Some(error) => {
+                // wgpu tells of a loss only when it is polled.
+                let _ = device.poll(wgpu::PollType::Poll);
+                self.check_device()?;
+                Err(from_wgpu_error(error))
+            }
             None => Ok(result),
         }
     }
@@ -403,17 +408,21 @@ impl Gpu {
         if let Some(pipeline) = caches.pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
-        let Caches { modules, substitutes, .. } = &mut *caches;
-        let pipeline = self.scoped(|device| {
-            let module = modules.entry(kernel.file).or_insert_with(|| {
-                let source = substitutes.get(kernel.file).map_or(kernel.source, String::as_str);
-                device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                    label: Some(kernel.file),
-                    source: wgpu::ShaderSource::Wgsl(source.into()),
-                })
-            });
-            create_pipeline(device, module, kernel, constants)
-        })?;
+        let module = match caches.modules.get(kernel.file) {
+            Some(module) => module.clone(),
+            None => {
+                let source = caches.substitutes.get(kernel.file).map_or(kernel.source, String::as_str);
+                let module = self.scoped(|device| {
+                    device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                        label: Some(kernel.file),
+                        source: wgpu::ShaderSource::Wgsl(source.into()),
+                    })
+                })?;
+                caches.modules.insert(kernel.file, module.clone());
+                module
+            }
+        };
+        let pipeline = self.scoped(|device| create_pipeline(device, &module, kernel, constants))?;
         caches.pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
     }

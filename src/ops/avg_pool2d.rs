@@ -129,6 +129,7 @@ mod on_gpu {
             count_include_pad: u32,
             has_divisor_override: u32,
             divisor_override: f32,
+            hidden_zero: u32,
         }
     }
 
@@ -183,6 +184,7 @@ mod on_gpu {
                         count_include_pad: u32::from(self.count_include_pad),
                         has_divisor_override: u32::from(self.divisor_override.is_some()),
                         divisor_override: self.divisor_override.unwrap_or(1) as f32,
+                        hidden_zero: 0,
                     };
                     Dispatch::per_element(
                         &AVG_POOL2D,

@@ -208,6 +208,7 @@ mod on_gpu {
             momentum: f32,
             has_weight: u32,
             has_bias: u32,
+            hidden_zero: u32,
         }
     }
 
@@ -275,6 +276,7 @@ mod on_gpu {
                 momentum: self.params.momentum,
                 has_weight: u32::from(self.has_weight),
                 has_bias: u32::from(self.has_bias),
+                hidden_zero: 0,
             }
             .to_bytes();
             let reduction = |kernel, arguments, workgroups| {

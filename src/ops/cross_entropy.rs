@@ -233,6 +233,7 @@ mod on_gpu {
             is_mean: u32,
             writes_weights: u32,
             label_smoothing: f32,
+            hidden_zero: u32,
         }
     }
 
@@ -296,6 +297,7 @@ mod on_gpu {
                 is_mean: u32::from(reduction == Reduction::Mean),
                 writes_weights: u32::from(reduction != Reduction::None),
                 label_smoothing: self.params.label_smoothing,
+                hidden_zero: 0,
             }
             .to_bytes();
 

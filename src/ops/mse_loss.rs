@@ -178,6 +178,7 @@ mod on_gpu {
             target_stride_1: u32,
             target_stride_2: u32,
             target_stride_3: u32,
+            hidden_zero: u32,
         }
     }
 
@@ -225,6 +226,7 @@ mod on_gpu {
                 target_stride_1: walk[1].target_stride as u32,
                 target_stride_2: walk[2].target_stride as u32,
                 target_stride_3: walk[3].target_stride as u32,
+                hidden_zero: 0,
             }
             .to_bytes();
             if self.reduction == Reduction::None {

@@ -306,7 +306,7 @@ mod on_gpu {
 
     #[test]
     fn an_expectation_of_zeros_is_refused() {
-        let mut case = golden_of("sigmoid").into_iter().find(|case| case.outputs["output"].array.shape().len() > 1).unwrap().clone();
+        let mut case = golden_of("sigmoid").into_iter().find(|case| case.outputs["output"].array.shape().iter().product::<usize>() >= 8).unwrap().clone();
         let shape = case.outputs["output"].array.shape().to_vec();
         case.outputs.get_mut("output").unwrap().array = CaseArray::F32(ArrayD::zeros(shape));
         assert!(check_expectation(&case).is_err());
