@@ -68,38 +68,20 @@ impl Error {
         expected: impl Into<String>,
         actual: impl Into<String>,
     ) -> Self {
-        Error::InvalidArgument {
-            operator,
-            argument,
-            expected: expected.into(),
-            actual: actual.into(),
-        }
+        Error::InvalidArgument { operator, argument, expected: expected.into(), actual: actual.into() }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::InvalidArgument {
-                operator,
-                argument,
-                expected,
-                actual,
-            } => write!(f, "{operator}: {argument}: expected {expected}, got {actual}"),
-            Error::LimitExceeded {
-                operator,
-                argument,
-                limit,
-                maximum,
-                actual,
-            } => write!(
-                f,
-                "{operator}: {argument}: {actual} exceeds {limit}, which is {maximum}"
-            ),
-            Error::NoAdapter {
-                wanted: Some(wanted),
-                found,
-            } => {
+            Error::InvalidArgument { operator, argument, expected, actual } => {
+                write!(f, "{operator}: {argument}: expected {expected}, got {actual}")
+            }
+            Error::LimitExceeded { operator, argument, limit, maximum, actual } => {
+                write!(f, "{operator}: {argument}: {actual} exceeds {limit}, which is {maximum}")
+            }
+            Error::NoAdapter { wanted: Some(wanted), found } => {
                 write!(f, "no adapter is named like {wanted:?}; there are: {}", found.join(", "))
             }
             Error::NoAdapter { wanted: None, .. } => f.write_str(

@@ -130,11 +130,7 @@ impl Gpu {
             wanted: options.adapter.clone().filter(|_| !adapters.is_empty()),
             found: found(),
         })?;
-        let features = if options.portable {
-            wgpu::Features::empty()
-        } else {
-            adapter.features() & USEFUL_FEATURES
-        };
+        let features = if options.portable { wgpu::Features::empty() } else { adapter.features() & USEFUL_FEATURES };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgdnn"),
@@ -171,10 +167,7 @@ impl Gpu {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
         adapters.retain(|adapter| {
-            adapter
-                .get_downlevel_capabilities()
-                .flags
-                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
         });
         adapters.sort_by_key(|adapter| {
             let info = adapter.get_info();
@@ -231,10 +224,7 @@ impl Gpu {
 
     /// Whether the device adds f32 atomically without a compare-exchange loop.
     pub(crate) fn has_float32_atomic(&self) -> bool {
-        self.inner
-            .device
-            .features()
-            .contains(wgpu::Features::SHADER_FLOAT32_ATOMIC)
+        self.inner.device.features().contains(wgpu::Features::SHADER_FLOAT32_ATOMIC)
     }
 
     /// Records operators into `encoder`. Nothing of it runs until the caller submits.
@@ -254,9 +244,7 @@ impl Gpu {
         self.check_device()?;
         let Pending { pass, encoder, .. } = std::mem::take(pending);
         drop(pass);
-        encoder
-            .map(|encoder| self.scoped(|_| self.inner.queue.submit([encoder.finish()])))
-            .transpose()
+        encoder.map(|encoder| self.scoped(|_| self.inner.queue.submit([encoder.finish()]))).transpose()
     }
 
     /// Records an eager call into the pending encoder.
@@ -266,10 +254,7 @@ impl Gpu {
         let pass = pass.get_or_insert_with(|| {
             encoder
                 .get_or_insert_with(|| self.new_encoder())
-                .begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some("wgdnn eager"),
-                    timestamp_writes: None,
-                })
+                .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("wgdnn eager"), timestamp_writes: None })
                 .forget_lifetime()
         });
         call(&mut Recorder::in_pass(self, pass))?;
@@ -281,11 +266,7 @@ impl Gpu {
     }
 
     fn new_encoder(&self) -> wgpu::CommandEncoder {
-        self.inner
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                label: Some("wgdnn eager"),
-            })
+        self.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgdnn eager") })
     }
 
     /// A buffer of `elements` elements, holding `data` if given.
@@ -303,20 +284,12 @@ impl Gpu {
             ("max_buffer_size", limits.max_buffer_size),
         ] {
             if bytes > maximum {
-                return Err(Error::LimitExceeded {
-                    operator,
-                    argument: "shape",
-                    limit,
-                    maximum,
-                    actual: bytes,
-                });
+                return Err(Error::LimitExceeded { operator, argument: "shape", limit, maximum, actual: bytes });
             }
         }
         let buffer = self.create_buffer(
             operator,
-            wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
             bytes,
             data,
         )?;
@@ -325,14 +298,8 @@ impl Gpu {
     }
 
     /// An eager call's workspace of `elements` elements, if it needs one.
-    pub(crate) fn workspace(
-        &self,
-        operator: &'static str,
-        elements: usize,
-    ) -> Result<Option<wgpu::Buffer>> {
-        (elements > 0)
-            .then(|| self.storage_buffer(operator, elements, None))
-            .transpose()
+    pub(crate) fn workspace(&self, operator: &'static str, elements: usize) -> Result<Option<wgpu::Buffer>> {
+        (elements > 0).then(|| self.storage_buffer(operator, elements, None)).transpose()
     }
 
     fn create_buffer(
@@ -467,10 +434,7 @@ impl Gpu {
     }
 
     /// Submits what is pending and a copy of `slice` behind it, into a buffer that can be mapped.
-    fn copy_for_reading(
-        &self,
-        slice: wgpu::BufferSlice<'_>,
-    ) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
+    fn copy_for_reading(&self, slice: wgpu::BufferSlice<'_>) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
         self.check_device()?;
         let staging = self.create_buffer(
             "wgdnn read-back",
@@ -480,20 +444,18 @@ impl Gpu {
         )?;
         let mut pending = lock(&self.inner.pending);
         pending.pass = None;
-        pending
-            .encoder
-            .get_or_insert_with(|| self.new_encoder())
-            .copy_buffer_to_buffer(slice.buffer(), slice.offset(), &staging, 0, slice.size());
-        let submission = self
-            .submit_with(&mut pending)?
-            .expect("there is an encoder, so there is a submission");
+        pending.encoder.get_or_insert_with(|| self.new_encoder()).copy_buffer_to_buffer(
+            slice.buffer(),
+            slice.offset(),
+            &staging,
+            0,
+            slice.size(),
+        );
+        let submission = self.submit_with(&mut pending)?.expect("there is an encoder, so there is a submission");
         Ok((staging, submission))
     }
 
-    pub(crate) async fn read_buffer<T: bytemuck::Pod>(
-        &self,
-        slice: wgpu::BufferSlice<'_>,
-    ) -> Result<Vec<T>> {
+    pub(crate) async fn read_buffer<T: bytemuck::Pod>(&self, slice: wgpu::BufferSlice<'_>) -> Result<Vec<T>> {
         let (staging, submission) = self.copy_for_reading(slice)?;
         let (sender, receiver) = oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -512,10 +474,7 @@ impl Gpu {
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn read_buffer_blocking<T: bytemuck::Pod>(
-        &self,
-        slice: wgpu::BufferSlice<'_>,
-    ) -> Result<Vec<T>> {
+    pub(crate) fn read_buffer_blocking<T: bytemuck::Pod>(&self, slice: wgpu::BufferSlice<'_>) -> Result<Vec<T>> {
         let (staging, submission) = self.copy_for_reading(slice)?;
         let (sender, receiver) = oneshot_channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -529,10 +488,7 @@ impl Gpu {
     #[cfg(not(target_arch = "wasm32"))]
     fn wait(&self, submission: wgpu::SubmissionIndex) {
         // Without a timeout: wgpu-core can panic when one expires while another thread polls.
-        let _ = self.inner.device.poll(wgpu::PollType::Wait {
-            submission_index: Some(submission),
-            timeout: None,
-        });
+        let _ = self.inner.device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
     }
 
     fn take_mapped<T: bytemuck::Pod>(
@@ -546,9 +502,7 @@ impl Gpu {
         mapped
             .ok_or_else(|| lost("a read-back was dropped".into()))?
             .map_err(|error| lost(format!("a read-back failed: {error}")))?;
-        let range = staging
-            .get_mapped_range(..)
-            .map_err(|error| Error::Validation { reason: error.to_string() })?;
+        let range = staging.get_mapped_range(..).map_err(|error| Error::Validation { reason: error.to_string() })?;
         Ok(bytemuck::pod_collect_to_vec(&range))
     }
 }
@@ -562,24 +516,13 @@ fn create_pipeline(
     let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     };
     let storage = kernel.storage.iter().map(|&(binding, access)| {
-        entry(
-            binding,
-            wgpu::BufferBindingType::Storage {
-                read_only: access == Access::Read,
-            },
-        )
+        entry(binding, wgpu::BufferBindingType::Storage { read_only: access == Access::Read })
     });
-    let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform))
-        .chain(storage)
-        .collect();
+    let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform)).chain(storage).collect();
     let group = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
         label: Some(kernel.entry_point),
         entries: &entries,
@@ -594,10 +537,7 @@ fn create_pipeline(
         layout: Some(&layout),
         module,
         entry_point: Some(kernel.entry_point),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            constants,
-            ..Default::default()
-        },
+        compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
         cache: None,
     })
 }

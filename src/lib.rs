@@ -10,11 +10,11 @@ mod window;
 
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
+#[doc(hidden)]
+pub use gpu::kernel::{Access, Scalar};
+#[cfg(feature = "gpu")]
 pub use gpu::{Gpu, GpuOptions, recorder::Recorder, tensor::Element, tensor::Tensor};
 pub use ops::*;
 pub use shape::MAX_TENSOR_BYTES;
 #[cfg(feature = "gpu")]
 pub use wgpu;
-#[cfg(feature = "gpu")]
-#[doc(hidden)]
-pub use gpu::kernel::{Access, Scalar};

@@ -1,1 +1,56 @@
-fn main(){}
+//! The program `wgdnn`: the report, and what it runs on.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod cli {
+    pub mod adapters;
+    #[allow(dead_code)] // The tests use the rest.
+    pub mod cases;
+    pub mod report;
+    pub mod table;
+}
+use cli::{adapters, report};
+
+/// Neural-network operators as WGSL compute shaders on wgpu, with PyTorch's semantics.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    report: report::Arguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set every operator, on the GPU and on the CPU, against PyTorch's results (the default)
+    Report(report::Arguments),
+    /// List the adapters, the one that is taken by default first
+    Adapters,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut out = anstream::stdout().lock();
+    let result = match arguments.command {
+        None => report::run(&arguments.report, &mut out),
+        Some(Command::Report(arguments)) => report::run(&arguments, &mut out),
+        Some(Command::Adapters) => adapters::run(&mut out),
+    };
+    match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {
+        Ok(code) => code,
+        // A reader that has seen enough, `head` say, is no failure.
+        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wgdnn: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -29,8 +29,8 @@ mod sigmoid;
 
 pub use avg_pool2d::*;
 pub use batch_norm::*;
-pub use conv2d::*;
 pub use conv_transpose2d::*;
+pub use conv2d::*;
 pub use cross_entropy::*;
 pub use flatten::*;
 pub use max_pool2d::*;

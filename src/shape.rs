@@ -20,18 +20,12 @@ pub(crate) fn reduction_parts(count: usize) -> usize {
 }
 
 /// The number of elements of `shape`, refused from 2^31 bytes on.
-pub(crate) fn element_count(
-    operator: &'static str,
-    argument: &'static str,
-    shape: &[usize],
-) -> Result<usize> {
+pub(crate) fn element_count(operator: &'static str, argument: &'static str, shape: &[usize]) -> Result<usize> {
     if shape.contains(&0) {
         return Ok(0);
     }
     // Saturating is exact here: whatever saturates is refused.
-    let bytes = shape
-        .iter()
-        .fold(ELEMENT_BYTES, |bytes, &length| bytes.saturating_mul(length as u64));
+    let bytes = shape.iter().fold(ELEMENT_BYTES, |bytes, &length| bytes.saturating_mul(length as u64));
     if bytes > MAX_TENSOR_BYTES {
         return Err(Error::LimitExceeded {
             operator,
@@ -86,13 +80,7 @@ impl ImageShape {
         }
         element_count(operator, "input", shape)?;
         let [channels, rows, cols] = image;
-        Ok(ImageShape {
-            batched,
-            batch,
-            channels,
-            rows,
-            cols,
-        })
+        Ok(ImageShape { batched, batch, channels, rows, cols })
     }
 
     /// The number of elements.
@@ -119,12 +107,9 @@ pub(crate) fn expect_vector(
     shape: Option<&[usize]>,
 ) -> Result<()> {
     match shape {
-        Some(shape) if shape != [length] => Err(Error::invalid(
-            operator,
-            argument,
-            format!("shape [{length}]"),
-            format!("shape {shape:?}"),
-        )),
+        Some(shape) if shape != [length] => {
+            Err(Error::invalid(operator, argument, format!("shape [{length}]"), format!("shape {shape:?}")))
+        }
         _ => Ok(()),
     }
 }

@@ -18,11 +18,7 @@ pub(crate) struct Window {
 }
 
 /// Checks that both of a pair are at least 1.
-pub(crate) fn expect_positive(
-    operator: &'static str,
-    argument: &'static str,
-    pair: [usize; 2],
-) -> Result<()> {
+pub(crate) fn expect_positive(operator: &'static str, argument: &'static str, pair: [usize; 2]) -> Result<()> {
     if pair.contains(&0) {
         return Err(Error::invalid(operator, argument, "at least 1", format!("{pair:?}")));
     }
@@ -52,19 +48,14 @@ impl Window {
 
     /// How many positions the dilated kernel spans.
     fn extent(&self) -> u64 {
-        (self.dilation as u64)
-            .saturating_mul(self.kernel as u64 - 1)
-            .saturating_add(1)
+        (self.dilation as u64).saturating_mul(self.kernel as u64 - 1).saturating_add(1)
     }
 
     /// The padded length of an input, once everything about it is known to be countable.
     fn padded_length(&self, operator: &'static str, input: usize) -> Result<u64> {
-        let padded = (input as u64)
-            .saturating_add(self.padding_before as u64)
-            .saturating_add(self.padding_after as u64);
-        let reach = padded
-            .saturating_add(self.extent())
-            .saturating_add(self.stride as u64);
+        let padded =
+            (input as u64).saturating_add(self.padding_before as u64).saturating_add(self.padding_after as u64);
+        let reach = padded.saturating_add(self.extent()).saturating_add(self.stride as u64);
         if reach > MAX_POSITION {
             return Err(Error::LimitExceeded {
                 operator,
@@ -80,12 +71,7 @@ impl Window {
     /// The output length of pooling and convolution over an input of `input` elements, at least 1.
     ///
     /// With `ceil_mode` a last, partial window counts if it starts inside the input or the padding before it.
-    pub fn output_length(
-        &self,
-        operator: &'static str,
-        input: usize,
-        ceil_mode: bool,
-    ) -> Result<usize> {
+    pub fn output_length(&self, operator: &'static str, input: usize, ceil_mode: bool) -> Result<usize> {
         let padded = self.padded_length(operator, input)?;
         let (extent, stride) = (self.extent(), self.stride as u64);
         let slack = if ceil_mode { stride - 1 } else { 0 };
@@ -145,9 +131,7 @@ impl Window {
         let (start, dilation) = (self.start(out), self.dilation as i64);
         (0..self.kernel).filter_map(move |tap| {
             let position = start + tap as i64 * dilation;
-            (0..input as i64)
-                .contains(&position)
-                .then_some((tap, position as usize))
+            (0..input as i64).contains(&position).then_some((tap, position as usize))
         })
     }
 }
@@ -157,13 +141,7 @@ mod tests {
     use super::*;
 
     fn window(kernel: usize, stride: usize, padding: usize, dilation: usize) -> Window {
-        Window {
-            kernel,
-            stride,
-            padding_before: padding,
-            padding_after: padding,
-            dilation,
-        }
+        Window { kernel, stride, padding_before: padding, padding_after: padding, dilation }
     }
 
     #[test]

@@ -12,8 +12,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value};
 use wgdnn::{
     AvgPool2dParams, BatchNormArguments, BatchNormParams, Boxes, Conv2dAlgorithm, Conv2dParams,
-    ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropyParams, CrossEntropyTarget,
-    FlattenParams, MaxPool2dParams, MseLossParams, Padding, Reduction, RoiPoolParams, reference,
+    ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropyParams, CrossEntropyTarget, FlattenParams,
+    MaxPool2dParams, MseLossParams, Padding, Reduction, RoiPoolParams, reference,
 };
 
 /// An array of a case.
@@ -51,7 +51,6 @@ pub struct Expected {
     /// How far a float may be off.
     pub atol: f64,
     /// The root mean square error of PyTorch's own float32, where the case tells it.
-    #[allow(dead_code)] // Each of the two programs that include this file uses its part of it.
     pub rmse_float32: Option<f64>,
 }
 
@@ -64,7 +63,6 @@ pub struct Case {
     pub inputs: BTreeMap<String, Vec<CaseArray>>,
     pub outputs: BTreeMap<String, Expected>,
     /// Whether the call must be refused.
-    #[allow(dead_code)]
     pub is_error: bool,
 }
 
@@ -120,25 +118,18 @@ fn numbers<T, const BYTES: usize>(bytes: &[u8], from: fn([u8; BYTES]) -> T) -> V
 }
 
 /// Reads cases and their arrays.
-pub fn read_cases(
-    jsonl: &str,
-    arrays: &BTreeMap<String, CaseArray>,
-) -> Result<Vec<Case>, String> {
+pub fn read_cases(jsonl: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Vec<Case>, String> {
     jsonl
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| {
-            read_case(line, arrays).map_err(|reason| format!("line {}: {reason}", index + 1))
-        })
+        .map(|(index, line)| read_case(line, arrays).map_err(|reason| format!("line {}: {reason}", index + 1)))
         .collect()
 }
 
 fn read_case(line: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Case, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let text = |key: &str| {
-        value[key].as_str().map(str::to_owned).ok_or_else(|| format!("{key} is not a text"))
-    };
+    let text = |key: &str| value[key].as_str().map(str::to_owned).ok_or_else(|| format!("{key} is not a text"));
     let object = |key: &str| match &value[key] {
         Value::Null => Ok(Map::new()),
         Value::Object(object) => Ok(object.clone()),
@@ -293,9 +284,7 @@ impl Inputs<'_> {
     fn finish(self) -> Result<(), Refusal> {
         match self.left.keys().next().map(String::as_str) {
             None => Ok(()),
-            Some("grad_output") => {
-                Err(Refusal::Unsupported(format!("{}: the backward pass", self.op)))
-            }
+            Some("grad_output") => Err(Refusal::Unsupported(format!("{}: the backward pass", self.op))),
             Some(name) => Err(Refusal::BadCase(format!("{} has no input {name:?}", self.op))),
         }
     }
@@ -323,26 +312,54 @@ pub type CaseTarget = CrossEntropyTarget<ArrayD<i64>, ArrayD<f32>>;
 /// An operator's call with typed arguments.
 #[derive(Debug, Clone)]
 pub enum Call {
-    MaxPool2d { input: ArrayD<f32>, params: MaxPool2dParams },
-    AvgPool2d { input: ArrayD<f32>, params: AvgPool2dParams },
-    Conv2d { input: ArrayD<f32>, weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, params: Conv2dParams },
+    MaxPool2d {
+        input: ArrayD<f32>,
+        params: MaxPool2dParams,
+    },
+    AvgPool2d {
+        input: ArrayD<f32>,
+        params: AvgPool2dParams,
+    },
+    Conv2d {
+        input: ArrayD<f32>,
+        weight: ArrayD<f32>,
+        bias: Option<ArrayD<f32>>,
+        params: Conv2dParams,
+    },
     ConvTranspose2d {
         input: ArrayD<f32>,
         weight: ArrayD<f32>,
         bias: Option<ArrayD<f32>>,
         params: ConvTranspose2dParams,
     },
-    Flatten { input: ArrayD<f32>, params: FlattenParams },
-    Sigmoid { input: ArrayD<f32> },
-    RoiPool { input: ArrayD<f32>, boxes: CaseBoxes, params: RoiPoolParams },
-    BatchNorm { input: ArrayD<f32>, arguments: BatchNormArguments<ArrayD<f32>>, params: BatchNormParams },
+    Flatten {
+        input: ArrayD<f32>,
+        params: FlattenParams,
+    },
+    Sigmoid {
+        input: ArrayD<f32>,
+    },
+    RoiPool {
+        input: ArrayD<f32>,
+        boxes: CaseBoxes,
+        params: RoiPoolParams,
+    },
+    BatchNorm {
+        input: ArrayD<f32>,
+        arguments: BatchNormArguments<ArrayD<f32>>,
+        params: BatchNormParams,
+    },
     CrossEntropy {
         input: ArrayD<f32>,
         target: CaseTarget,
         weight: Option<ArrayD<f32>>,
         params: CrossEntropyParams,
     },
-    MseLoss { input: ArrayD<f32>, target: ArrayD<f32>, params: MseLossParams },
+    MseLoss {
+        input: ArrayD<f32>,
+        target: ArrayD<f32>,
+        params: MseLossParams,
+    },
 }
 
 impl Call {
@@ -492,9 +509,7 @@ impl Call {
                 let default = CrossEntropyParams::default();
                 let target = match inputs.optional("target")? {
                     Some(CaseArray::I64(classes)) => CrossEntropyTarget::Classes(classes),
-                    Some(CaseArray::F32(probabilities)) => {
-                        CrossEntropyTarget::Probabilities(probabilities)
-                    }
+                    Some(CaseArray::F32(probabilities)) => CrossEntropyTarget::Probabilities(probabilities),
                     None => return inputs.wrong("target", "an array, got none"),
                 };
                 Call::CrossEntropy {
@@ -518,7 +533,6 @@ impl Call {
     }
 
     /// The call by every algorithm that its operator has, with their names.
-    #[allow(dead_code)]
     pub fn by_every_algorithm(&self) -> Vec<(String, Call)> {
         match self {
             Call::Conv2d { input, weight, bias, params } => Conv2dAlgorithm::ALL
@@ -551,23 +565,16 @@ impl Call {
                 pooled.output
             }
             Call::AvgPool2d { input, params } => reference::avg_pool2d(input, params)?,
-            Call::Conv2d { input, weight, bias, params } => {
-                reference::conv2d(input, weight, bias.as_ref(), params)?
-            }
+            Call::Conv2d { input, weight, bias, params } => reference::conv2d(input, weight, bias.as_ref(), params)?,
             Call::ConvTranspose2d { input, weight, bias, params } => {
                 reference::conv_transpose2d(input, weight, bias.as_ref(), params)?
             }
             Call::Flatten { input, params } => reference::flatten(input, params)?,
             Call::Sigmoid { input } => reference::sigmoid(input)?,
-            Call::RoiPool { input, boxes, params } => {
-                reference::roi_pool(input, &boxes.view(), params)?
-            }
+            Call::RoiPool { input, boxes, params } => reference::roi_pool(input, &boxes.view(), params)?,
             Call::BatchNorm { input, arguments, params } => {
                 let normalized = reference::batch_norm(input, &borrowed(arguments), params)?;
-                let running = [
-                    ("running_mean", normalized.running_mean),
-                    ("running_var", normalized.running_var),
-                ];
+                let running = [("running_mean", normalized.running_mean), ("running_var", normalized.running_var)];
                 outputs.extend(running.into_iter().filter_map(|(name, array)| Some((name, array?.into()))));
                 normalized.output
             }
@@ -602,10 +609,7 @@ mod on_gpu {
 
     /// Class indices as the GPU takes them, with parameters that mean the same. An index that is no i32 is no class
     /// either: it becomes one that is refused, or the new ignore_index.
-    pub fn class_indices(
-        classes: &ArrayD<i64>,
-        params: &CrossEntropyParams,
-    ) -> (ArrayD<i32>, CrossEntropyParams) {
+    pub fn class_indices(classes: &ArrayD<i64>, params: &CrossEntropyParams) -> (ArrayD<i32>, CrossEntropyParams) {
         let ignored = i32::try_from(params.ignore_index).unwrap_or(-1);
         let refused = if ignored == -1 { -2 } else { -1 };
         let indices = classes.mapv(|class| match i32::try_from(class) {
@@ -634,12 +638,9 @@ mod on_gpu {
                     pooled.output
                 }
                 Call::AvgPool2d { input, params } => wgdnn::avg_pool2d(&upload(gpu, input)?, params)?,
-                Call::Conv2d { input, weight, bias, params } => wgdnn::conv2d(
-                    &upload(gpu, input)?,
-                    &upload(gpu, weight)?,
-                    optional(bias)?.as_ref(),
-                    params,
-                )?,
+                Call::Conv2d { input, weight, bias, params } => {
+                    wgdnn::conv2d(&upload(gpu, input)?, &upload(gpu, weight)?, optional(bias)?.as_ref(), params)?
+                }
                 Call::ConvTranspose2d { input, weight, bias, params } => wgdnn::conv_transpose2d(
                     &upload(gpu, input)?,
                     &upload(gpu, weight)?,
@@ -648,9 +649,7 @@ mod on_gpu {
                 )?,
                 Call::Flatten { input, params } => wgdnn::flatten(&upload(gpu, input)?, params)?,
                 Call::Sigmoid { input } => wgdnn::sigmoid(&upload(gpu, input)?)?,
-                Call::RoiPool { input, boxes, params } => {
-                    wgdnn::roi_pool(&upload(gpu, input)?, &boxes.view(), params)?
-                }
+                Call::RoiPool { input, boxes, params } => wgdnn::roi_pool(&upload(gpu, input)?, &boxes.view(), params)?,
                 Call::BatchNorm { input, arguments, params } => {
                     let arguments = BatchNormArguments {
                         running_mean: optional(&arguments.running_mean)?,
@@ -743,16 +742,10 @@ pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
             return Err(format!("{name}: nothing came out"));
         };
         if got.shape() != expected.array.shape() {
-            return Err(format!(
-                "{name}: expected shape {:?}, got {:?}",
-                expected.array.shape(),
-                got.shape()
-            ));
+            return Err(format!("{name}: expected shape {:?}, got {:?}", expected.array.shape(), got.shape()));
         }
         let wrong = |index: usize, got: String, expected: String, difference: f64| {
-            Err(format!(
-                "{name}[{index}]: expected {expected}, got {got}, difference {difference:e}"
-            ))
+            Err(format!("{name}[{index}]: expected {expected}, got {got}, difference {difference:e}"))
         };
         match (got, &expected.array) {
             (CaseArray::F32(got), CaseArray::F32(array)) => {

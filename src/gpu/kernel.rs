@@ -119,13 +119,7 @@ impl Dispatch {
         arguments: Vec<&'static str>,
         workgroups: usize,
     ) -> Self {
-        Dispatch {
-            kernel,
-            constants: Vec::new(),
-            uniform,
-            arguments,
-            workgroups: workgroups as u32,
-        }
+        Dispatch { kernel, constants: Vec::new(), uniform, arguments, workgroups: workgroups as u32 }
     }
 
     /// A dispatch with one invocation for each of `invocations` elements.
@@ -136,8 +130,7 @@ impl Dispatch {
         invocations: usize,
     ) -> Self {
         let workgroups = invocations.div_ceil(WORKGROUP_SIZE as usize);
-        Self::per_workgroup(kernel, uniform, arguments, workgroups)
-            .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
+        Self::per_workgroup(kernel, uniform, arguments, workgroups).with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
     }
 
     /// A dispatch of a reduction: each workgroup leaves one sum.

@@ -37,12 +37,7 @@ pub(crate) struct Argument<'a> {
 
 impl<'a> Argument<'a> {
     pub fn read(name: &'static str, slice: wgpu::BufferSlice<'a>, elements: usize) -> Self {
-        Argument {
-            name,
-            slice,
-            bytes: elements as u64 * crate::shape::ELEMENT_BYTES,
-            access: Access::Read,
-        }
+        Argument { name, slice, bytes: elements as u64 * crate::shape::ELEMENT_BYTES, access: Access::Read }
     }
 
     /// An argument that an operator was made with or without: `elements` says which, and the buffer must agree.
@@ -83,23 +78,13 @@ impl<'a> Argument<'a> {
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(gpu: &'a Gpu, encoder: &'a mut wgpu::CommandEncoder) -> Self {
-        let pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("wgdnn"),
-            timestamp_writes: None,
-        });
-        Recorder {
-            gpu,
-            pass: Pass::Own(pass.forget_lifetime()),
-            encoder: PhantomData,
-        }
+        let pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("wgdnn"), timestamp_writes: None });
+        Recorder { gpu, pass: Pass::Own(pass.forget_lifetime()), encoder: PhantomData }
     }
 
     pub(crate) fn in_pass(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'static>) -> Self {
-        Recorder {
-            gpu,
-            pass: Pass::Shared(pass),
-            encoder: PhantomData,
-        }
+        Recorder { gpu, pass: Pass::Shared(pass), encoder: PhantomData }
     }
 
     pub(crate) fn gpu(&self) -> &'a Gpu {
@@ -143,9 +128,8 @@ impl<'a> Recorder<'a> {
     fn check_arguments(&self, operator: &'static str, arguments: &[Argument<'_>]) -> Result<()> {
         let limits = self.gpu.limits();
         for argument in arguments {
-            let invalid = |expected: String, actual: String| {
-                Err(Error::invalid(operator, argument.name, expected, actual))
-            };
+            let invalid =
+                |expected: String, actual: String| Err(Error::invalid(operator, argument.name, expected, actual));
             if argument.slice.size() < argument.bytes {
                 return invalid(
                     format!("a buffer of at least {} bytes", argument.bytes),
@@ -213,10 +197,7 @@ impl<'a> Recorder<'a> {
         dispatch: &Dispatch,
     ) -> Result<wgpu::BindGroup> {
         let uniform = self.gpu.uniform(&dispatch.uniform)?;
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: uniform.as_entire_binding(),
-        }];
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
         for (&(binding, _), name) in dispatch.kernel.storage.iter().zip(&dispatch.arguments) {
             let argument = arguments
                 .iter()

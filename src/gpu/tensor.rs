@@ -65,9 +65,7 @@ impl<T: Element> Tensor<T> {
         D: Dimension,
     {
         let standard = array.as_standard_layout();
-        let data = standard
-            .as_slice()
-            .expect("an array in standard layout is a slice");
+        let data = standard.as_slice().expect("an array in standard layout is a slice");
         Self::from_slice(gpu, data, array.shape())
     }
 
@@ -86,10 +84,7 @@ impl<T: Element> Tensor<T> {
             ));
         }
         let buffer = gpu.storage_buffer(TENSOR, elements, Some(bytemuck::cast_slice(data)))?;
-        Ok(Tensor {
-            distinct: T::distinct(data),
-            ..Self::over(gpu, buffer, 0, shape)
-        })
+        Ok(Tensor { distinct: T::distinct(data), ..Self::over(gpu, buffer, 0, shape) })
     }
 
     /// A tensor over a caller's buffer, from `offset` bytes on. The buffer needs the usage `STORAGE`, and `COPY_SRC`
@@ -98,12 +93,7 @@ impl<T: Element> Tensor<T> {
     /// # Errors
     /// [`Error::InvalidArgument`] if the buffer is too small for `shape` or lacks the usage, or if `offset` is not a
     /// multiple of the device's `min_storage_buffer_offset_alignment`.
-    pub fn from_buffer(
-        gpu: &Gpu,
-        buffer: wgpu::Buffer,
-        offset: u64,
-        shape: &[usize],
-    ) -> Result<Self> {
+    pub fn from_buffer(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize]) -> Result<Self> {
         let bytes = shape::element_count(TENSOR, "shape", shape)? as u64 * ELEMENT_BYTES;
         let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
         if !offset.is_multiple_of(alignment) {
@@ -123,44 +113,25 @@ impl<T: Element> Tensor<T> {
             ));
         }
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
-            return Err(Error::invalid(
-                TENSOR,
-                "buffer",
-                "the usage STORAGE",
-                format!("{:?}", buffer.usage()),
-            ));
+            return Err(Error::invalid(TENSOR, "buffer", "the usage STORAGE", format!("{:?}", buffer.usage())));
         }
         Ok(Self::over(gpu, buffer, offset, shape))
     }
 
     /// A tensor for an operator to write; what it holds until then is not specified.
-    pub(crate) fn uninitialized(
-        gpu: &Gpu,
-        operator: &'static str,
-        shape: &[usize],
-    ) -> Result<Self> {
+    pub(crate) fn uninitialized(gpu: &Gpu, operator: &'static str, shape: &[usize]) -> Result<Self> {
         let elements = shape::element_count(operator, "output", shape)?;
         let buffer = gpu.storage_buffer(operator, elements, None)?;
         Ok(Self::over(gpu, buffer, 0, shape))
     }
 
     fn over(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize]) -> Self {
-        Tensor {
-            gpu: gpu.clone(),
-            buffer,
-            offset,
-            shape: shape.to_vec(),
-            distinct: None,
-            element: PhantomData,
-        }
+        Tensor { gpu: gpu.clone(), buffer, offset, shape: shape.to_vec(), distinct: None, element: PhantomData }
     }
 
     /// The same data under another shape with as many elements.
     pub(crate) fn with_shape(&self, shape: Vec<usize>) -> Self {
-        Tensor {
-            shape,
-            ..self.clone()
-        }
+        Tensor { shape, ..self.clone() }
     }
 
     /// The device it lives on.
@@ -231,8 +202,7 @@ impl<T: Element> Tensor<T> {
 
     fn to_array(&self, mut data: Vec<T>) -> ArrayD<T> {
         data.truncate(self.len());
-        Array::from_shape_vec(IxDyn(&self.shape), data)
-            .expect("a tensor's shape is that of its data")
+        Array::from_shape_vec(IxDyn(&self.shape), data).expect("a tensor's shape is that of its data")
     }
 }
 
@@ -244,12 +214,7 @@ pub(crate) fn expect_same_gpu(
 ) -> Result<()> {
     for (argument, other) in others {
         if other.is_some_and(|other| !other.is_same(gpu)) {
-            return Err(Error::invalid(
-                operator,
-                argument,
-                "a tensor on the device of input",
-                "one on another device",
-            ));
+            return Err(Error::invalid(operator, argument, "a tensor on the device of input", "one on another device"));
         }
     }
     Ok(())

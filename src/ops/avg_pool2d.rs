@@ -85,8 +85,7 @@ impl AvgPool2d {
 
     /// The shape of the output.
     pub fn output_shape(&self) -> Vec<usize> {
-        self.input
-            .with_plane(self.input.channels, self.out_rows, self.out_cols)
+        self.input.with_plane(self.input.channels, self.out_rows, self.out_cols)
     }
 
     /// Bytes of workspace that recording needs: none.
@@ -133,8 +132,7 @@ mod on_gpu {
         }
     }
 
-    static AVG_POOL2D: Kernel =
-        kernel!("avg_pool2d", "avg_pool2d", Params, [(1, Read), (2, ReadWrite)]);
+    static AVG_POOL2D: Kernel = kernel!("avg_pool2d", "avg_pool2d", Params, [(1, Read), (2, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&AVG_POOL2D];
 
     /// The buffers of a recorded [`AvgPool2d`].
@@ -154,11 +152,7 @@ mod on_gpu {
             }
             let [rows, cols] = &self.windows;
             // No window has more elements inside the input than this.
-            let parts = split_loops([
-                1,
-                rows.kernel.min(self.input.rows),
-                cols.kernel.min(self.input.cols),
-            ]);
+            let parts = split_loops([1, rows.kernel.min(self.input.rows), cols.kernel.min(self.input.cols)]);
             parts
                 .iter()
                 .enumerate()
@@ -186,12 +180,7 @@ mod on_gpu {
                         divisor_override: self.divisor_override.unwrap_or(1) as f32,
                         hidden_zero: 0,
                     };
-                    Dispatch::per_element(
-                        &AVG_POOL2D,
-                        params.to_bytes(),
-                        vec!["input", "output"],
-                        output_count,
-                    )
+                    Dispatch::per_element(&AVG_POOL2D, params.to_bytes(), vec!["input", "output"], output_count)
                 })
                 .collect()
         }
@@ -210,11 +199,7 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is too small, misaligned,
         /// without `STORAGE`, or both read and written; [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the
         /// device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &AvgPool2dBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &AvgPool2dBuffers<'_>) -> Result<()> {
             let arguments = [
                 Argument::read("input", buffers.input, self.input.count()),
                 Argument::write("output", buffers.output, self.output_shape().iter().product()),
@@ -244,13 +229,7 @@ mod on_gpu {
         let operator = AvgPool2d::new(input.shape(), params)?;
         let output = Tensor::uninitialized(input.gpu(), NAME, &operator.output_shape())?;
         input.gpu().eager(|recorder| {
-            operator.record(
-                recorder,
-                &AvgPool2dBuffers {
-                    input: input.slice(),
-                    output: output.slice(),
-                },
-            )
+            operator.record(recorder, &AvgPool2dBuffers { input: input.slice(), output: output.slice() })
         })?;
         Ok(output)
     }

@@ -22,11 +22,7 @@ pub struct BatchNormParams {
 
 impl Default for BatchNormParams {
     fn default() -> Self {
-        BatchNormParams {
-            training: false,
-            momentum: 0.1,
-            eps: 1e-5,
-        }
+        BatchNormParams { training: false, momentum: 0.1, eps: 1e-5 }
     }
 }
 
@@ -46,12 +42,7 @@ pub struct BatchNormArguments<T> {
 
 impl<T> Default for BatchNormArguments<T> {
     fn default() -> Self {
-        BatchNormArguments {
-            running_mean: None,
-            running_var: None,
-            weight: None,
-            bias: None,
-        }
+        BatchNormArguments { running_mean: None, running_var: None, weight: None, bias: None }
     }
 }
 
@@ -89,18 +80,9 @@ impl BatchNorm {
     /// argument whose shape is not (C); one of the running arguments without the other, or neither in inference; an
     /// `eps` that is not above 0 and a `momentum` that is not finite. [`Error::LimitExceeded`] for sizes that cannot be
     /// counted.
-    pub fn new(
-        input: &[usize],
-        arguments: &BatchNormArguments<&[usize]>,
-        params: &BatchNormParams,
-    ) -> Result<Self> {
+    pub fn new(input: &[usize], arguments: &BatchNormArguments<&[usize]>, params: &BatchNormParams) -> Result<Self> {
         let &[batch, channels, ref rest @ ..] = input else {
-            return Err(Error::invalid(
-                NAME,
-                "input",
-                "2 dimensions (N,C) or more",
-                format!("shape {input:?}"),
-            ));
+            return Err(Error::invalid(NAME, "input", "2 dimensions (N,C) or more", format!("shape {input:?}")));
         };
         shape::element_count(NAME, "input", input)?;
         // Beside an empty dimension the others can be of any size.
@@ -108,33 +90,18 @@ impl BatchNorm {
         shape::element_count(NAME, "input", &[channels])?;
         let inner = shape::count(rest);
         let BatchNormArguments { running_mean, running_var, weight, bias } = *arguments;
-        for (argument, shape) in [
-            ("running_mean", running_mean),
-            ("running_var", running_var),
-            ("weight", weight),
-            ("bias", bias),
-        ] {
+        for (argument, shape) in
+            [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
+        {
             shape::expect_vector(NAME, argument, channels, shape)?;
         }
         if !(params.eps > 0.0 && params.eps.is_finite()) {
-            return Err(Error::invalid(
-                NAME,
-                "eps",
-                "a finite number above 0",
-                format!("{}", params.eps),
-            ));
+            return Err(Error::invalid(NAME, "eps", "a finite number above 0", format!("{}", params.eps)));
         }
         if !params.momentum.is_finite() {
-            return Err(Error::invalid(
-                NAME,
-                "momentum",
-                "a finite number",
-                format!("{}", params.momentum),
-            ));
+            return Err(Error::invalid(NAME, "momentum", "a finite number", format!("{}", params.momentum)));
         }
-        let missing = |argument, when: &str| {
-            Err(Error::invalid(NAME, argument, format!("an array {when}"), "none"))
-        };
+        let missing = |argument, when: &str| Err(Error::invalid(NAME, argument, format!("an array {when}"), "none"));
         match (running_mean, running_var) {
             (None, Some(_)) => return missing("running_mean", "beside running_var"),
             (Some(_), None) => return missing("running_var", "beside running_mean"),
@@ -212,30 +179,18 @@ mod on_gpu {
         }
     }
 
-    static PARTIAL_SUMS: Kernel =
-        kernel!("batch_norm", "partial_sums", Params, [(1, Read), (2, ReadWrite)]);
-    static CHANNEL_MEANS: Kernel =
-        kernel!("batch_norm", "channel_means", Params, [(2, ReadWrite)]);
+    static PARTIAL_SUMS: Kernel = kernel!("batch_norm", "partial_sums", Params, [(1, Read), (2, ReadWrite)]);
+    static CHANNEL_MEANS: Kernel = kernel!("batch_norm", "channel_means", Params, [(2, ReadWrite)]);
     static PARTIAL_DEVIATIONS: Kernel =
         kernel!("batch_norm", "partial_deviations", Params, [(1, Read), (2, ReadWrite)]);
-    static CHANNEL_TERMS: Kernel =
-        kernel!("batch_norm", "channel_terms", Params, [(2, ReadWrite)]);
-    static UPDATE_RUNNING: Kernel = kernel!(
-        "batch_norm",
-        "update_running",
-        Params,
-        [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]
-    );
+    static CHANNEL_TERMS: Kernel = kernel!("batch_norm", "channel_terms", Params, [(2, ReadWrite)]);
+    static UPDATE_RUNNING: Kernel =
+        kernel!("batch_norm", "update_running", Params, [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]);
     static RUNNING_TERMS: Kernel =
         kernel!("batch_norm", "running_terms", Params, [(2, ReadWrite), (8, Read), (9, Read)]);
-    static AFFINE: Kernel =
-        kernel!("batch_norm", "affine", Params, [(2, ReadWrite), (6, Read), (7, Read)]);
-    static NORMALIZE_ELEMENTS: Kernel = kernel!(
-        "batch_norm",
-        "normalize_elements",
-        Params,
-        [(1, Read), (2, ReadWrite), (3, ReadWrite)]
-    );
+    static AFFINE: Kernel = kernel!("batch_norm", "affine", Params, [(2, ReadWrite), (6, Read), (7, Read)]);
+    static NORMALIZE_ELEMENTS: Kernel =
+        kernel!("batch_norm", "normalize_elements", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[
         &PARTIAL_SUMS,
         &CHANNEL_MEANS,
@@ -279,12 +234,10 @@ mod on_gpu {
                 hidden_zero: 0,
             }
             .to_bytes();
-            let reduction = |kernel, arguments, workgroups| {
-                Dispatch::reduction(kernel, params.clone(), arguments, workgroups)
-            };
-            let per_channel = |kernel, arguments| {
-                Dispatch::per_element(kernel, params.clone(), arguments, self.channels)
-            };
+            let reduction =
+                |kernel, arguments, workgroups| Dispatch::reduction(kernel, params.clone(), arguments, workgroups);
+            let per_channel =
+                |kernel, arguments| Dispatch::per_element(kernel, params.clone(), arguments, self.channels);
 
             let mut dispatches = Vec::new();
             if self.params.training {
@@ -332,39 +285,22 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &BatchNormBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &BatchNormBuffers<'_>) -> Result<()> {
             let total = shape::count(&self.shape);
             let given = &buffers.arguments;
             let channels = |is_used: bool| is_used.then_some(self.channels);
-            let mut arguments = vec![
-                Argument::read("input", buffers.input, total),
-                Argument::write("output", buffers.output, total),
-            ];
-            for (name, slice) in
-                [("running_mean", given.running_mean), ("running_var", given.running_var)]
-            {
+            let mut arguments =
+                vec![Argument::read("input", buffers.input, total), Argument::write("output", buffers.output, total)];
+            for (name, slice) in [("running_mean", given.running_mean), ("running_var", given.running_var)] {
                 let argument = Argument::optional(NAME, name, slice, channels(self.has_running))?;
-                arguments.extend(if self.params.training {
-                    argument.map(Argument::written)
-                } else {
-                    argument
-                });
+                arguments.extend(if self.params.training { argument.map(Argument::written) } else { argument });
             }
-            for (name, slice, is_used) in [
-                ("weight", given.weight, self.has_weight),
-                ("bias", given.bias, self.has_bias),
-            ] {
+            for (name, slice, is_used) in
+                [("weight", given.weight, self.has_weight), ("bias", given.bias, self.has_bias)]
+            {
                 arguments.extend(Argument::optional(NAME, name, slice, channels(is_used))?);
             }
-            arguments.extend(Argument::workspace(
-                NAME,
-                buffers.workspace,
-                self.workspace_elements(),
-            )?);
+            arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
             recorder.run(NAME, &arguments, &self.dispatches())
         }
     }

@@ -86,16 +86,10 @@ pub struct Conv2d {
 
 /// Reads a weight's shape: four dimensions, none of them empty.
 pub(super) fn weight_shape(operator: &'static str, weight: &[usize]) -> Result<[usize; 4]> {
-    let shape = <[usize; 4]>::try_from(weight).map_err(|_| {
-        Error::invalid(operator, "weight", "4 dimensions", format!("shape {weight:?}"))
-    })?;
+    let shape = <[usize; 4]>::try_from(weight)
+        .map_err(|_| Error::invalid(operator, "weight", "4 dimensions", format!("shape {weight:?}")))?;
     if shape.contains(&0) {
-        return Err(Error::invalid(
-            operator,
-            "weight",
-            "no empty dimension",
-            format!("shape {weight:?}"),
-        ));
+        return Err(Error::invalid(operator, "weight", "no empty dimension", format!("shape {weight:?}")));
     }
     shape::element_count(operator, "weight", weight)?;
     Ok(shape)
@@ -110,12 +104,7 @@ impl Conv2d {
     /// channels that `groups` do not divide or that do not agree, a `bias` of another shape, a `stride`, `dilation` or
     /// `groups` of 0, [`Padding::Same`] with a stride, and a kernel larger than the padded input;
     /// [`Error::LimitExceeded`] for sizes that cannot be counted.
-    pub fn new(
-        input: &[usize],
-        weight: &[usize],
-        bias: Option<&[usize]>,
-        params: &Conv2dParams,
-    ) -> Result<Self> {
+    pub fn new(input: &[usize], weight: &[usize], bias: Option<&[usize]>, params: &Conv2dParams) -> Result<Self> {
         let input = ImageShape::new(NAME, input)?;
         let [out_channels, in_channels, kernel_rows, kernel_cols] = weight_shape(NAME, weight)?;
         let groups = params.groups;
@@ -159,8 +148,7 @@ impl Conv2d {
         };
         expect_positive(NAME, "stride", params.stride)?;
         expect_positive(NAME, "dilation", params.dilation)?;
-        let mut windows =
-            Window::pair(NAME, kernel_size, params.stride, explicit, params.dilation)?;
+        let mut windows = Window::pair(NAME, kernel_size, params.stride, explicit, params.dilation)?;
         if params.padding == Padding::Same {
             if params.stride != [1, 1] {
                 return Err(Error::invalid(
@@ -178,23 +166,14 @@ impl Conv2d {
         }
         let out_rows = windows[0].output_length(NAME, input.rows, false)?;
         let out_cols = windows[1].output_length(NAME, input.cols, false)?;
-        let operator = Conv2d {
-            input,
-            windows,
-            groups,
-            out_channels,
-            out_rows,
-            out_cols,
-            has_bias: bias.is_some(),
-        };
+        let operator = Conv2d { input, windows, groups, out_channels, out_rows, out_cols, has_bias: bias.is_some() };
         shape::element_count(NAME, "output", &operator.output_shape())?;
         Ok(operator)
     }
 
     /// The shape of the output.
     pub fn output_shape(&self) -> Vec<usize> {
-        self.input
-            .with_plane(self.out_channels, self.out_rows, self.out_cols)
+        self.input.with_plane(self.out_channels, self.out_rows, self.out_cols)
     }
 
     /// The algorithm that runs: never [`Conv2dAlgorithm::Auto`].
@@ -251,12 +230,7 @@ mod on_gpu {
         }
     }
 
-    static DIRECT: Kernel = kernel!(
-        "conv2d",
-        "conv2d",
-        Params,
-        [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-    );
+    static DIRECT: Kernel = kernel!("conv2d", "conv2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT];
 
     /// The buffers of a recorded [`Conv2d`].
@@ -340,11 +314,7 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &Conv2dBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &Conv2dBuffers<'_>) -> Result<()> {
             let [rows, cols] = &self.windows;
             let weight_count = self.out_channels * self.in_channels() * rows.kernel * cols.kernel;
             let mut arguments = vec![
@@ -379,12 +349,7 @@ mod on_gpu {
     ///
     /// # Errors
     /// As [`Conv2d::new`] and [`Conv2d::record`].
-    pub fn conv2d(
-        input: &Tensor,
-        weight: &Tensor,
-        bias: Option<&Tensor>,
-        params: &Conv2dParams,
-    ) -> Result<Tensor> {
+    pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2dParams) -> Result<Tensor> {
         let gpu = input.gpu();
         let operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
         expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;

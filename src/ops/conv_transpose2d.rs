@@ -86,8 +86,7 @@ impl ConvTranspose2d {
         params: &ConvTranspose2dParams,
     ) -> Result<Self> {
         let input = ImageShape::new(NAME, input)?;
-        let [in_channels, group_out_channels, kernel_rows, kernel_cols] =
-            weight_shape(NAME, weight)?;
+        let [in_channels, group_out_channels, kernel_rows, kernel_cols] = weight_shape(NAME, weight)?;
         let groups = params.groups;
         if groups == 0 {
             return Err(Error::invalid(NAME, "groups", "at least 1", "0"));
@@ -114,13 +113,7 @@ impl ConvTranspose2d {
 
         expect_positive(NAME, "stride", params.stride)?;
         expect_positive(NAME, "dilation", params.dilation)?;
-        let windows = Window::pair(
-            NAME,
-            [kernel_rows, kernel_cols],
-            params.stride,
-            params.padding,
-            params.dilation,
-        )?;
+        let windows = Window::pair(NAME, [kernel_rows, kernel_cols], params.stride, params.padding, params.dilation)?;
         for axis in [0, 1] {
             let most = params.stride[axis].max(params.dilation[axis]) - 1;
             if params.output_padding[axis] > most {
@@ -155,8 +148,7 @@ impl ConvTranspose2d {
 
     /// The shape of the output.
     pub fn output_shape(&self) -> Vec<usize> {
-        self.input
-            .with_plane(self.out_channels, self.out_rows, self.out_cols)
+        self.input.with_plane(self.out_channels, self.out_rows, self.out_cols)
     }
 
     /// The algorithm that runs: never [`ConvTranspose2dAlgorithm::Auto`].
@@ -214,39 +206,21 @@ mod on_gpu {
         }
     }
 
-    static GATHER: Kernel = kernel!(
-        "conv_transpose2d",
-        "conv_transpose2d",
-        Params,
-        [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-    );
-    static START: Kernel =
-        kernel!("conv_transpose2d_scatter_add", "start", Params, [(3, Read), (4, ReadWrite)]);
-    static SCATTER_ADD: Kernel = kernel!(
-        "conv_transpose2d_scatter_add",
-        "scatter_add",
-        Params,
-        [(1, Read), (2, Read), (4, ReadWrite)]
-    );
-    static START_FLOAT32_ATOMIC: Kernel = kernel!(
-        "conv_transpose2d_scatter_add_float32_atomic",
-        "start",
-        Params,
-        [(3, Read), (4, ReadWrite)]
-    );
+    static GATHER: Kernel =
+        kernel!("conv_transpose2d", "conv_transpose2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+    static START: Kernel = kernel!("conv_transpose2d_scatter_add", "start", Params, [(3, Read), (4, ReadWrite)]);
+    static SCATTER_ADD: Kernel =
+        kernel!("conv_transpose2d_scatter_add", "scatter_add", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static START_FLOAT32_ATOMIC: Kernel =
+        kernel!("conv_transpose2d_scatter_add_float32_atomic", "start", Params, [(3, Read), (4, ReadWrite)]);
     static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
         "conv_transpose2d_scatter_add_float32_atomic",
         "scatter_add",
         Params,
         [(1, Read), (2, Read), (4, ReadWrite)]
     );
-    pub(crate) const KERNELS: &[&Kernel] = &[
-        &GATHER,
-        &START,
-        &SCATTER_ADD,
-        &START_FLOAT32_ATOMIC,
-        &SCATTER_ADD_FLOAT32_ATOMIC,
-    ];
+    pub(crate) const KERNELS: &[&Kernel] =
+        &[&GATHER, &START, &SCATTER_ADD, &START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC];
 
     /// The buffers of a recorded [`ConvTranspose2d`].
     #[derive(Debug, Clone, Copy)]
@@ -369,14 +343,9 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &ConvTranspose2dBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &ConvTranspose2dBuffers<'_>) -> Result<()> {
             let [rows, cols] = &self.windows;
-            let weight_count =
-                self.input.channels * self.group_out_channels() * rows.kernel * cols.kernel;
+            let weight_count = self.input.channels * self.group_out_channels() * rows.kernel * cols.kernel;
             let mut arguments = vec![
                 Argument::read("input", buffers.input, self.input.count()),
                 Argument::read("weight", buffers.weight, weight_count),
@@ -416,8 +385,7 @@ mod on_gpu {
         params: &ConvTranspose2dParams,
     ) -> Result<Tensor> {
         let gpu = input.gpu();
-        let operator =
-            ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+        let operator = ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
         expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         gpu.eager(|recorder| {

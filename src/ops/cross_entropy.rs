@@ -25,11 +25,7 @@ pub struct CrossEntropyParams {
 
 impl Default for CrossEntropyParams {
     fn default() -> Self {
-        CrossEntropyParams {
-            ignore_index: -100,
-            reduction: Reduction::Mean,
-            label_smoothing: 0.0,
-        }
+        CrossEntropyParams { ignore_index: -100, reduction: Reduction::Mean, label_smoothing: 0.0 }
     }
 }
 
@@ -72,12 +68,7 @@ impl CrossEntropy {
     ) -> Result<Self> {
         let class_dim = match input.len() {
             0 => {
-                return Err(Error::invalid(
-                    NAME,
-                    "input",
-                    "1 dimension (C) or more (N,C,..)",
-                    "shape []",
-                ));
+                return Err(Error::invalid(NAME, "input", "1 dimension (C) or more (N,C,..)", "shape []"));
             }
             1 => 0,
             _ => 1,
@@ -85,12 +76,7 @@ impl CrossEntropy {
         let classes = input[class_dim];
         shape::element_count(NAME, "input", input)?;
         if classes == 0 {
-            return Err(Error::invalid(
-                NAME,
-                "input",
-                "at least 1 class",
-                format!("shape {input:?}"),
-            ));
+            return Err(Error::invalid(NAME, "input", "at least 1 class", format!("shape {input:?}")));
         }
         if classes > MAX_CLASSES {
             return Err(Error::LimitExceeded {
@@ -110,17 +96,11 @@ impl CrossEntropy {
         let inner = shape::count(behind);
 
         let (expected, actual, target) = match target {
-            CrossEntropyTarget::Classes(shape) => {
-                (&rows_shape[..], shape, CrossEntropyTarget::Classes(()))
-            }
-            CrossEntropyTarget::Probabilities(shape) => {
-                (input, shape, CrossEntropyTarget::Probabilities(()))
-            }
+            CrossEntropyTarget::Classes(shape) => (&rows_shape[..], shape, CrossEntropyTarget::Classes(())),
+            CrossEntropyTarget::Probabilities(shape) => (input, shape, CrossEntropyTarget::Probabilities(())),
         };
         // PyTorch takes a single row's class as (1) too.
-        let is_single = input.len() == 1
-            && matches!(target, CrossEntropyTarget::Classes(()))
-            && actual == [1];
+        let is_single = input.len() == 1 && matches!(target, CrossEntropyTarget::Classes(())) && actual == [1];
         if expected != actual && !is_single {
             return Err(Error::invalid(
                 NAME,
@@ -172,11 +152,7 @@ impl CrossEntropy {
                 return Err(Error::invalid(
                     NAME,
                     "target",
-                    format!(
-                        "classes from 0 to {} or ignore_index, {}",
-                        self.classes - 1,
-                        self.params.ignore_index
-                    ),
+                    format!("classes from 0 to {} or ignore_index, {}", self.classes - 1, self.params.ignore_index),
                     format!("{class}"),
                 ));
             }
@@ -237,24 +213,13 @@ mod on_gpu {
         }
     }
 
-    static CLASS_LOSSES: Kernel = kernel!(
-        "cross_entropy",
-        "class_losses",
-        Params,
-        [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]
-    );
-    static PROBABILITY_LOSSES: Kernel = kernel!(
-        "cross_entropy",
-        "probability_losses",
-        Params,
-        [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]
-    );
-    static PARTIAL_SUMS: Kernel =
-        kernel!("cross_entropy", "partial_sums", Params, [(5, ReadWrite)]);
-    static FINISH: Kernel =
-        kernel!("cross_entropy", "finish", Params, [(5, ReadWrite), (6, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] =
-        &[&CLASS_LOSSES, &PROBABILITY_LOSSES, &PARTIAL_SUMS, &FINISH];
+    static CLASS_LOSSES: Kernel =
+        kernel!("cross_entropy", "class_losses", Params, [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]);
+    static PROBABILITY_LOSSES: Kernel =
+        kernel!("cross_entropy", "probability_losses", Params, [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]);
+    static PARTIAL_SUMS: Kernel = kernel!("cross_entropy", "partial_sums", Params, [(5, ReadWrite)]);
+    static FINISH: Kernel = kernel!("cross_entropy", "finish", Params, [(5, ReadWrite), (6, ReadWrite)]);
+    pub(crate) const KERNELS: &[&Kernel] = &[&CLASS_LOSSES, &PROBABILITY_LOSSES, &PARTIAL_SUMS, &FINISH];
 
     /// The buffers of a recorded [`CrossEntropy`].
     #[derive(Debug, Clone, Copy)]
@@ -351,11 +316,7 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &CrossEntropyBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &CrossEntropyBuffers<'_>) -> Result<()> {
             let input_count = self.rows * self.classes;
             let target_count = match self.target {
                 CrossEntropyTarget::Classes(()) => self.rows,
@@ -368,11 +329,7 @@ mod on_gpu {
             ];
             let weight_count = self.has_weight.then_some(self.classes);
             arguments.extend(Argument::optional(NAME, "weight", buffers.weight, weight_count)?);
-            arguments.extend(Argument::workspace(
-                NAME,
-                buffers.workspace,
-                self.workspace_elements(),
-            )?);
+            arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
             recorder.run(NAME, &arguments, &self.dispatches())
         }
     }
@@ -405,12 +362,9 @@ mod on_gpu {
     ) -> Result<Tensor> {
         let gpu = input.gpu();
         let (shapes, target_gpu, target_slice, classes) = match target {
-            CrossEntropyTarget::Classes(classes) => (
-                CrossEntropyTarget::Classes(classes.shape()),
-                classes.gpu(),
-                classes.slice(),
-                classes.distinct(),
-            ),
+            CrossEntropyTarget::Classes(classes) => {
+                (CrossEntropyTarget::Classes(classes.shape()), classes.gpu(), classes.slice(), classes.distinct())
+            }
             CrossEntropyTarget::Probabilities(probabilities) => (
                 CrossEntropyTarget::Probabilities(probabilities.shape()),
                 probabilities.gpu(),

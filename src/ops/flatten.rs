@@ -16,10 +16,7 @@ pub struct FlattenParams {
 
 impl Default for FlattenParams {
     fn default() -> Self {
-        FlattenParams {
-            start_dim: 0,
-            end_dim: -1,
-        }
+        FlattenParams { start_dim: 0, end_dim: -1 }
     }
 }
 
@@ -102,9 +99,6 @@ impl Flatten {
 /// # Errors
 /// As [`Flatten::new`].
 #[cfg(feature = "gpu")]
-pub fn flatten<T: crate::Element>(
-    input: &crate::Tensor<T>,
-    params: &FlattenParams,
-) -> Result<crate::Tensor<T>> {
+pub fn flatten<T: crate::Element>(input: &crate::Tensor<T>, params: &FlattenParams) -> Result<crate::Tensor<T>> {
     Ok(input.with_shape(Flatten::new(input.shape(), params)?.output))
 }

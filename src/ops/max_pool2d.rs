@@ -48,11 +48,7 @@ pub struct MaxPool2d {
 }
 
 /// Checks pooling's padding, which PyTorch holds to half of the window without its dilation.
-pub(super) fn check_padding(
-    operator: &'static str,
-    kernel_size: [usize; 2],
-    padding: [usize; 2],
-) -> Result<()> {
+pub(super) fn check_padding(operator: &'static str, kernel_size: [usize; 2], padding: [usize; 2]) -> Result<()> {
     let most = kernel_size.map(|length| length / 2);
     if padding[0] > most[0] || padding[1] > most[1] {
         return Err(Error::invalid(
@@ -84,21 +80,14 @@ impl MaxPool2d {
         check_padding(NAME, params.kernel_size, params.padding)?;
         let out_rows = windows[0].output_length(NAME, input.rows, params.ceil_mode)?;
         let out_cols = windows[1].output_length(NAME, input.cols, params.ceil_mode)?;
-        let operator = MaxPool2d {
-            input,
-            windows,
-            out_rows,
-            out_cols,
-            return_indices: params.return_indices,
-        };
+        let operator = MaxPool2d { input, windows, out_rows, out_cols, return_indices: params.return_indices };
         shape::element_count(NAME, "output", &operator.output_shape())?;
         Ok(operator)
     }
 
     /// The shape of the output, and of the indices.
     pub fn output_shape(&self) -> Vec<usize> {
-        self.input
-            .with_plane(self.input.channels, self.out_rows, self.out_cols)
+        self.input.with_plane(self.input.channels, self.out_rows, self.out_cols)
     }
 
     /// Bytes of workspace that recording needs: none.
@@ -142,14 +131,9 @@ mod on_gpu {
         }
     }
 
-    static VALUES: Kernel =
-        kernel!("max_pool2d", "max_pool2d", Params, [(1, Read), (2, ReadWrite)]);
-    static WITH_INDICES: Kernel = kernel!(
-        "max_pool2d",
-        "max_pool2d_with_indices",
-        Params,
-        [(1, Read), (2, ReadWrite), (3, ReadWrite)]
-    );
+    static VALUES: Kernel = kernel!("max_pool2d", "max_pool2d", Params, [(1, Read), (2, ReadWrite)]);
+    static WITH_INDICES: Kernel =
+        kernel!("max_pool2d", "max_pool2d_with_indices", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&VALUES, &WITH_INDICES];
 
     /// The buffers of a recorded [`MaxPool2d`].
@@ -180,9 +164,8 @@ mod on_gpu {
             }
             let [rows, cols] = &self.windows;
             // No window has more elements inside the input than this.
-            let inside = |length: usize, window: &crate::window::Window| {
-                window.kernel.min(length.div_ceil(window.dilation))
-            };
+            let inside =
+                |length: usize, window: &crate::window::Window| window.kernel.min(length.div_ceil(window.dilation));
             let lengths = [1, inside(self.input.rows, rows), inside(self.input.cols, cols)];
             let (kernel, arguments) = if self.return_indices {
                 (&WITH_INDICES, vec!["input", "output", "indices"])
@@ -213,12 +196,7 @@ mod on_gpu {
                         col_end: col_range.end as i32,
                         is_first: u32::from(part == 0),
                     };
-                    Dispatch::per_element(
-                        kernel,
-                        params.to_bytes(),
-                        arguments.clone(),
-                        output_count,
-                    )
+                    Dispatch::per_element(kernel, params.to_bytes(), arguments.clone(), output_count)
                 })
                 .collect()
         }
@@ -237,18 +215,10 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &MaxPool2dBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &MaxPool2dBuffers<'_>) -> Result<()> {
             let output_count = self.output_shape().iter().product();
-            let indices = Argument::optional(
-                NAME,
-                "indices",
-                buffers.indices,
-                self.return_indices.then_some(output_count),
-            )?;
+            let indices =
+                Argument::optional(NAME, "indices", buffers.indices, self.return_indices.then_some(output_count))?;
             let mut arguments = vec![
                 Argument::read("input", buffers.input, self.input.count()),
                 Argument::write("output", buffers.output, output_count),
@@ -281,10 +251,8 @@ mod on_gpu {
         let gpu = input.gpu();
         let operator = MaxPool2d::new(input.shape(), params)?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-        let indices = params
-            .return_indices
-            .then(|| Tensor::uninitialized(gpu, NAME, &operator.output_shape()))
-            .transpose()?;
+        let indices =
+            params.return_indices.then(|| Tensor::uninitialized(gpu, NAME, &operator.output_shape())).transpose()?;
         gpu.eager(|recorder| {
             operator.record(
                 recorder,

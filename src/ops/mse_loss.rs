@@ -41,9 +41,7 @@ struct WalkDimension {
 /// The shape that both operands broadcast to.
 fn broadcast(input: &[usize], target: &[usize]) -> Result<Vec<usize>> {
     let rank = input.len().max(target.len());
-    let length = |shape: &[usize], dim: usize| {
-        (dim + shape.len()).checked_sub(rank).map_or(1, |dim| shape[dim])
-    };
+    let length = |shape: &[usize], dim: usize| (dim + shape.len()).checked_sub(rank).map_or(1, |dim| shape[dim]);
     (0..rank)
         .map(|dim| match (length(input, dim), length(target, dim)) {
             (input, target) if input == target => Ok(input),
@@ -113,13 +111,7 @@ impl MseLoss {
                 actual: walk.len() as u64,
             });
         }
-        Ok(MseLoss {
-            reduction: params.reduction,
-            common,
-            input: input.to_vec(),
-            target: target.to_vec(),
-            walk,
-        })
+        Ok(MseLoss { reduction: params.reduction, common, input: input.to_vec(), target: target.to_vec(), walk })
     }
 
     /// The shape of the output: that of both operands without a reduction, else that of a scalar.
@@ -182,12 +174,9 @@ mod on_gpu {
         }
     }
 
-    static ELEMENTWISE: Kernel =
-        kernel!("mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
-    static PARTIAL_SUMS: Kernel =
-        kernel!("mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
-    static FINISH: Kernel =
-        kernel!("mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
+    static ELEMENTWISE: Kernel = kernel!("mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
+    static PARTIAL_SUMS: Kernel = kernel!("mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static FINISH: Kernel = kernel!("mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &FINISH];
 
     /// The buffers of a recorded [`MseLoss`].
@@ -263,21 +252,13 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &MseLossBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &MseLossBuffers<'_>) -> Result<()> {
             let mut arguments = vec![
                 Argument::read("input", buffers.input, shape::count(&self.input)),
                 Argument::read("target", buffers.target, shape::count(&self.target)),
                 Argument::write("output", buffers.output, shape::count(&self.output_shape())),
             ];
-            arguments.extend(Argument::workspace(
-                NAME,
-                buffers.workspace,
-                self.workspace_elements(),
-            )?);
+            arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
             recorder.run(NAME, &arguments, &self.dispatches())
         }
     }

@@ -23,10 +23,7 @@ pub struct RoiPoolParams {
 impl RoiPoolParams {
     /// Bins of boxes that are given in positions of the input.
     pub fn new(output_size: [usize; 2]) -> Self {
-        RoiPoolParams {
-            output_size,
-            spatial_scale: 1.0,
-        }
+        RoiPoolParams { output_size, spatial_scale: 1.0 }
     }
 }
 
@@ -114,12 +111,7 @@ impl RoiPool {
     /// that is not finite; [`Error::LimitExceeded`] for sizes that cannot be counted.
     pub fn new(input: &[usize], boxes: &Boxes<'_>, params: &RoiPoolParams) -> Result<Self> {
         let &[batch, channels, rows, cols] = input else {
-            return Err(Error::invalid(
-                NAME,
-                "input",
-                "4 dimensions (N,C,H,W)",
-                format!("shape {input:?}"),
-            ));
+            return Err(Error::invalid(NAME, "input", "4 dimensions (N,C,H,W)", format!("shape {input:?}")));
         };
         shape::element_count(NAME, "input", input)?;
         expect_positive(NAME, "output_size", params.output_size)?;
@@ -129,16 +121,9 @@ impl RoiPool {
         }
         let boxes = indexed(boxes, batch)?;
         let [pooled_rows, pooled_cols] = params.output_size;
-        shape::element_count(
-            NAME,
-            "output",
-            &[boxes.nrows(), channels, pooled_rows, pooled_cols],
-        )?;
+        shape::element_count(NAME, "output", &[boxes.nrows(), channels, pooled_rows, pooled_cols])?;
         // The table of bins goes to the device too, so it has the same limit.
-        let box_words = pooled_rows
-            .saturating_add(pooled_cols)
-            .saturating_mul(2)
-            .saturating_add(1);
+        let box_words = pooled_rows.saturating_add(pooled_cols).saturating_mul(2).saturating_add(1);
         shape::element_count(NAME, "output_size", &[boxes.nrows(), box_words])?;
 
         let boxes = boxes
@@ -157,10 +142,7 @@ impl RoiPool {
                     ));
                 }
                 let corners = [1, 2, 3, 4].map(|column| (row[column] * scale).round());
-                if let Some(at) = corners
-                    .iter()
-                    .position(|corner| !(-MAX_CORNER..=MAX_CORNER).contains(corner))
-                {
+                if let Some(at) = corners.iter().position(|corner| !(-MAX_CORNER..=MAX_CORNER).contains(corner)) {
                     return Err(Error::invalid(
                         NAME,
                         "boxes",
@@ -176,14 +158,7 @@ impl RoiPool {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(RoiPool {
-            batch,
-            channels,
-            rows,
-            cols,
-            output_size: params.output_size,
-            boxes,
-        })
+        Ok(RoiPool { batch, channels, rows, cols, output_size: params.output_size, boxes })
     }
 
     /// The shape of the output: (K, C, rows, columns).
@@ -241,8 +216,7 @@ mod on_gpu {
         }
     }
 
-    static ROI_POOL: Kernel =
-        kernel!("roi_pool", "roi_pool", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
+    static ROI_POOL: Kernel = kernel!("roi_pool", "roi_pool", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&ROI_POOL];
 
     /// The buffers of a recorded [`RoiPool`].
@@ -260,15 +234,11 @@ mod on_gpu {
         /// The most rows and the most columns that a bin has.
         fn longest_bins(&self) -> [usize; 2] {
             let longest = |edges: &[(usize, usize)]| {
-                edges
-                    .iter()
-                    .map(|(first, end)| end.saturating_sub(*first))
-                    .max()
-                    .unwrap_or(0)
+                edges.iter().map(|(first, end)| end.saturating_sub(*first)).max().unwrap_or(0)
             };
-            self.boxes.iter().fold([1, 1], |[rows, cols], bins| {
-                [rows.max(longest(&bins.rows)), cols.max(longest(&bins.cols))]
-            })
+            self.boxes
+                .iter()
+                .fold([1, 1], |[rows, cols], bins| [rows.max(longest(&bins.rows)), cols.max(longest(&bins.cols))])
         }
 
         fn dispatches(&self) -> Vec<Dispatch> {
@@ -294,12 +264,7 @@ mod on_gpu {
                         col_end: col_range.end as i32,
                         is_first: u32::from(part == 0),
                     };
-                    Dispatch::per_element(
-                        &ROI_POOL,
-                        params.to_bytes(),
-                        vec!["input", "bins", "output"],
-                        output_count,
-                    )
+                    Dispatch::per_element(&ROI_POOL, params.to_bytes(), vec!["input", "bins", "output"], output_count)
                 })
                 .collect()
         }
@@ -318,11 +283,7 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is too small, misaligned,
         /// without `STORAGE`, or both read and written; [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the
         /// device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &RoiPoolBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &RoiPoolBuffers<'_>) -> Result<()> {
             let input_count = shape::count(&[self.batch, self.channels, self.rows, self.cols]);
             let box_words = 1 + 2 * (self.output_size[0] + self.output_size[1]);
             let arguments = [
@@ -361,14 +322,8 @@ mod on_gpu {
         let bins = Tensor::from_slice(gpu, &table, &[table.len()])?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         gpu.eager(|recorder| {
-            operator.record(
-                recorder,
-                &RoiPoolBuffers {
-                    input: input.slice(),
-                    bins: bins.slice(),
-                    output: output.slice(),
-                },
-            )
+            operator
+                .record(recorder, &RoiPoolBuffers { input: input.slice(), bins: bins.slice(), output: output.slice() })
         })?;
         Ok(output)
     }

@@ -18,9 +18,7 @@ impl Sigmoid {
     /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for more elements than can be counted.
     pub fn new(input: &[usize]) -> Result<Self> {
         shape::element_count(NAME, "input", input)?;
-        Ok(Sigmoid {
-            shape: input.to_vec(),
-        })
+        Ok(Sigmoid { shape: input.to_vec() })
     }
 
     /// The shape of the output: that of the input.
@@ -74,9 +72,7 @@ mod on_gpu {
             if count == 0 {
                 return Vec::new();
             }
-            let params = Params {
-                count: count as u32,
-            };
+            let params = Params { count: count as u32 };
             vec![Dispatch::per_element(&SIGMOID, params.to_bytes(), vec!["input", "output"], count)]
         }
 
@@ -94,11 +90,7 @@ mod on_gpu {
         /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is too small, misaligned,
         /// without `STORAGE`, or both read and written; [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the
         /// device's limits.
-        pub fn record(
-            &self,
-            recorder: &mut Recorder<'_>,
-            buffers: &SigmoidBuffers<'_>,
-        ) -> Result<()> {
+        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &SigmoidBuffers<'_>) -> Result<()> {
             let arguments = [
                 Argument::read("input", buffers.input, self.count()),
                 Argument::write("output", buffers.output, self.count()),
@@ -127,13 +119,7 @@ mod on_gpu {
         let operator = Sigmoid::new(input.shape())?;
         let output = Tensor::uninitialized(input.gpu(), NAME, input.shape())?;
         input.gpu().eager(|recorder| {
-            operator.record(
-                recorder,
-                &SigmoidBuffers {
-                    input: input.slice(),
-                    output: output.slice(),
-                },
-            )
+            operator.record(recorder, &SigmoidBuffers { input: input.slice(), output: output.slice() })
         })?;
         Ok(output)
     }

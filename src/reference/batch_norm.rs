@@ -36,9 +36,7 @@ pub fn batch_norm(
     for channel in 0..operator.channels {
         let mut of_channel = output.index_axis_mut(ndarray::Axis(1), channel);
         let count = of_channel.len() as f64;
-        let of = |array: Option<&ArrayD<f32>>, default: f64| {
-            array.map_or(default, |array| f64::from(array[[channel]]))
-        };
+        let of = |array: Option<&ArrayD<f32>>, default: f64| array.map_or(default, |array| f64::from(array[[channel]]));
         let (mean, variance) = if params.training {
             let mean = of_channel.sum() / count;
             let squares: f64 = of_channel.iter().map(|x| (x - mean) * (x - mean)).sum();

@@ -28,14 +28,11 @@ pub fn conv2d(
         for i in 0..in_channels {
             for (u, row) in rows.taps(y, image.rows) {
                 for (v, col) in cols.taps(x, image.cols) {
-                    sum += f64::from(weight[[o, i, u, v]])
-                        * f64::from(planes[[n, first_channel + i, row, col]]);
+                    sum += f64::from(weight[[o, i, u, v]]) * f64::from(planes[[n, first_channel + i, row, col]]);
                 }
             }
         }
         sum as f32
     });
-    Ok(output
-        .into_shape_with_order(IxDyn(&operator.output_shape()))
-        .expect("only the batch dimension may go"))
+    Ok(output.into_shape_with_order(IxDyn(&operator.output_shape())).expect("only the batch dimension may go"))
 }

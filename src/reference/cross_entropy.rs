@@ -15,9 +15,7 @@ pub fn cross_entropy(
 ) -> Result<ArrayD<f32>> {
     let shapes = match target {
         CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.shape()),
-        CrossEntropyTarget::Probabilities(probabilities) => {
-            CrossEntropyTarget::Probabilities(probabilities.shape())
-        }
+        CrossEntropyTarget::Probabilities(probabilities) => CrossEntropyTarget::Probabilities(probabilities.shape()),
     };
     let operator = CrossEntropy::new(input.shape(), shapes, weight.map(ArrayD::shape), params)?;
     if let CrossEntropyTarget::Classes(classes) = target {
@@ -35,19 +33,15 @@ pub fn cross_entropy(
     let mut losses = Vec::with_capacity(operator.rows);
     let mut count = 0.0;
     let target = match target {
-        CrossEntropyTarget::Classes(array) => {
-            CrossEntropyTarget::Classes(array.iter().copied().collect::<Vec<_>>())
-        }
+        CrossEntropyTarget::Classes(array) => CrossEntropyTarget::Classes(array.iter().copied().collect::<Vec<_>>()),
         CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(flat(array)),
     };
     for row in 0..operator.rows {
         let logit = |class: usize| logits[position(row, class)];
         let largest = (0..classes).map(logit).fold(f64::NEG_INFINITY, f64::max);
         let argmax = (0..classes).find(|&class| logit(class) == largest);
-        let others: f64 = (0..classes)
-            .filter(|&class| Some(class) != argmax)
-            .map(|class| (logit(class) - largest).exp())
-            .sum();
+        let others: f64 =
+            (0..classes).filter(|&class| Some(class) != argmax).map(|class| (logit(class) - largest).exp()).sum();
         // -log softmax; with the largest term's own 1 apart, so that a small loss keeps its digits.
         let negative_log = |class: usize| (largest - logit(class)) + others.ln_1p();
         match &target {
@@ -69,8 +63,8 @@ pub fn cross_entropy(
                 losses.push(
                     (0..classes)
                         .map(|class| {
-                            let probability = (1.0 - smoothing) * probabilities[position(row, class)]
-                                + smoothing / classes as f64;
+                            let probability =
+                                (1.0 - smoothing) * probabilities[position(row, class)] + smoothing / classes as f64;
                             weights[class] * probability * negative_log(class)
                         })
                         .sum(),

@@ -9,6 +9,5 @@ use crate::{Flatten, FlattenParams, Result};
 pub fn flatten<T: Clone>(input: &ArrayD<T>, params: &FlattenParams) -> Result<ArrayD<T>> {
     let operator = Flatten::new(input.shape(), params)?;
     let data = input.iter().cloned().collect();
-    Ok(ArrayD::from_shape_vec(IxDyn(&operator.output_shape()), data)
-        .expect("flattening keeps the number of elements"))
+    Ok(ArrayD::from_shape_vec(IxDyn(&operator.output_shape()), data).expect("flattening keeps the number of elements"))
 }

@@ -54,8 +54,6 @@ pub fn max_pool2d(input: &ArrayD<f32>, params: &MaxPool2dParams) -> Result<MaxPo
     let wrong = "one value for each element of the output";
     Ok(MaxPool2dOutput {
         output: ArrayD::from_shape_vec(IxDyn(&shape), output).expect(wrong),
-        indices: operator
-            .return_indices
-            .then(|| ArrayD::from_shape_vec(IxDyn(&shape), indices).expect(wrong)),
+        indices: operator.return_indices.then(|| ArrayD::from_shape_vec(IxDyn(&shape), indices).expect(wrong)),
     })
 }

@@ -7,11 +7,7 @@ use crate::{MseLoss, MseLossParams, Result};
 ///
 /// # Errors
 /// As [`MseLoss::new`].
-pub fn mse_loss(
-    input: &ArrayD<f32>,
-    target: &ArrayD<f32>,
-    params: &MseLossParams,
-) -> Result<ArrayD<f32>> {
+pub fn mse_loss(input: &ArrayD<f32>, target: &ArrayD<f32>, params: &MseLossParams) -> Result<ArrayD<f32>> {
     let operator = MseLoss::new(input.shape(), target.shape(), params)?;
     let common = IxDyn(&operator.common);
     let broadcast = |array: &ArrayD<f32>| {

@@ -6,11 +6,7 @@ use crate::{Boxes, Result, RoiPool, RoiPoolParams};
 ///
 /// # Errors
 /// As [`RoiPool::new`].
-pub fn roi_pool(
-    input: &ArrayD<f32>,
-    boxes: &Boxes<'_>,
-    params: &RoiPoolParams,
-) -> Result<ArrayD<f32>> {
+pub fn roi_pool(input: &ArrayD<f32>, boxes: &Boxes<'_>, params: &RoiPoolParams) -> Result<ArrayD<f32>> {
     let operator = RoiPool::new(input.shape(), boxes, params)?;
     let planes = input.view().into_dimensionality::<Ix4>().expect("the input has 4 dimensions");
     let [rows, cols] = operator.output_size;

@@ -33,7 +33,11 @@ mod exact {
             ..Default::default()
         };
         expect_exact(&conv2d(&[3, 8, 20, 40], &[12, 2, 3, 5], params));
-        expect_exact(&conv2d(&[4, 9, 65], &[5, 4, 2, 4], Conv2dParams { padding: Padding::Same, ..Default::default() }));
+        expect_exact(&conv2d(
+            &[4, 9, 65],
+            &[5, 4, 2, 4],
+            Conv2dParams { padding: Padding::Same, ..Default::default() },
+        ));
     }
 
     #[test]

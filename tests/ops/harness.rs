@@ -42,20 +42,14 @@ fn check_expectation(case: &Case) -> Result<(), String> {
 }
 
 /// Runs cases and returns what is wrong with each that fails.
-pub fn failures(
-    cases: &[&Case],
-    run: impl Fn(&Call) -> Result<Outputs, Refusal>,
-) -> Vec<String> {
+pub fn failures(cases: &[&Case], run: impl Fn(&Call) -> Result<Outputs, Refusal>) -> Vec<String> {
     let check = |case: &Case| {
         check_expectation(case)?;
         let call = Call::new(case).map_err(|refusal| refusal.to_string())?;
         let outputs = run(&call).map_err(|refusal| refusal.to_string())?;
         compare(case, &outputs)
     };
-    cases
-        .iter()
-        .filter_map(|case| check(case).err().map(|reason| format!("{}: {reason}", case.id)))
-        .collect()
+    cases.iter().filter_map(|case| check(case).err().map(|reason| format!("{}: {reason}", case.id))).collect()
 }
 
 /// Fails the test with all that is wrong.
@@ -83,9 +77,7 @@ macro_rules! golden_tests {
             #[test]
             fn eager_calls_match_pytorch() {
                 let cases = harness::golden_of($op);
-                let failures = harness::failures_of_all_algorithms(&cases, |call| {
-                    call.run_eager(harness::gpu())
-                });
+                let failures = harness::failures_of_all_algorithms(&cases, |call| call.run_eager(harness::gpu()));
                 harness::expect_none(&failures, cases.len());
             }
 
@@ -93,9 +85,8 @@ macro_rules! golden_tests {
             #[test]
             fn recorded_calls_match_pytorch() {
                 let cases = harness::golden_of($op);
-                let failures = harness::failures_of_all_algorithms(&cases, |call| {
-                    crate::recorded::run(call, harness::gpu())
-                });
+                let failures =
+                    harness::failures_of_all_algorithms(&cases, |call| crate::recorded::run(call, harness::gpu()));
                 harness::expect_none(&failures, cases.len());
             }
         }
@@ -185,16 +176,9 @@ mod on_gpu {
     }
 
     /// [`failures`] by every algorithm that the operator has.
-    pub fn failures_of_all_algorithms(
-        cases: &[&Case],
-        run: impl Fn(&Call) -> Result<Outputs, Refusal>,
-    ) -> Vec<String> {
-        let names: Vec<String> = Call::new(cases[0])
-            .unwrap()
-            .by_every_algorithm()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
+    pub fn failures_of_all_algorithms(cases: &[&Case], run: impl Fn(&Call) -> Result<Outputs, Refusal>) -> Vec<String> {
+        let names: Vec<String> =
+            Call::new(cases[0]).unwrap().by_every_algorithm().into_iter().map(|(name, _)| name).collect();
         assert!(names.contains(&"Auto".to_owned()));
         names
             .iter()
@@ -224,18 +208,13 @@ mod on_gpu {
             inputs: BTreeMap::new(),
             outputs: outputs
                 .into_iter()
-                .map(|(name, array)| {
-                    (name.to_owned(), crate::cases::Expected { array, atol, rmse_float32: None })
-                })
+                .map(|(name, array)| (name.to_owned(), crate::cases::Expected { array, atol, rmse_float32: None }))
                 .collect(),
             is_error: false,
         };
         check_expectation(&case).unwrap();
         for (algorithm, call) in call.by_every_algorithm() {
-            for (way, outputs) in [
-                ("eager", call.run_eager(gpu())),
-                ("recorded", crate::recorded::run(&call, gpu())),
-            ] {
+            for (way, outputs) in [("eager", call.run_eager(gpu())), ("recorded", crate::recorded::run(&call, gpu()))] {
                 if let Err(reason) = compare(&case, &outputs.unwrap()) {
                     panic!("{algorithm}, {way}: {reason}");
                 }
@@ -245,10 +224,7 @@ mod on_gpu {
 
     /// The root mean square error over all cases' float outputs, relative to the size of each output: ours, and that
     /// of PyTorch's own float32.
-    pub fn rmse_beside_pytorch(
-        cases: &[&Case],
-        run: impl Fn(&Call) -> Result<Outputs, Refusal>,
-    ) -> (f64, f64) {
+    pub fn rmse_beside_pytorch(cases: &[&Case], run: impl Fn(&Call) -> Result<Outputs, Refusal>) -> (f64, f64) {
         let (mut ours, mut theirs, mut count) = (0.0, 0.0, 0.0);
         for case in cases {
             let outputs = run(&Call::new(case).unwrap()).unwrap();
@@ -282,23 +258,53 @@ mod on_gpu {
     #[test]
     fn planted_faults_are_seen() {
         for (op, file, from, to) in [
-            ("max_pool2d", "max_pool2d", "ordered(value) > ordered(best.value)", "ordered(value) >= ordered(best.value)"),
+            (
+                "max_pool2d",
+                "max_pool2d",
+                "ordered(value) > ordered(best.value)",
+                "ordered(value) >= ordered(best.value)",
+            ),
             ("max_pool2d", "max_pool2d", "is_nan(value) || ", ""),
-            ("max_pool2d", "max_pool2d", "min(params.col_end, cols); col_tap++", "min(params.col_end, cols) - 1; col_tap++"),
+            (
+                "max_pool2d",
+                "max_pool2d",
+                "min(params.col_end, cols); col_tap++",
+                "min(params.col_end, cols) - 1; col_tap++",
+            ),
             ("avg_pool2d", "avg_pool2d", "params.in_rows + params.padding_rows)", "params.in_rows)"),
-            ("avg_pool2d", "avg_pool2d", "else if (params.count_include_pad != 0u)", "else if (params.count_include_pad == 0u)"),
+            (
+                "avg_pool2d",
+                "avg_pool2d",
+                "else if (params.count_include_pad != 0u)",
+                "else if (params.count_include_pad == 0u)",
+            ),
             ("conv2d", "conv2d", "sum += bias[out_channel]", "sum += bias[0]"),
             ("conv2d", "conv2d", "(length - 1 - start) / dilation + 1", "(length - 1 - start) / dilation"),
             ("conv_transpose2d", "conv_transpose2d", "strided_col % params.stride_cols != 0", "false"),
             ("conv_transpose2d", "conv_transpose2d_scatter_add", "exchange.exchanged", "true"),
-            ("conv_transpose2d", "conv_transpose2d_scatter_add", "atomicStore(&output[index], bitcast<u32>(value));", ""),
+            (
+                "conv_transpose2d",
+                "conv_transpose2d_scatter_add",
+                "atomicStore(&output[index], bitcast<u32>(value));",
+                "",
+            ),
             ("sigmoid", "sigmoid", "x < 0.0", "x > 0.0"),
-            ("roi_pool", "roi_pool", "row < min(first_row + params.row_end, end_row)", "row <= min(first_row + params.row_end, end_row)"),
+            (
+                "roi_pool",
+                "roi_pool",
+                "row < min(first_row + params.row_end, end_row)",
+                "row <= min(first_row + params.row_end, end_row)",
+            ),
             ("batch_norm", "batch_norm", "square_sum / (count - 1.0)", "square_sum / count"),
             ("batch_norm", "batch_norm", "- deviation_sum * rest", "+ deviation_sum * rest + 1.0"),
             ("cross_entropy", "cross_entropy", "class_index != maximum_class", "true"),
             ("cross_entropy", "cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
-            ("mse_loss", "mse_loss", "index < params.count) {\n        output", "index + 1u < params.count) {\n        output"),
+            (
+                "mse_loss",
+                "mse_loss",
+                "index < params.count) {\n        output",
+                "index + 1u < params.count) {\n        output",
+            ),
         ] {
             assert!(!failures_with(op, file, from, to).is_empty(), "{file}: {from:?} as {to:?} was not seen");
         }
@@ -306,7 +312,11 @@ mod on_gpu {
 
     #[test]
     fn an_expectation_of_zeros_is_refused() {
-        let mut case = golden_of("sigmoid").into_iter().find(|case| case.outputs["output"].array.shape().iter().product::<usize>() >= 8).unwrap().clone();
+        let mut case = golden_of("sigmoid")
+            .into_iter()
+            .find(|case| case.outputs["output"].array.shape().iter().product::<usize>() >= 8)
+            .unwrap()
+            .clone();
         let shape = case.outputs["output"].array.shape().to_vec();
         case.outputs.get_mut("output").unwrap().array = CaseArray::F32(ArrayD::zeros(shape));
         assert!(check_expectation(&case).is_err());

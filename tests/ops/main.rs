@@ -1,14 +1,15 @@
 //! All tests of operators, in one binary: each operator against PyTorch's results, on the CPU and on the GPU.
 
+#[allow(dead_code)] // The program uses the rest.
 #[path = "../../src/cli/cases.rs"]
 mod cases;
 mod harness;
 #[cfg(feature = "gpu")]
 mod recorded;
 
+mod shaders;
 #[cfg(feature = "gpu")]
 mod sharing;
-mod shaders;
 mod structure;
 
 mod avg_pool2d;

@@ -11,9 +11,7 @@ golden_tests!("mse_loss", at_least 40);
 #[cfg(feature = "gpu")]
 mod accurate {
     use crate::cases::Call;
-    use crate::harness::{
-        expect_exact, expect_within, golden_of, gpu, random, random_integers, rmse_beside_pytorch,
-    };
+    use crate::harness::{expect_exact, expect_within, golden_of, gpu, random, random_integers, rmse_beside_pytorch};
     use wgdnn::{MseLossParams, Reduction};
 
     #[test]
@@ -78,11 +76,9 @@ fn bad_input_is_refused() {
 
 #[test]
 fn sizes_that_overflow_are_refused() {
-    for (input, target) in [
-        (&[1 << 15, 1 << 15][..], &[1 << 15, 1 << 15][..]),
-        (&[1 << 20, 1], &[1, 1 << 20]),
-        (&[usize::MAX], &[1]),
-    ] {
+    for (input, target) in
+        [(&[1 << 15, 1 << 15][..], &[1 << 15, 1 << 15][..]), (&[1 << 20, 1], &[1, 1 << 20]), (&[usize::MAX], &[1])]
+    {
         let result = MseLoss::new(input, target, &Default::default());
         assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
     }

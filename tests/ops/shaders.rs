@@ -25,13 +25,10 @@ fn shaders() -> Vec<(String, String)> {
 
 /// Parses and validates. Only a file named for an optional feature may use it.
 fn validated(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
-    let capabilities = if name.ends_with(FLOAT32_ATOMIC) {
-        Capabilities::SHADER_FLOAT32_ATOMIC
-    } else {
-        Capabilities::empty()
-    };
-    let module = naga::front::wgsl::parse_str(source)
-        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let capabilities =
+        if name.ends_with(FLOAT32_ATOMIC) { Capabilities::SHADER_FLOAT32_ATOMIC } else { Capabilities::empty() };
+    let module =
+        naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
@@ -77,10 +74,8 @@ fn all_shaders_translate_to_spirv() {
         let (module, info) = validated(&name, &source);
         for entry_point in entry_points(&module) {
             let (module, info) = specialized(&module, &info, &entry_point);
-            let options = spv::PipelineOptions {
-                shader_stage: naga::ShaderStage::Compute,
-                entry_point: entry_point.clone(),
-            };
+            let options =
+                spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: entry_point.clone() };
             let words = spv::write_vec(&module, &info, &spv::Options::default(), Some(&options))
                 .unwrap_or_else(|error| panic!("{name}, {entry_point}: {error}"));
             assert!(words.len() > 100);
@@ -126,9 +121,8 @@ fn all_shaders_translate_to_hlsl() {
                 special_constants_binding: Some(hlsl::BindTarget::default()),
                 ..Default::default()
             };
-            let pipeline = hlsl::PipelineOptions {
-                entry_point: Some((naga::ShaderStage::Compute, entry_point.clone())),
-            };
+            let pipeline =
+                hlsl::PipelineOptions { entry_point: Some((naga::ShaderStage::Compute, entry_point.clone())) };
             let mut text = String::new();
             hlsl::Writer::new(&mut text, &options, &pipeline)
                 .write(&module, &info, None)
@@ -147,19 +141,13 @@ fn all_portable_shaders_translate_to_glsl() {
         let (module, info) = validated(&name, &source);
         for entry_point in entry_points(&module) {
             let (module, info) = specialized(&module, &info, &entry_point);
-            let options = glsl::Options {
-                version: glsl::Version::new_gles(310),
-                ..Default::default()
-            };
+            let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
             let pipeline = glsl::PipelineOptions {
                 shader_stage: naga::ShaderStage::Compute,
                 entry_point: entry_point.clone(),
                 multiview: None,
             };
-            let policies = BoundsCheckPolicies {
-                index: BoundsCheckPolicy::Restrict,
-                ..Default::default()
-            };
+            let policies = BoundsCheckPolicies { index: BoundsCheckPolicy::Restrict, ..Default::default() };
             let mut text = String::new();
             glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, policies)
                 .and_then(|mut writer| writer.write())
@@ -213,11 +201,8 @@ fn kernels_agree_with_their_shaders() {
                     assert_eq!(members.len(), kernel.uniform.len());
                 }
                 naga::AddressSpace::Storage { access } => {
-                    let access = if access.contains(naga::StorageAccess::STORE) {
-                        Access::ReadWrite
-                    } else {
-                        Access::Read
-                    };
+                    let access =
+                        if access.contains(naga::StorageAccess::STORE) { Access::ReadWrite } else { Access::Read };
                     storage.push((binding.binding, access));
                 }
                 space => panic!("{name}: a binding in {space:?}"),

@@ -19,10 +19,7 @@ fn buffer(gpu: &Gpu, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
 }
 
 /// Records sigmoid of 16 elements on these buffers.
-fn record_sigmoid(
-    input: wgpu::BufferSlice<'_>,
-    output: wgpu::BufferSlice<'_>,
-) -> Result<(), Error> {
+fn record_sigmoid(input: wgpu::BufferSlice<'_>, output: wgpu::BufferSlice<'_>) -> Result<(), Error> {
     let operator = Sigmoid::new(&[16]).unwrap();
     let mut encoder = gpu().device().create_command_encoder(&Default::default());
     operator.record(&mut gpu().record(&mut encoder), &SigmoidBuffers { input, output })

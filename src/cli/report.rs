@@ -1,0 +1,405 @@
+//! `wgdnn report`: the experiment of the report that this crate grew from, against PyTorch's results.
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use comfy_table::{Cell, CellAlignment, Color};
+use ndarray::{ArrayD, ArrayViewD, Axis};
+use serde::Serialize;
+use wgdnn::{ConvTranspose2dAlgorithm, Gpu, GpuOptions};
+
+use super::cases::{Call, Case, CaseArray, Difference, difference, read_arrays, read_cases};
+use super::table::table;
+
+/// The report's golden data: inputs, PyTorch's float64 results and its float32 ones.
+const CASES: &str = include_str!("../../tests/golden/report/cases.jsonl");
+const TENSORS: &[u8] = include_bytes!("../../tests/golden/report/tensors.safetensors");
+
+/// Two numbers that differ by less than this are equal to 4 decimals.
+const FOUR_DECIMALS: f64 = 0.5e-4;
+
+/// What the report takes.
+#[derive(Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// Where the operators run; by default on a GPU if there is one
+    #[arg(long, value_enum)]
+    device: Option<Device>,
+    /// Take the adapter whose name, backend or driver contains this
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Also print the corners of every result beside PyTorch's
+    #[arg(long, conflicts_with = "json")]
+    values: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    Cpu,
+    Gpu,
+}
+
+/// A row of the report.
+struct Row {
+    operator: &'static str,
+    formula: &'static str,
+    case: &'static str,
+    by_scatter_add: bool,
+    /// The RMSE that the original report reached. It was exact on the worked example.
+    original_rmse: f64,
+}
+
+const fn row(operator: &'static str, formula: &'static str, case: &'static str, original_rmse: f64) -> Row {
+    Row { operator, formula, case, by_scatter_add: false, original_rmse }
+}
+
+const ROWS: [Row; 13] = [
+    row("max_pool2d", "max x, 2x2, stride 1", "max_pool2d", 0.0),
+    row("avg_pool2d", "sum x / 4, 2x2, stride 1", "avg_pool2d", 0.0),
+    row("conv2d", "sum w x + b, 3x3", "conv2d_k3", 4.5e-7),
+    row("conv2d", "5x5, stride 2, dilation 2", "conv2d_k5", 4.5e-7),
+    row("conv_transpose2d", "sum w x + b, 3x3, gathered", "conv_transpose2d", 3.3e-7),
+    Row { by_scatter_add: true, ..row("conv_transpose2d", "y += w x, scatter-add", "conv_transpose2d", 3.3e-7) },
+    row("flatten", "x, one dimension", "flatten", 0.0),
+    row("sigmoid", "1 / (1 + exp(-x))", "sigmoid", 1.1e-7),
+    row("roi_pool", "max x, 6x6 bins of a box", "roi_pool", 0.0),
+    row("batch_norm", "(x - mean) / sqrt(var + eps)", "batch_norm", 2.8e-6),
+    row("cross_entropy", "mean -log softmax(x)[class]", "cross_entropy", 0.0),
+    row("mse_loss", "mean (x - y)^2", "mse_loss", 2.3e-7),
+    row("conv2d", "[0..8] 3x3 * [0..3] 2x2", "worked_example", 0.0),
+];
+
+/// A row's call and what PyTorch gives for it.
+struct Experiment {
+    call: Call,
+    input_shape: Vec<usize>,
+    /// PyTorch's result in float64, rounded to float32.
+    pytorch: ArrayD<f32>,
+    /// PyTorch's result in float32.
+    pytorch_float32: ArrayD<f32>,
+}
+
+/// What came out of a row.
+#[derive(Serialize)]
+struct Outcome {
+    operator: &'static str,
+    formula: &'static str,
+    input_shape: Vec<usize>,
+    output_shape: Vec<usize>,
+    /// Against PyTorch in float64.
+    rmse_pytorch: f64,
+    max_pytorch: f64,
+    /// Against PyTorch in float32.
+    rmse_pytorch_float32: f64,
+    max_pytorch_float32: f64,
+    /// PyTorch in float32 against PyTorch in float64.
+    pytorch_float32_own_rmse: f64,
+    /// The GPU against the CPU reference; absent when the CPU reference is what ran.
+    rmse_reference: Option<f64>,
+    max_reference: Option<f64>,
+    original_rmse: f64,
+    equal_to_4_decimals: bool,
+    rmse_no_worse: bool,
+    pass: bool,
+}
+
+/// What stands on top.
+#[derive(Serialize)]
+struct Header {
+    device: &'static str,
+    adapter: Option<String>,
+    backend: Option<String>,
+    driver: Option<String>,
+    note: Option<String>,
+}
+
+/// Runs the report; exit status 1 if a row fails.
+pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<dyn Error>> {
+    let (gpu, header) = device(arguments)?;
+    let arrays = read_arrays(TENSORS)?;
+    let cases = read_cases(CASES, &arrays)?;
+
+    let mut outcomes = Vec::new();
+    let mut results = Vec::new();
+    for row in &ROWS {
+        let id = format!("report/{}", row.case);
+        let case = cases.iter().find(|case| case.id == id).ok_or("the report's data lacks a case")?;
+        let experiment = experiment(row, case, arrays.get(&format!("{id}/output.float32")))?;
+        let result = output(experiment.call.run_reference())?;
+        let (result, reference) = match &gpu {
+            None => (result, None),
+            Some(gpu) => (output(experiment.call.run_eager(gpu))?, Some(result)),
+        };
+        outcomes.push(judge(row, &experiment, &result, reference.as_ref()));
+        results.push((experiment, result));
+    }
+
+    let failed = outcomes.iter().filter(|outcome| !outcome.pass).count();
+    if arguments.json {
+        let passed = outcomes.len() - failed;
+        let json = serde_json::json!({
+            "header": header, "rows": outcomes, "passed": passed, "failed": failed,
+        });
+        writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+    } else {
+        print_header(&header, out)?;
+        print_table(&outcomes, gpu.is_some(), out)?;
+        if arguments.values {
+            for ((experiment, result), outcome) in results.iter().zip(&outcomes) {
+                print_values(outcome, header.device, result, &experiment.pytorch_float32, out)?;
+            }
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The device to run on; none is the CPU.
+fn device(arguments: &Arguments) -> Result<(Option<Gpu>, Header), Box<dyn Error>> {
+    let on_cpu = |note: String| Header { device: "CPU", adapter: None, backend: None, driver: None, note: Some(note) };
+    if arguments.device == Some(Device::Cpu) {
+        if arguments.adapter.is_some() {
+            return Err("--adapter names a GPU, but --device is cpu".into());
+        }
+        return Ok((None, on_cpu("Run on the CPU, as asked; the GPU was left alone.".into())));
+    }
+    let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
+    match Gpu::with_options_blocking(&options) {
+        Ok(gpu) => {
+            let info = gpu.adapter_info();
+            let header = Header {
+                device: "GPU",
+                adapter: Some(format!("{} ({:?})", info.name, info.device_type)),
+                backend: Some(info.backend.to_string()),
+                driver: Some(format!("{} {}", info.driver, info.driver_info)),
+                note: None,
+            };
+            Ok((Some(gpu), header))
+        }
+        Err(error) if arguments.device.is_none() && arguments.adapter.is_none() => {
+            Ok((None, on_cpu(format!("Run on the CPU: {error}."))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn experiment(row: &Row, case: &Case, float32: Option<&CaseArray>) -> Result<Experiment, Box<dyn Error>> {
+    let mut call = Call::new(case).map_err(|refusal| refusal.to_string())?;
+    if let (true, Call::ConvTranspose2d { params, .. }) = (row.by_scatter_add, &mut call) {
+        params.algorithm = ConvTranspose2dAlgorithm::ScatterAdd;
+    }
+    match (&case.inputs["input"][..], &case.outputs["output"].array, float32) {
+        ([input], CaseArray::F32(pytorch), Some(CaseArray::F32(pytorch_float32))) => Ok(Experiment {
+            call,
+            input_shape: input.shape().to_vec(),
+            pytorch: pytorch.clone(),
+            pytorch_float32: pytorch_float32.clone(),
+        }),
+        _ => Err("the report's data lacks an array".into()),
+    }
+}
+
+fn output<E: ToString>(
+    outputs: Result<std::collections::BTreeMap<&'static str, CaseArray>, E>,
+) -> Result<ArrayD<f32>, String> {
+    match outputs.map_err(|error| error.to_string())?.remove("output") {
+        Some(CaseArray::F32(output)) => Ok(output),
+        _ => Err("an operator gave no output".into()),
+    }
+}
+
+fn judge(row: &Row, experiment: &Experiment, result: &ArrayD<f32>, reference: Option<&ArrayD<f32>>) -> Outcome {
+    // Arrays of other shapes are as far apart as can be.
+    let against = |expected: &ArrayD<f32>| {
+        if result.shape() == expected.shape() {
+            difference(result, expected)
+        } else {
+            Difference { largest: f64::INFINITY, rmse: f64::INFINITY, ..Default::default() }
+        }
+    };
+    let pytorch = against(&experiment.pytorch);
+    let pytorch_float32 = against(&experiment.pytorch_float32);
+    let reference = reference.map(against);
+    let equal_to_4_decimals = pytorch.largest < FOUR_DECIMALS && pytorch_float32.largest < FOUR_DECIMALS;
+    let rmse_no_worse = pytorch.rmse <= row.original_rmse;
+    Outcome {
+        operator: row.operator,
+        formula: row.formula,
+        input_shape: experiment.input_shape.clone(),
+        output_shape: result.shape().to_vec(),
+        rmse_pytorch: pytorch.rmse,
+        max_pytorch: pytorch.largest,
+        rmse_pytorch_float32: pytorch_float32.rmse,
+        max_pytorch_float32: pytorch_float32.largest,
+        pytorch_float32_own_rmse: difference(&experiment.pytorch_float32, &experiment.pytorch).rmse,
+        rmse_reference: reference.as_ref().map(|reference| reference.rmse),
+        max_reference: reference.as_ref().map(|reference| reference.largest),
+        original_rmse: row.original_rmse,
+        equal_to_4_decimals,
+        rmse_no_worse,
+        pass: equal_to_4_decimals && rmse_no_worse,
+    }
+}
+
+fn print_header(header: &Header, out: &mut dyn Write) -> std::io::Result<()> {
+    if let Some(note) = &header.note {
+        writeln!(out, "{note}")?;
+    }
+    for (name, value) in [("Adapter", &header.adapter), ("Backend", &header.backend), ("Driver", &header.driver)] {
+        if let Some(value) = value {
+            writeln!(out, "{name:<8} {}", value.trim())?;
+        }
+    }
+    writeln!(out)
+}
+
+/// An error as the report has it: 0, or two digits and an exponent.
+fn error(value: f64) -> String {
+    if value == 0.0 { "0".into() } else { format!("{value:.1e}") }
+}
+
+/// A shape as 3x32x32; that of a scalar as "scalar".
+fn shape(shape: &[usize]) -> String {
+    match shape {
+        [] => "scalar".into(),
+        shape => shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x"),
+    }
+}
+
+fn print_table(outcomes: &[Outcome], on_gpu: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut header = vec!["operator", "formula", "input -> output"];
+    header.extend(["PyTorch\nRMSE", "\nmax", "PyTorch f32\nRMSE", "\nmax"]);
+    if on_gpu {
+        header.extend(["CPU\nRMSE", "\nmax"]);
+    }
+    header.extend(["report\nRMSE", "\nverdict"]);
+    let last = header.len() - 1;
+    let mut table = table(header.into_iter().map(str::to_owned).collect());
+    for column in 3..last {
+        let column = table.column_mut(column).expect("the header has these columns");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for outcome in outcomes {
+        let mut cells = vec![
+            outcome.operator.to_owned(),
+            outcome.formula.to_owned(),
+            format!("{} -> {}", shape(&outcome.input_shape), shape(&outcome.output_shape)),
+            error(outcome.rmse_pytorch),
+            error(outcome.max_pytorch),
+            error(outcome.rmse_pytorch_float32),
+            error(outcome.max_pytorch_float32),
+        ];
+        cells.extend([outcome.rmse_reference, outcome.max_reference].into_iter().flatten().map(error));
+        cells.push(error(outcome.original_rmse));
+        let mut cells: Vec<Cell> = cells.into_iter().map(Cell::new).collect();
+        let (verdict, color) = match (outcome.equal_to_4_decimals, outcome.rmse_no_worse) {
+            (true, true) => ("pass", Color::Green),
+            (true, false) => ("FAIL: RMSE", Color::Red),
+            (false, _) => ("FAIL: 4 decimals", Color::Red),
+        };
+        cells.push(Cell::new(verdict).fg(color));
+        table.add_row(cells);
+    }
+    writeln!(out, "{table}")?;
+    let (ours, reference) = if on_gpu { ("GPU", "; CPU: the CPU reference") } else { ("CPU reference", "") };
+    writeln!(
+        out,
+        "Each column tells how far the {ours} is from PyTorch's float64 result rounded to float32; PyTorch f32: its\n\
+         float32 result, with that one's own rounding errors{reference}. report: what the original report reached.\n\
+         A row passes if it equals both of PyTorch's to 4 decimals, with an RMSE from the first no more than report's."
+    )?;
+    let passed = outcomes.iter().filter(|outcome| outcome.pass).count();
+    writeln!(out, "\n{passed} passed, {} failed", outcomes.len() - passed)
+}
+
+/// The lines in which PyTorch prints a tensor: 4 decimals, and of long dimensions the first and last three.
+fn pytorch_lines(array: &ArrayD<f32>) -> Vec<String> {
+    let width = shown(array.view()).iter().map(|x| format!("{x:.4}").len()).max().unwrap_or(0);
+    let mut lines = lines(array.view(), 0, width);
+    lines[0].insert_str(0, "tensor(");
+    for line in &mut lines[1..] {
+        line.insert_str(0, "       ");
+    }
+    if let Some(last) = lines.last_mut() {
+        last.push(')');
+    }
+    lines
+}
+
+/// The positions of a dimension that PyTorch prints; `None` is where it leaves some out.
+fn positions(length: usize) -> Vec<Option<usize>> {
+    if length <= 6 {
+        (0..length).map(Some).collect()
+    } else {
+        (0..3).map(Some).chain([None]).chain((length - 3..length).map(Some)).collect()
+    }
+}
+
+/// The elements that are printed.
+fn shown(array: ArrayViewD<'_, f32>) -> Vec<f32> {
+    if array.ndim() == 0 {
+        return array.iter().copied().collect();
+    }
+    positions(array.len_of(Axis(0)))
+        .into_iter()
+        .flatten()
+        .flat_map(|position| shown(array.index_axis(Axis(0), position)))
+        .collect()
+}
+
+fn lines(array: ArrayViewD<'_, f32>, depth: usize, width: usize) -> Vec<String> {
+    let number = |x: f32| format!("{x:>width$.4}");
+    if array.ndim() == 0 {
+        return array.iter().map(|&x| number(x)).collect();
+    }
+    let positions = positions(array.len_of(Axis(0)));
+    if array.ndim() == 1 {
+        let items: Vec<_> = positions
+            .iter()
+            .map(|position| position.map_or_else(|| " ...".to_owned(), |at| number(array[[at]])))
+            .collect();
+        return vec![format!("[{}]", items.join(", "))];
+    }
+    let mut all = Vec::new();
+    for (index, position) in positions.iter().enumerate() {
+        let mut block = match position {
+            Some(position) => lines(array.index_axis(Axis(0), *position), depth + 1, width),
+            None => vec!["...".to_owned()],
+        };
+        let opening = if index == 0 { "[" } else { " " };
+        for (line_index, line) in block.iter_mut().enumerate() {
+            line.insert_str(0, if line_index == 0 { opening } else { " " });
+        }
+        if let Some(line) = block.last_mut() {
+            line.push_str(if index + 1 == positions.len() { "]" } else { "," });
+        }
+        // PyTorch sets planes apart by an empty line.
+        if index + 1 < positions.len() && array.ndim() > 2 {
+            block.push(String::new());
+        }
+        all.extend(block);
+    }
+    all
+}
+
+fn print_values(
+    outcome: &Outcome,
+    device: &str,
+    ours: &ArrayD<f32>,
+    pytorch: &ArrayD<f32>,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let (ours, theirs) = (pytorch_lines(ours), pytorch_lines(pytorch));
+    let width = ours.iter().map(String::len).max().unwrap_or(0).max(device.len());
+    writeln!(out, "\n{}: {}", outcome.operator, outcome.formula)?;
+    writeln!(out, "  {device:<width$}    PyTorch")?;
+    for index in 0..ours.len().max(theirs.len()) {
+        let line = |lines: &[String]| lines.get(index).cloned().unwrap_or_default();
+        let text = format!("  {:<width$}    {}", line(&ours), line(&theirs));
+        writeln!(out, "{}", text.trim_end())?;
+    }
+    Ok(())
+}
