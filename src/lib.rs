@@ -1,4 +1,9 @@
-#![doc = include_str!("../README.md")]
+//! Neural-network operators with PyTorch's semantics, on the GPU through wgpu and on the CPU.
+//!
+//! Each operator is a struct of parameters ([`Conv2dParams`]), a validated description on known shapes ([`Conv2d`]), and
+//! a CPU reference ([`reference::conv2d`]). With the feature `gpu` it is also an eager call on tensors, and the
+//! description can be recorded into a caller's own command encoder.
+#![cfg_attr(feature = "gpu", doc = include_str!("../README.md"))]
 
 mod error;
 #[cfg(feature = "gpu")]

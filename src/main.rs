@@ -17,7 +17,7 @@ use cli::{adapters, report};
 /// Neural-network operators as WGSL compute shaders on wgpu, with PyTorch's semantics.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
-struct Arguments {
+struct Program {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -33,7 +33,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Program::parse();
     let mut out = anstream::stdout().lock();
     let result = match arguments.command {
         None => report::run(&arguments.report, &mut out),

@@ -318,7 +318,7 @@ fn print_table(outcomes: &[Outcome], on_gpu: bool, out: &mut dyn Write) -> std::
 /// The lines in which PyTorch prints a tensor: 4 decimals, and of long dimensions the first and last three.
 fn pytorch_lines(array: &ArrayD<f32>) -> Vec<String> {
     let width = shown(array.view()).iter().map(|x| format!("{x:.4}").len()).max().unwrap_or(0);
-    let mut lines = lines(array.view(), 0, width);
+    let mut lines = lines(array.view(), width);
     lines[0].insert_str(0, "tensor(");
     for line in &mut lines[1..] {
         line.insert_str(0, "       ");
@@ -350,7 +350,7 @@ fn shown(array: ArrayViewD<'_, f32>) -> Vec<f32> {
         .collect()
 }
 
-fn lines(array: ArrayViewD<'_, f32>, depth: usize, width: usize) -> Vec<String> {
+fn lines(array: ArrayViewD<'_, f32>, width: usize) -> Vec<String> {
     let number = |x: f32| format!("{x:>width$.4}");
     if array.ndim() == 0 {
         return array.iter().map(|&x| number(x)).collect();
@@ -366,7 +366,7 @@ fn lines(array: ArrayViewD<'_, f32>, depth: usize, width: usize) -> Vec<String> 
     let mut all = Vec::new();
     for (index, position) in positions.iter().enumerate() {
         let mut block = match position {
-            Some(position) => lines(array.index_axis(Axis(0), *position), depth + 1, width),
+            Some(position) => lines(array.index_axis(Axis(0), *position), width),
             None => vec!["...".to_owned()],
         };
         let opening = if index == 0 { "[" } else { " " };

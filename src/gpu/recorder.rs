@@ -20,6 +20,8 @@ pub struct Recorder<'a> {
 }
 
 #[derive(Debug)]
+// A recorder lives on the stack for as long as one encoder is borrowed; a box would be an allocation while recording.
+#[allow(clippy::large_enum_variant)]
 enum Pass<'a> {
     Own(wgpu::ComputePass<'static>),
     Shared(&'a mut wgpu::ComputePass<'static>),

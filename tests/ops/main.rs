@@ -6,6 +6,7 @@ mod cases;
 mod harness;
 #[cfg(feature = "gpu")]
 mod recorded;
+mod report;
 
 mod shaders;
 #[cfg(feature = "gpu")]

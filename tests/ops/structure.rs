@@ -41,3 +41,14 @@ fn golden_cases_cover_all_operators() {
         assert!(cases >= 40, "{operator}: {cases}");
     }
 }
+
+#[test]
+fn the_readmes_code_is_that_of_the_examples() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    for example in ["eager", "record"] {
+        let code = std::fs::read_to_string(root.join(format!("examples/{example}.rs"))).unwrap();
+        let (_, code) = code.split_once("\n\n").unwrap();
+        assert!(readme.contains(&format!("```rust\n{code}```\n")), "README has not examples/{example}.rs as it is");
+    }
+}
