@@ -1,27 +1,22 @@
 //! The device: where operators run, and what is cached for them.
 
+mod buffers;
+mod caches;
 pub(crate) mod kernel;
 pub(crate) mod recorder;
 pub(crate) mod tensor;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_intrusive::channel::shared::oneshot_channel;
-
 use crate::error::{Error, Result};
-use crate::gpu::kernel::{Access, Dispatch, Kernel};
+use crate::gpu::caches::Caches;
 use crate::gpu::recorder::Recorder;
-use crate::shape::ELEMENT_BYTES;
 
 /// Eager calls are submitted once this many are pending, so that the GPU starts while the caller still records.
 const PENDING_CALLS: usize = 128;
 
 /// Eager calls are submitted once they hold this many bytes of fresh buffers, so that dropped ones are freed.
 const PENDING_BYTES: u64 = 256 << 20;
-
-/// How many uniform buffers are kept. When there are more, all are dropped and made again as needed.
-const CACHED_UNIFORMS: usize = 4096;
 
 /// The features that operators can use where the adapter has them.
 const USEFUL_FEATURES: wgpu::Features = wgpu::Features::SHADER_FLOAT32_ATOMIC;
@@ -65,18 +60,6 @@ struct DeviceState {
     lost: Mutex<Option<String>>,
     error: Mutex<Option<Error>>,
 }
-
-#[derive(Debug, Default)]
-struct Caches {
-    modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pipelines: HashMap<PipelineKey, wgpu::ComputePipeline>,
-    uniforms: HashMap<Vec<u8>, wgpu::Buffer>,
-    /// Texts that stand in for a file's own, to test that tests see a wrong shader.
-    substitutes: HashMap<&'static str, String>,
-}
-
-/// File, entry point, and the bits of the constants.
-type PipelineKey = (&'static str, &'static str, Vec<(&'static str, u64)>);
 
 /// The encoder that eager calls gather in.
 #[derive(Debug, Default)]
@@ -269,66 +252,6 @@ impl Gpu {
         self.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgdnn eager") })
     }
 
-    /// A buffer of `elements` elements, holding `data` if given.
-    pub(crate) fn storage_buffer(
-        &self,
-        operator: &'static str,
-        elements: usize,
-        data: Option<&[u8]>,
-    ) -> Result<wgpu::Buffer> {
-        self.check_device()?;
-        let bytes = (elements as u64).max(1) * ELEMENT_BYTES;
-        let limits = self.limits();
-        for (limit, maximum) in [
-            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
-            ("max_buffer_size", limits.max_buffer_size),
-        ] {
-            if bytes > maximum {
-                return Err(Error::LimitExceeded { operator, argument: "shape", limit, maximum, actual: bytes });
-            }
-        }
-        let buffer = self.create_buffer(
-            operator,
-            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
-            bytes,
-            data,
-        )?;
-        lock(&self.inner.pending).bytes += bytes;
-        Ok(buffer)
-    }
-
-    /// An eager call's workspace of `elements` elements, if it needs one.
-    pub(crate) fn workspace(&self, operator: &'static str, elements: usize) -> Result<Option<wgpu::Buffer>> {
-        (elements > 0).then(|| self.storage_buffer(operator, elements, None)).transpose()
-    }
-
-    fn create_buffer(
-        &self,
-        label: &str,
-        usage: wgpu::BufferUsages,
-        bytes: u64,
-        data: Option<&[u8]>,
-    ) -> Result<wgpu::Buffer> {
-        let data = data.filter(|data| !data.is_empty());
-        let buffer = self.scoped(|device| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size: bytes,
-                usage,
-                mapped_at_creation: data.is_some(),
-            })
-        })?;
-        if let Some(data) = data {
-            // Mapped from the start, so no queue write and no staging copy of ours.
-            buffer
-                .get_mapped_range_mut(..data.len() as u64)
-                .map_err(|error| Error::Validation { reason: error.to_string() })?
-                .copy_from_slice(data);
-            buffer.unmap();
-        }
-        Ok(buffer)
-    }
-
     /// Runs `call` so that an error of wgpu's comes back as a value, whatever handlers the device has.
     pub(crate) fn scoped<R>(&self, call: impl FnOnce(&wgpu::Device) -> R) -> Result<R> {
         let device = &self.inner.device;
@@ -362,184 +285,6 @@ impl Gpu {
             None => Ok(()),
         }
     }
-
-    /// The pipeline of a kernel with these constants, compiled at first use.
-    pub(crate) fn pipeline(
-        &self,
-        kernel: &'static Kernel,
-        constants: &[(&'static str, f64)],
-    ) -> Result<wgpu::ComputePipeline> {
-        let bits = constants.iter().map(|&(name, value)| (name, value.to_bits()));
-        let key = (kernel.file, kernel.entry_point, bits.collect());
-        let mut caches = lock(&self.inner.caches);
-        if let Some(pipeline) = caches.pipelines.get(&key) {
-            return Ok(pipeline.clone());
-        }
-        let module = match caches.modules.get(kernel.file) {
-            Some(module) => module.clone(),
-            None => {
-                let source = caches.substitutes.get(kernel.file).map_or(kernel.source, String::as_str);
-                let module = self.scoped(|device| {
-                    device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                        label: Some(kernel.file),
-                        source: wgpu::ShaderSource::Wgsl(source.into()),
-                    })
-                })?;
-                caches.modules.insert(kernel.file, module.clone());
-                module
-            }
-        };
-        let pipeline = self.scoped(|device| create_pipeline(device, &module, kernel, constants))?;
-        caches.pipelines.insert(key, pipeline.clone());
-        Ok(pipeline)
-    }
-
-    /// A uniform buffer that holds `bytes`.
-    pub(crate) fn uniform(&self, bytes: &[u8]) -> Result<wgpu::Buffer> {
-        let mut caches = lock(&self.inner.caches);
-        if let Some(buffer) = caches.uniforms.get(bytes) {
-            return Ok(buffer.clone());
-        }
-        if caches.uniforms.len() >= CACHED_UNIFORMS {
-            caches.uniforms.clear();
-        }
-        // OpenGL's uniform blocks are multiples of 16 bytes.
-        let buffer = self.create_buffer(
-            "wgdnn uniform",
-            wgpu::BufferUsages::UNIFORM,
-            (bytes.len() as u64).next_multiple_of(16),
-            Some(bytes),
-        )?;
-        caches.uniforms.insert(bytes.to_vec(), buffer.clone());
-        Ok(buffer)
-    }
-
-    /// Makes what recording these dispatches needs.
-    pub(crate) fn warm_up(&self, dispatches: &[Dispatch]) -> Result<()> {
-        self.check_device()?;
-        for dispatch in dispatches {
-            self.pipeline(dispatch.kernel, &dispatch.constants)?;
-            self.uniform(&dispatch.uniform)?;
-        }
-        Ok(())
-    }
-
-    /// Runs `source` in place of the text of `shaders/FILE.wgsl` on this device. For tests of tests.
-    #[doc(hidden)]
-    pub fn substitute_shader(&self, file: &'static str, source: String) {
-        let mut caches = lock(&self.inner.caches);
-        caches.modules.remove(file);
-        caches.pipelines.retain(|(other, ..), _| *other != file);
-        caches.substitutes.insert(file, source);
-    }
-
-    /// Submits what is pending and a copy of `slice` behind it, into a buffer that can be mapped.
-    fn copy_for_reading(&self, slice: wgpu::BufferSlice<'_>) -> Result<(wgpu::Buffer, wgpu::SubmissionIndex)> {
-        self.check_device()?;
-        let staging = self.create_buffer(
-            "wgdnn read-back",
-            wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-            slice.size(),
-            None,
-        )?;
-        let mut pending = lock(&self.inner.pending);
-        pending.pass = None;
-        pending.encoder.get_or_insert_with(|| self.new_encoder()).copy_buffer_to_buffer(
-            slice.buffer(),
-            slice.offset(),
-            &staging,
-            0,
-            slice.size(),
-        );
-        let submission = self.submit_with(&mut pending)?.expect("there is an encoder, so there is a submission");
-        Ok((staging, submission))
-    }
-
-    pub(crate) async fn read_buffer<T: bytemuck::Pod>(&self, slice: wgpu::BufferSlice<'_>) -> Result<Vec<T>> {
-        let (staging, submission) = self.copy_for_reading(slice)?;
-        let (sender, receiver) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // Nobody listens any more if the read-back was dropped.
-            let _ = sender.send(result);
-        });
-        #[cfg(not(target_arch = "wasm32"))]
-        {
-            // A thread waits, so that no executor has to. In a browser the page's own loop does.
-            let gpu = self.clone();
-            std::thread::spawn(move || gpu.wait(submission));
-        }
-        #[cfg(target_arch = "wasm32")]
-        drop(submission);
-        self.take_mapped(&staging, receiver.receive().await)
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn read_buffer_blocking<T: bytemuck::Pod>(&self, slice: wgpu::BufferSlice<'_>) -> Result<Vec<T>> {
-        let (staging, submission) = self.copy_for_reading(slice)?;
-        let (sender, receiver) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = sender.send(result);
-        });
-        self.wait(submission);
-        self.take_mapped(&staging, pollster::block_on(receiver.receive()))
-    }
-
-    /// Waits for a submission. Failures show in the mapping that waits for it.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn wait(&self, submission: wgpu::SubmissionIndex) {
-        // Without a timeout: wgpu-core can panic when one expires while another thread polls.
-        let _ = self.inner.device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
-    }
-
-    fn take_mapped<T: bytemuck::Pod>(
-        &self,
-        staging: &wgpu::Buffer,
-        mapped: Option<std::result::Result<(), wgpu::BufferAsyncError>>,
-    ) -> Result<Vec<T>> {
-        // After a loss everything seems to succeed, so this comes first.
-        self.check_device()?;
-        let lost = |reason: String| Error::DeviceLost { reason };
-        mapped
-            .ok_or_else(|| lost("a read-back was dropped".into()))?
-            .map_err(|error| lost(format!("a read-back failed: {error}")))?;
-        let range = staging.get_mapped_range(..).map_err(|error| Error::Validation { reason: error.to_string() })?;
-        Ok(bytemuck::pod_collect_to_vec(&range))
-    }
-}
-
-fn create_pipeline(
-    device: &wgpu::Device,
-    module: &wgpu::ShaderModule,
-    kernel: &Kernel,
-    constants: &[(&'static str, f64)],
-) -> wgpu::ComputePipeline {
-    let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-        count: None,
-    };
-    let storage = kernel.storage.iter().map(|&(binding, access)| {
-        entry(binding, wgpu::BufferBindingType::Storage { read_only: access == Access::Read })
-    });
-    let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform)).chain(storage).collect();
-    let group = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-        label: Some(kernel.entry_point),
-        entries: &entries,
-    });
-    let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some(kernel.entry_point),
-        bind_group_layouts: &[Some(&group)],
-        immediate_size: 0,
-    });
-    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(kernel.entry_point),
-        layout: Some(&layout),
-        module,
-        entry_point: Some(kernel.entry_point),
-        compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
-        cache: None,
-    })
 }
 
 fn from_wgpu_error(error: wgpu::Error) -> Error {

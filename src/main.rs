@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod cli {
     pub mod adapters;
-    #[allow(dead_code)] // The tests use the rest.
+    #[allow(dead_code, unused_imports)] // The tests use the rest.
     pub mod cases;
     pub mod report;
     pub mod table;

@@ -159,14 +159,20 @@ pub(crate) type LoopPart = [std::ops::Range<u32>; 3];
 ///
 /// The parts come in the nest's own order, so results that are carried from one to the next stay deterministic.
 pub(crate) fn split_loops(lengths: [usize; 3]) -> Vec<LoopPart> {
+    split_costly_loops(lengths, 1)
+}
+
+/// [`split_loops`] where an iteration of the innermost loop counts as `cost`, for what loops inside it.
+pub(crate) fn split_costly_loops(lengths: [usize; 3], cost: u32) -> Vec<LoopPart> {
     let [outer, middle, inner] = lengths.map(|length| length as u32);
-    let inner_step = inner.min(LOOP_BUDGET - 2);
+    let budget = LOOP_BUDGET / cost;
+    let inner_step = inner.min(budget - 2);
     // An iteration of a loop costs itself and all that it runs.
     let middle_cost = 1 + inner_step;
-    let middle_step = if inner_step < inner { 1 } else { ((LOOP_BUDGET - 1) / middle_cost).clamp(1, middle) };
+    let middle_step = if inner_step < inner { 1 } else { ((budget - 1) / middle_cost).clamp(1, middle) };
     let outer_cost = 1 + middle_step * middle_cost;
     let whole_middle = middle_step == middle && inner_step == inner;
-    let outer_step = if whole_middle { (LOOP_BUDGET / outer_cost).clamp(1, outer) } else { 1 };
+    let outer_step = if whole_middle { (budget / outer_cost).clamp(1, outer) } else { 1 };
 
     let mut parts = Vec::new();
     for outer_begin in (0..outer).step_by(outer_step as usize) {

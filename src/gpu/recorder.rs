@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Access, Dispatch};
+use crate::shape::ELEMENT_BYTES;
 
 /// Records operators into a command encoder.
 ///
@@ -32,14 +33,14 @@ enum Pass<'a> {
 pub(crate) struct Argument<'a> {
     pub name: &'static str,
     pub slice: wgpu::BufferSlice<'a>,
-    /// How many bytes of it the operator uses.
+    /// How many bytes of it the operator uses. An empty array is bound too, with room for one element.
     pub bytes: u64,
     pub access: Access,
 }
 
 impl<'a> Argument<'a> {
     pub fn read(name: &'static str, slice: wgpu::BufferSlice<'a>, elements: usize) -> Self {
-        Argument { name, slice, bytes: elements as u64 * crate::shape::ELEMENT_BYTES, access: Access::Read }
+        Argument { name, slice, bytes: elements.max(1) as u64 * ELEMENT_BYTES, access: Access::Read }
     }
 
     /// An argument that an operator was made with or without: `elements` says which, and the buffer must agree.
@@ -210,7 +211,7 @@ impl<'a> Recorder<'a> {
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer: argument.slice.buffer(),
                     offset: argument.slice.offset(),
-                    size: wgpu::BufferSize::new(argument.bytes.max(crate::shape::ELEMENT_BYTES)),
+                    size: wgpu::BufferSize::new(argument.bytes),
                 }),
             });
         }

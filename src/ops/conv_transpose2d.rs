@@ -173,7 +173,7 @@ mod on_gpu {
     use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, NAME};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_loops, uniform};
+    use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
 
@@ -221,6 +221,10 @@ mod on_gpu {
     );
     pub(crate) const KERNELS: &[&Kernel] =
         &[&GATHER, &START, &SCATTER_ADD, &START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC];
+
+    /// How many iterations an addition by compare-exchange may take: one for each of those that meet in an element.
+    /// On llvmpipe, which counts them, these are the invocations of a vector (at most 16) on each core.
+    const EXCHANGE_COST: u32 = 64;
 
     /// The buffers of a recorded [`ConvTranspose2d`].
     #[derive(Debug, Clone, Copy)]
@@ -303,14 +307,14 @@ mod on_gpu {
         }
 
         fn scatter_add(&self, gpu: &Gpu, output_count: usize) -> Vec<Dispatch> {
-            let (start, scatter_add) = if gpu.has_float32_atomic() {
-                (&START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC)
+            let (start, scatter_add, cost) = if gpu.has_float32_atomic() {
+                (&START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC, 1)
             } else {
-                (&START, &SCATTER_ADD)
+                (&START, &SCATTER_ADD, EXCHANGE_COST)
             };
             let [rows, cols] = &self.windows;
             let bias = if self.has_bias { "bias" } else { "weight" };
-            let parts = split_loops([self.group_out_channels(), rows.kernel, cols.kernel]);
+            let parts = split_costly_loops([self.group_out_channels(), rows.kernel, cols.kernel], cost);
             let input_count = self.input.count();
             let start = Dispatch::per_element(
                 start,

@@ -126,15 +126,7 @@ impl CrossEntropy {
                 format!("{}", params.ignore_index),
             ));
         }
-        Ok(CrossEntropy {
-            params: *params,
-            rows_shape: if is_single { vec![1] } else { rows_shape },
-            rows,
-            classes,
-            inner,
-            target,
-            has_weight: weight.is_some(),
-        })
+        Ok(CrossEntropy { params: *params, rows_shape, rows, classes, inner, target, has_weight: weight.is_some() })
     }
 
     /// Checks class indices: each a class or `ignore_index`.

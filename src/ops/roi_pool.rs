@@ -59,7 +59,8 @@ pub(crate) struct BoxBins {
 
 /// Cuts the positions `start..=end` into bins inside `0..length`. In f32, as torchvision does it.
 fn bins(start: f32, end: f32, count: usize, length: usize) -> Vec<(usize, usize)> {
-    let size = (end - start + 1.0).max(1.0) / count as f32;
+    let length_of_box = (end as i64 - start as i64 + 1).max(1);
+    let size = length_of_box as f32 / count as f32;
     let clip = |edge: f32| (edge as i64 + start as i64).clamp(0, length as i64) as usize;
     (0..count)
         .map(|bin| {

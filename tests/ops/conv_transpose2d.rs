@@ -14,6 +14,7 @@ mod exact {
     use crate::harness::{
         expect_exact, expect_none, failures_of_all_algorithms, golden_of, portable_gpu, random_integers,
     };
+    use wgdnn::ConvTranspose2dAlgorithm;
 
     fn conv_transpose2d(input: &[usize], weight: &[usize], params: ConvTranspose2dParams) -> Call {
         Call::ConvTranspose2d {
@@ -52,6 +53,10 @@ mod exact {
         let cases = golden_of("conv_transpose2d");
         let failures = failures_of_all_algorithms(&cases, |call| crate::recorded::run(call, &gpu));
         expect_none(&failures, cases.len());
+        // Thousands of additions an invocation, all of which meet others in the same few elements.
+        let params = ConvTranspose2dParams { algorithm: ConvTranspose2dAlgorithm::ScatterAdd, ..Default::default() };
+        let call = conv_transpose2d(&[1, 96, 1, 1], &[96, 900, 3, 3], params);
+        assert_eq!(call.run_eager(&gpu), call.run_reference());
     }
 }
 

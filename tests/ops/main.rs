@@ -1,7 +1,7 @@
 //! All tests of operators, in one binary: each operator against PyTorch's results, on the CPU and on the GPU.
 
-#[allow(dead_code)] // The program uses the rest.
-#[path = "../../src/cli/cases.rs"]
+#[allow(dead_code, unused_imports)] // The program uses the rest.
+#[path = "../../src/cli/cases/mod.rs"]
 mod cases;
 mod harness;
 #[cfg(feature = "gpu")]

@@ -1,0 +1,78 @@
+//! Results held against what was expected.
+
+use ndarray::ArrayD;
+
+use super::{Case, CaseArray, Outputs};
+
+/// How far an array of floats is from what was expected.
+#[derive(Debug, Clone, Default)]
+pub struct Difference {
+    /// The largest absolute difference, infinite where a NaN or infinity is not where it should be.
+    pub largest: f64,
+    /// Where that is, in row-major order.
+    pub index: usize,
+    /// The root mean square of the differences.
+    pub rmse: f64,
+}
+
+/// The difference of one value from another.
+fn distance(got: f32, expected: f32) -> f64 {
+    if got == expected || (got.is_nan() && expected.is_nan()) {
+        0.0
+    } else if got.is_finite() && expected.is_finite() {
+        (f64::from(got) - f64::from(expected)).abs()
+    } else {
+        f64::INFINITY
+    }
+}
+
+/// Compares arrays of one shape.
+pub fn difference(got: &ArrayD<f32>, expected: &ArrayD<f32>) -> Difference {
+    let mut difference = Difference::default();
+    let mut squares = 0.0;
+    for (index, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let distance = distance(got, expected);
+        squares += distance * distance;
+        if distance > difference.largest {
+            difference.largest = distance;
+            difference.index = index;
+        }
+    }
+    difference.rmse = (squares / got.len().max(1) as f64).sqrt();
+    difference
+}
+
+/// Holds what came out of a case against what must, or says what is wrong with it.
+pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
+    for (name, expected) in &case.outputs {
+        let Some(got) = outputs.get(name.as_str()) else {
+            return Err(format!("{name}: nothing came out"));
+        };
+        if got.shape() != expected.array.shape() {
+            return Err(format!("{name}: expected shape {:?}, got {:?}", expected.array.shape(), got.shape()));
+        }
+        let wrong = |index: usize, got: String, expected: String, difference: f64| {
+            Err(format!("{name}[{index}]: expected {expected}, got {got}, difference {difference:e}"))
+        };
+        match (got, &expected.array) {
+            (CaseArray::F32(got), CaseArray::F32(array)) => {
+                let worst = difference(got, array);
+                // A bound that is NaN passes nothing.
+                if worst.largest > expected.atol || expected.atol.is_nan() {
+                    let at = |array: &ArrayD<f32>| array.iter().nth(worst.index).map_or(0.0, |&x| x);
+                    let (got, expected) = (at(got).to_string(), at(array).to_string());
+                    return wrong(worst.index, got, expected, worst.largest);
+                }
+            }
+            (CaseArray::I64(got), CaseArray::I64(array)) => {
+                let differs = got.iter().zip(array).enumerate().find(|(_, (got, expected))| got != expected);
+                if let Some((index, (got, expected))) = differs {
+                    let difference = (got - expected).abs() as f64;
+                    return wrong(index, got.to_string(), expected.to_string(), difference);
+                }
+            }
+            _ => return Err(format!("{name}: floats beside integers")),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Conformance cases: what a call of an operator must give, as data.
+//!
+//! A folder holds `cases.jsonl`, a case a line, and `tensors.safetensors`, their arrays. A case names an operator,
+//! PyTorch's keyword parameters, its inputs and what must come out. This file reads them, runs them on the CPU
+//! references and on a GPU, and compares. The program and the tests both use it.
+
+mod arguments;
+mod call;
+mod compare;
+#[cfg(feature = "gpu")]
+mod eager;
+
+pub use call::{Call, CaseBoxes, borrowed};
+pub use compare::{Difference, compare, difference};
+#[cfg(feature = "gpu")]
+pub use eager::class_indices;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ndarray::{ArrayD, IxDyn};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value};
+
+/// An array of a case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CaseArray {
+    F32(ArrayD<f32>),
+    I64(ArrayD<i64>),
+}
+
+impl From<ArrayD<f32>> for CaseArray {
+    fn from(array: ArrayD<f32>) -> Self {
+        CaseArray::F32(array)
+    }
+}
+
+impl From<ArrayD<i32>> for CaseArray {
+    fn from(array: ArrayD<i32>) -> Self {
+        CaseArray::I64(array.mapv(i64::from))
+    }
+}
+
+impl CaseArray {
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            CaseArray::F32(array) => array.shape(),
+            CaseArray::I64(array) => array.shape(),
+        }
+    }
+}
+
+/// What one output of a case must be.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub array: CaseArray,
+    /// How far a float may be off.
+    pub atol: f64,
+    /// The root mean square error of PyTorch's own float32, where the case tells it.
+    pub rmse_float32: Option<f64>,
+}
+
+/// A line of `cases.jsonl` with its arrays.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub id: String,
+    pub op: String,
+    pub params: Map<String, Value>,
+    pub inputs: BTreeMap<String, Vec<CaseArray>>,
+    pub outputs: BTreeMap<String, Expected>,
+    /// Whether the call must be refused.
+    pub is_error: bool,
+}
+
+/// Why a case cannot be run, or was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    /// The operator, or the typed parameters before it, refused the arguments.
+    BadInput(String),
+    /// The case asks for something that does not exist here.
+    Unsupported(String),
+    /// The case itself is wrong: a parameter that no such operator has, say.
+    BadCase(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::BadInput(reason) => write!(f, "refused: {reason}"),
+            Refusal::Unsupported(reason) => write!(f, "unsupported: {reason}"),
+            Refusal::BadCase(reason) => write!(f, "not a case: {reason}"),
+        }
+    }
+}
+
+impl From<wgdnn::Error> for Refusal {
+    fn from(error: wgdnn::Error) -> Self {
+        Refusal::BadInput(error.to_string())
+    }
+}
+
+/// What came out of a call, by name.
+pub type Outputs = BTreeMap<&'static str, CaseArray>;
+
+/// Reads the arrays of a safetensors file; those that are neither F32 nor I64 are left out.
+pub fn read_arrays(safetensors: &[u8]) -> Result<BTreeMap<String, CaseArray>, String> {
+    let file = SafeTensors::deserialize(safetensors).map_err(|error| error.to_string())?;
+    let mut arrays = BTreeMap::new();
+    for (name, view) in file.iter() {
+        let shape = IxDyn(view.shape());
+        let bytes = view.data();
+        let array = match view.dtype() {
+            Dtype::F32 => ArrayD::from_shape_vec(shape, numbers(bytes, f32::from_le_bytes)).map(CaseArray::F32),
+            Dtype::I64 => ArrayD::from_shape_vec(shape, numbers(bytes, i64::from_le_bytes)).map(CaseArray::I64),
+            _ => continue,
+        };
+        arrays.insert(name.to_owned(), array.map_err(|error| format!("{name}: {error}"))?);
+    }
+    Ok(arrays)
+}
+
+fn numbers<T, const BYTES: usize>(bytes: &[u8], from: fn([u8; BYTES]) -> T) -> Vec<T> {
+    let (numbers, _) = bytes.as_chunks();
+    numbers.iter().map(|&number| from(number)).collect()
+}
+
+/// Reads cases and their arrays.
+pub fn read_cases(jsonl: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Vec<Case>, String> {
+    jsonl
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(index, line)| read_case(line, arrays).map_err(|reason| format!("line {}: {reason}", index + 1)))
+        .collect()
+}
+
+fn read_case(line: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Case, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let text = |key: &str| value[key].as_str().map(str::to_owned).ok_or_else(|| format!("{key} is not a text"));
+    let object = |key: &str| match &value[key] {
+        Value::Null => Ok(Map::new()),
+        Value::Object(object) => Ok(object.clone()),
+        _ => Err(format!("{key} is not an object")),
+    };
+    let array = |name: &Value| {
+        let name = name.as_str().ok_or("an array's name is not a text")?;
+        arrays.get(name).cloned().ok_or_else(|| format!("there is no array {name:?}"))
+    };
+    let mut inputs = BTreeMap::new();
+    for (name, of) in object("inputs")? {
+        let of = match of {
+            Value::Array(names) => names.iter().map(array).collect::<Result<Vec<_>, _>>()?,
+            name => vec![array(&name)?],
+        };
+        inputs.insert(name, of);
+    }
+    let mut outputs = BTreeMap::new();
+    for (name, spec) in object("outputs")? {
+        let expected = Expected {
+            array: array(&spec["tensor"])?,
+            atol: spec["atol"].as_f64().unwrap_or(0.0),
+            rmse_float32: spec["rmse_float32"].as_f64(),
+        };
+        outputs.insert(name, expected);
+    }
+    Ok(Case {
+        id: text("id")?,
+        op: text("op")?,
+        params: object("params")?,
+        inputs,
+        outputs,
+        is_error: value["error"].as_bool().unwrap_or(false),
+    })
+}
