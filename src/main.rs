@@ -11,6 +11,7 @@ mod cli {
     pub mod cases;
     pub mod report;
     pub mod table;
+    pub mod tensor_text;
 }
 use cli::{adapters, report};
 

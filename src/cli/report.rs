@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, Color};
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::ArrayD;
 use serde::Serialize;
 use wgdnn::{ConvTranspose2dAlgorithm, Gpu, GpuOptions};
 
 use super::cases::{Call, Case, CaseArray, Difference, difference, read_arrays, read_cases};
 use super::table::table;
+use super::tensor_text::pytorch_lines;
 
 /// The report's golden data: inputs, PyTorch's float64 results and its float32 ones.
 const CASES: &str = include_str!("../../tests/golden/report/cases.jsonl");
@@ -270,119 +271,49 @@ fn shape(shape: &[usize]) -> String {
 }
 
 fn print_table(outcomes: &[Outcome], on_gpu: bool, out: &mut dyn Write) -> std::io::Result<()> {
-    let mut header = vec!["operator", "formula", "input -> output"];
-    header.extend(["PyTorch\nRMSE", "\nmax", "PyTorch f32\nRMSE", "\nmax"]);
+    let mut header =
+        vec!["\noperator\n  formula", "\ninput\n-> output", "PyTorch\nRMSE\nmax", "PyTorch\nf32 RMSE\nmax"];
     if on_gpu {
-        header.extend(["CPU\nRMSE", "\nmax"]);
+        header.push("CPU\nRMSE\nmax");
     }
     header.extend(["report\nRMSE", "\nverdict"]);
     let last = header.len() - 1;
     let mut table = table(header.into_iter().map(str::to_owned).collect());
-    for column in 3..last {
+    for column in 2..last {
         let column = table.column_mut(column).expect("the header has these columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
     for outcome in outcomes {
+        let errors = |rmse: f64, max: f64| format!("{}\n{}", error(rmse), error(max));
         let mut cells = vec![
-            outcome.operator.to_owned(),
-            outcome.formula.to_owned(),
-            format!("{} -> {}", shape(&outcome.input_shape), shape(&outcome.output_shape)),
-            error(outcome.rmse_pytorch),
-            error(outcome.max_pytorch),
-            error(outcome.rmse_pytorch_float32),
-            error(outcome.max_pytorch_float32),
+            format!("{}\n  {}", outcome.operator, outcome.formula),
+            format!("{}\n-> {}", shape(&outcome.input_shape), shape(&outcome.output_shape)),
+            errors(outcome.rmse_pytorch, outcome.max_pytorch),
+            errors(outcome.rmse_pytorch_float32, outcome.max_pytorch_float32),
         ];
-        cells.extend([outcome.rmse_reference, outcome.max_reference].into_iter().flatten().map(error));
+        cells.extend(outcome.rmse_reference.zip(outcome.max_reference).map(|(rmse, max)| errors(rmse, max)));
         cells.push(error(outcome.original_rmse));
         let mut cells: Vec<Cell> = cells.into_iter().map(Cell::new).collect();
         let (verdict, color) = match (outcome.equal_to_4_decimals, outcome.rmse_no_worse) {
             (true, true) => ("pass", Color::Green),
-            (true, false) => ("FAIL: RMSE", Color::Red),
-            (false, _) => ("FAIL: 4 decimals", Color::Red),
+            (true, false) => ("FAIL\nRMSE", Color::Red),
+            (false, _) => ("FAIL\n4 decimals", Color::Red),
         };
         cells.push(Cell::new(verdict).fg(color));
         table.add_row(cells);
     }
     writeln!(out, "{table}")?;
-    let (ours, reference) = if on_gpu { ("GPU", "; CPU: the CPU reference") } else { ("CPU reference", "") };
+    let ours = if on_gpu { "the GPU" } else { "the CPU reference" };
     writeln!(
         out,
-        "Each column tells how far the {ours} is from PyTorch's float64 result rounded to float32; PyTorch f32: its\n\
-         float32 result, with that one's own rounding errors{reference}. report: what the original report reached.\n\
-         A row passes if it equals both of PyTorch's to 4 decimals, with an RMSE from the first no more than report's."
+        "How far {ours} is from PyTorch in float64, rounded to float32; from PyTorch in float32,\n\
+         which has rounding errors of its own{}.\n\
+         A row passes if it equals both of PyTorch's results to 4 decimals, and its RMSE from the first\n\
+         is no more than that which the original report reached.",
+        if on_gpu { "; and from the CPU reference" } else { "" }
     )?;
     let passed = outcomes.iter().filter(|outcome| outcome.pass).count();
     writeln!(out, "\n{passed} passed, {} failed", outcomes.len() - passed)
-}
-
-/// The lines in which PyTorch prints a tensor: 4 decimals, and of long dimensions the first and last three.
-fn pytorch_lines(array: &ArrayD<f32>) -> Vec<String> {
-    let width = shown(array.view()).iter().map(|x| format!("{x:.4}").len()).max().unwrap_or(0);
-    let mut lines = lines(array.view(), width);
-    lines[0].insert_str(0, "tensor(");
-    for line in &mut lines[1..] {
-        line.insert_str(0, "       ");
-    }
-    if let Some(last) = lines.last_mut() {
-        last.push(')');
-    }
-    lines
-}
-
-/// The positions of a dimension that PyTorch prints; `None` is where it leaves some out.
-fn positions(length: usize) -> Vec<Option<usize>> {
-    if length <= 6 {
-        (0..length).map(Some).collect()
-    } else {
-        (0..3).map(Some).chain([None]).chain((length - 3..length).map(Some)).collect()
-    }
-}
-
-/// The elements that are printed.
-fn shown(array: ArrayViewD<'_, f32>) -> Vec<f32> {
-    if array.ndim() == 0 {
-        return array.iter().copied().collect();
-    }
-    positions(array.len_of(Axis(0)))
-        .into_iter()
-        .flatten()
-        .flat_map(|position| shown(array.index_axis(Axis(0), position)))
-        .collect()
-}
-
-fn lines(array: ArrayViewD<'_, f32>, width: usize) -> Vec<String> {
-    let number = |x: f32| format!("{x:>width$.4}");
-    if array.ndim() == 0 {
-        return array.iter().map(|&x| number(x)).collect();
-    }
-    let positions = positions(array.len_of(Axis(0)));
-    if array.ndim() == 1 {
-        let items: Vec<_> = positions
-            .iter()
-            .map(|position| position.map_or_else(|| " ...".to_owned(), |at| number(array[[at]])))
-            .collect();
-        return vec![format!("[{}]", items.join(", "))];
-    }
-    let mut all = Vec::new();
-    for (index, position) in positions.iter().enumerate() {
-        let mut block = match position {
-            Some(position) => lines(array.index_axis(Axis(0), *position), width),
-            None => vec!["...".to_owned()],
-        };
-        let opening = if index == 0 { "[" } else { " " };
-        for (line_index, line) in block.iter_mut().enumerate() {
-            line.insert_str(0, if line_index == 0 { opening } else { " " });
-        }
-        if let Some(line) = block.last_mut() {
-            line.push_str(if index + 1 == positions.len() { "]" } else { "," });
-        }
-        // PyTorch sets planes apart by an empty line.
-        if index + 1 < positions.len() && array.ndim() > 2 {
-            block.push(String::new());
-        }
-        all.extend(block);
-    }
-    all
 }
 
 fn print_values(
