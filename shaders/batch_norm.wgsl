@@ -15,8 +15,9 @@
 // Inference: running_terms instead of all but normalize_elements. affine follows either where there is a weight or a bias.
 //
 // workspace: CHANNEL_WORDS f32 for each channel
-//     0: rounded mean  1: rest of the mean  2: factor, 1 / sqrt(variance + eps) * weight  3: bias
-//     4: variance by count, 5: variance by count - 1
+//     0: rounded mean  1: rest of the mean
+//     2, 3: factor, 1 / sqrt(variance + eps) * weight, as a pair: one f32's rounding would show in all of a channel
+//     4: bias  5: variance by count - 1
 // and then chunks * CHUNK_WORDS f32 for each channel: two pairs.
 
 struct Params {
@@ -78,6 +79,41 @@ fn rounded(sum: vec2<f32>) -> f32 {
         return sum.x;
     }
     return sum.x + sum.y;
+}
+
+// The upper 12 bits, whose products are exact.
+fn upper(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
+}
+
+// a * b as a pair.
+fn multiply(a: f32, b: f32) -> vec2<f32> {
+    let product = hidden(a * b);
+    let a_upper = upper(a);
+    let b_upper = upper(b);
+    let a_lower = a - a_upper;
+    let b_lower = b - b_upper;
+    let lost = ((a_upper * b_upper - product) + a_upper * b_lower + a_lower * b_upper) + a_lower * b_lower;
+    return vec2<f32>(product, lost);
+}
+
+// A pair divided by a number, as a pair.
+fn divide(a: vec2<f32>, b: f32) -> vec2<f32> {
+    let quotient = hidden(rounded(a) / b);
+    let back = multiply(quotient, b);
+    return vec2<f32>(quotient, ((a.x - back.x) + (a.y - back.y)) / b);
+}
+
+// 1 / sqrt(variance + eps) as a pair, for a variance as a pair: a first guess and one step of Newton's.
+fn inverse_root(variance: vec2<f32>) -> vec2<f32> {
+    let v = add(variance, params.eps);
+    let guess = 1.0 / sqrt(v.x);
+    let once = multiply(v.x, guess);
+    let twice = multiply(once.x, guess);
+    let error = (1.0 - twice.x) - twice.y - (once.y + v.y * guess) * guess;
+    // Where the guess is no number or infinite there is nothing to be made better.
+    let step = 0.5 * guess * error;
+    return vec2<f32>(guess, select(0.0, step, abs(step) < guess));
 }
 
 // Leaves the sums over the workgroup in element 0 of first_sums and second_sums.
@@ -201,17 +237,18 @@ fn channel_terms(
         let deviation_sum = rounded(first_sums[0]);
         let rest = deviation_sum / count;
         // The squares are about the rounded mean; about the true one they are less by this.
-        var square_sum = rounded(second_sums[0]) - deviation_sum * rest;
-        if (square_sum < 0.0) {
-            square_sum = 0.0;
+        var squares_about_mean = add(second_sums[0], -deviation_sum * rest);
+        if (rounded(squares_about_mean) < 0.0) {
+            squares_about_mean = vec2<f32>(0.0, 0.0);
         }
-        let variance = square_sum / count;
+        let variance = divide(squares_about_mean, count);
+        let factor = inverse_root(variance);
         let words = channel * CHANNEL_WORDS;
         workspace[words + 1u] = rest;
-        workspace[words + 2u] = 1.0 / sqrt(variance + params.eps);
-        workspace[words + 3u] = 0.0;
-        workspace[words + 4u] = variance;
-        workspace[words + 5u] = square_sum / (count - 1.0);
+        workspace[words + 2u] = factor.x;
+        workspace[words + 3u] = factor.y;
+        workspace[words + 4u] = 0.0;
+        workspace[words + 5u] = rounded(squares_about_mean) / (count - 1.0);
     }
 }
 
@@ -245,8 +282,10 @@ fn running_terms(
     let words = channel * CHANNEL_WORDS;
     workspace[words] = given_mean[channel];
     workspace[words + 1u] = 0.0;
-    workspace[words + 2u] = 1.0 / sqrt(given_var[channel] + params.eps);
-    workspace[words + 3u] = 0.0;
+    let factor = inverse_root(vec2<f32>(given_var[channel], 0.0));
+    workspace[words + 2u] = factor.x;
+    workspace[words + 3u] = factor.y;
+    workspace[words + 4u] = 0.0;
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -261,10 +300,12 @@ fn affine(
     }
     let words = channel * CHANNEL_WORDS;
     if (params.has_weight != 0u) {
-        workspace[words + 2u] *= weight[channel];
+        let factor = multiply(workspace[words + 2u], weight[channel]);
+        workspace[words + 2u] = factor.x;
+        workspace[words + 3u] = factor.y + workspace[words + 3u] * weight[channel];
     }
     if (params.has_bias != 0u) {
-        workspace[words + 3u] = bias[channel];
+        workspace[words + 4u] = bias[channel];
     }
 }
 
@@ -279,6 +320,15 @@ fn normalize_elements(
         return;
     }
     let words = index / params.inner % params.channels * CHANNEL_WORDS;
-    let deviation = (input[index] - workspace[words]) - workspace[words + 1u];
-    output[index] = deviation * workspace[words + 2u] + workspace[words + 3u];
+    let x = input[index];
+    let mean = workspace[words];
+    let deviation = hidden(x - mean);
+    // What rounding the deviation took away, and the rest of the mean.
+    let larger = abs(x) >= abs(mean);
+    let lost = select(x - (deviation + mean), (x - deviation) - mean, larger) - workspace[words + 1u];
+    let scaled = multiply(deviation, workspace[words + 2u]);
+    let low = scaled.y + deviation * workspace[words + 3u] + lost * workspace[words + 2u];
+    // Where the product is infinite or no number, what was lost is no number.
+    let is_finite = (bitcast<u32>(scaled.x) & 0x7f800000u) != 0x7f800000u;
+    output[index] = scaled.x + select(0.0, low + workspace[words + 4u], is_finite);
 }

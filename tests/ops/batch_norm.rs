@@ -39,6 +39,21 @@ mod accurate {
     }
 
     #[test]
+    fn infinities_in_inference() {
+        let call = Call::BatchNorm {
+            input: ndarray::array![[f32::INFINITY, 1.0], [f32::NEG_INFINITY, 2.0], [3e38, f32::NAN]].into_dyn(),
+            arguments: BatchNormArguments {
+                running_mean: Some(ndarray::array![1.0, 2.0].into_dyn()),
+                running_var: Some(ndarray::array![0.01, 4.0].into_dyn()),
+                weight: Some(ndarray::array![-2.0, 1.0].into_dyn()),
+                bias: Some(ndarray::array![5.0, 1.0].into_dyn()),
+            },
+            params: BatchNormParams::default(),
+        };
+        expect_within(&call, 1e-6);
+    }
+
+    #[test]
     fn many_values_per_channel() {
         expect_within(&training(random(&[2, 2, 300, 500], 3)), 1e-6);
         expect_within(&training(random(&[70_000, 2], 4)), 1e-6);
