@@ -361,8 +361,8 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
     let count_sum = rounded(count_sums[0]);
     if (params.is_mean == 0u) {
         output[0] = loss_sum;
-    } else if (count_sum == 0.0 && loss_sum == 0.0) {
-        // The mean of nothing.
+    } else if (count_sum == 0.0 && (loss_sum == 0.0 || params.label_smoothing != 0.0)) {
+        // The mean of nothing. PyTorch divides the smoothed and the other part each, and the other is 0 / 0.
         output[0] = not_a_number();
     } else {
         output[0] = loss_sum / count_sum;

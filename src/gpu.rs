@@ -6,11 +6,12 @@ pub(crate) mod kernel;
 pub(crate) mod recorder;
 pub(crate) mod tensor;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::gpu::caches::Caches;
 use crate::gpu::recorder::Recorder;
+use crate::gpu::tensor::Storage;
 
 /// Eager calls are submitted once this many are pending, so that the GPU starts while the caller still records.
 const PENDING_CALLS: usize = 128;
@@ -67,8 +68,38 @@ struct Pending {
     /// Before the encoder, so that it is dropped, and so ended, first.
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
+    batch: Arc<Batch>,
     calls: usize,
     bytes: u64,
+}
+
+/// Eager calls that are submitted together, and whether that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    failure: OnceLock<Error>,
+}
+
+impl Batch {
+    fn fail(&self, error: &Error) {
+        self.failure.get_or_init(|| error.clone());
+    }
+
+    /// Fails if the calls did not run.
+    pub fn check(&self) -> Result<()> {
+        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+/// The one instance, so that resources of two devices, given to the wrong one, are an error and not a panic of wgpu's.
+fn instance() -> wgpu::Instance {
+    let new = || wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+        INSTANCE.get_or_init(new).clone()
+    }
+    #[cfg(target_arch = "wasm32")]
+    new()
 }
 
 /// A panic in another thread leaves these maps whole, so their lock is taken all the same.
@@ -78,6 +109,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Gpu {
     /// A device on the adapter that promises most: a discrete GPU before an integrated one before a software one.
+    ///
+    /// What wgpu reports of this device outside of calls of this crate is returned by the next call.
     ///
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
@@ -100,19 +133,28 @@ impl Gpu {
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
     pub async fn with_options(options: &GpuOptions) -> Result<Self> {
         let adapters = Self::adapters().await;
-        let found = || adapters.iter().map(|adapter| adapter.get_info().name).collect();
-        let fits = |adapter: &&wgpu::Adapter| {
-            options.adapter.as_ref().is_none_or(|wanted| {
-                let info = adapter.get_info();
-                format!("{} {} {}", info.name, info.backend, info.driver)
-                    .to_lowercase()
-                    .contains(&wanted.to_lowercase())
-            })
+        let describe = |adapter: &wgpu::Adapter| {
+            let info = adapter.get_info();
+            format!("{} ({} {})", info.name, info.backend, info.driver).replace(" )", ")")
         };
-        let adapter = adapters.iter().find(fits).ok_or_else(|| Error::NoAdapter {
+        let fits = |adapter: &&wgpu::Adapter| {
+            let wanted = options.adapter.as_deref().unwrap_or_default().to_lowercase();
+            describe(adapter).to_lowercase().contains(&wanted)
+        };
+        let mut error = Error::NoAdapter {
             wanted: options.adapter.clone().filter(|_| !adapters.is_empty()),
-            found: found(),
-        })?;
+            found: adapters.iter().map(describe).collect(),
+        };
+        for adapter in adapters.iter().filter(fits) {
+            match Self::on_adapter(adapter, options).await {
+                Ok(gpu) => return Ok(gpu),
+                Err(reason) => error = Error::NoDevice { reason },
+            }
+        }
+        Err(error)
+    }
+
+    async fn on_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> std::result::Result<Self, String> {
         let features = if options.portable { wgpu::Features::empty() } else { adapter.features() & USEFUL_FEATURES };
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
@@ -122,8 +164,7 @@ impl Gpu {
                 ..Default::default()
             })
             .await
-            .map_err(|error| Error::NoDevice { reason: error.to_string() })?;
-
+            .map_err(|error| error.to_string())?;
         let gpu = Self::from_wgpu(device, queue);
         let state = Arc::clone(&gpu.inner.state);
         gpu.inner.device.set_device_lost_callback(move |reason, message| {
@@ -147,8 +188,7 @@ impl Gpu {
 
     /// The adapters that operators can run on, the most promising first.
     pub async fn adapters() -> Vec<wgpu::Adapter> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        let mut adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
         adapters.retain(|adapter| {
             adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
         });
@@ -218,20 +258,33 @@ impl Gpu {
     /// Submits the eager calls that are pending.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Validation`] or [`Error::OutOfMemory`] if wgpu refuses them.
+    /// [`Error::DeviceLost`], [`Error::Validation`] or [`Error::OutOfMemory`] if wgpu refuses them. Then none of them
+    /// ran, and reading or using what they would have written gives the same error.
     pub fn submit(&self) -> Result<()> {
-        self.submit_with(&mut lock(&self.inner.pending)).map(drop)
+        self.submit_pending(&mut lock(&self.inner.pending))
     }
 
-    fn submit_with(&self, pending: &mut Pending) -> Result<Option<wgpu::SubmissionIndex>> {
+    fn submit_pending(&self, pending: &mut Pending) -> Result<()> {
         self.check_device()?;
-        let Pending { pass, encoder, .. } = std::mem::take(pending);
+        let Pending { pass, encoder, batch, .. } = std::mem::take(pending);
         drop(pass);
-        encoder.map(|encoder| self.scoped(|_| self.inner.queue.submit([encoder.finish()]))).transpose()
+        let Some(encoder) = encoder else { return Ok(()) };
+        let result = self.scoped(|_| {
+            self.inner.queue.submit([encoder.finish()]);
+        });
+        result.inspect_err(|error| batch.fail(error))
     }
 
-    /// Records an eager call into the pending encoder.
-    pub(crate) fn eager(&self, call: impl FnOnce(&mut Recorder<'_>) -> Result<()>) -> Result<()> {
+    /// Records an eager call, which reads and writes these tensors, into the pending encoder.
+    pub(crate) fn eager(
+        &self,
+        reads: &[&Storage],
+        writes: &[&Storage],
+        call: impl FnOnce(&mut Recorder<'_>) -> Result<()>,
+    ) -> Result<()> {
+        for storage in reads {
+            storage.check()?;
+        }
         let mut pending = lock(&self.inner.pending);
         let Pending { pass, encoder, .. } = &mut *pending;
         let pass = pass.get_or_insert_with(|| {
@@ -241,9 +294,13 @@ impl Gpu {
                 .forget_lifetime()
         });
         call(&mut Recorder::in_pass(self, pass))?;
+        for storage in writes {
+            storage.set_batch(&pending.batch);
+        }
         pending.calls += 1;
         if pending.calls >= PENDING_CALLS || pending.bytes >= PENDING_BYTES {
-            self.submit_with(&mut pending)?;
+            // A failure shows in the tensors that it concerns.
+            let _ = self.submit_pending(&mut pending);
         }
         Ok(())
     }
@@ -265,13 +322,19 @@ impl Gpu {
         let result = call(device);
         let errors = [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
         match errors.into_iter().flatten().next() {
-            Some(error) => {
-                // wgpu tells of a loss only when it is polled.
-                let _ = device.poll(wgpu::PollType::Poll);
-                self.check_device()?;
-                Err(from_wgpu_error(error))
-            }
+            Some(error) => Err(self.explained(from_wgpu_error(error))),
             None => Ok(result),
+        }
+    }
+
+    /// An error of wgpu's, or the loss of the device if that is behind it.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        // wgpu tells of a loss only when it is polled.
+        let _ = self.inner.device.poll(wgpu::PollType::Poll);
+        match self.check_device() {
+            Err(lost) => lost,
+            Ok(()) if is_lost(&self.inner.device) => Error::DeviceLost { reason: error.to_string() },
+            Ok(()) => error,
         }
     }
 
@@ -285,6 +348,20 @@ impl Gpu {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a device is lost. A caller's device tells its caller only, so it has to be tried: on a lost device what is
+/// made is silently invalid, and shows when it is used.
+fn is_lost(device: &wgpu::Device) -> bool {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("wgdnn probe"),
+        size: 4,
+        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+        mapped_at_creation: false,
+    });
+    buffer.map_async(wgpu::MapMode::Read, .., |_| {});
+    pollster::block_on(scope.pop()).is_some()
 }
 
 fn from_wgpu_error(error: wgpu::Error) -> Error {

@@ -1,7 +1,8 @@
 //! The same operators on the CPU: plain definitions, written to be read. They validate the GPU and know none.
 //!
 //! Arrays are f32, as on the GPU; sums are f64, so that a result is the nearest f32 to the exact one, or next to it.
-//! Each takes what the operator's own description takes, and refuses what it refuses.
+//! Where a sum of float32 overflows, on the GPU and in PyTorch, theirs may not. Each takes what the operator's own
+//! description takes, and refuses what it refuses.
 //!
 //! ```
 //! # fn main() -> Result<(), wgdnn::Error> {

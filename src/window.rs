@@ -10,6 +10,7 @@ const MAX_POSITION: u64 = i32::MAX as u64;
 /// A window along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
+    kernel_argument: &'static str,
     pub kernel: usize,
     pub stride: usize,
     pub padding_before: usize,
@@ -27,22 +28,27 @@ pub(crate) fn expect_positive(operator: &'static str, argument: &'static str, pa
 
 impl Window {
     /// The windows along rows and columns, with the same padding on both sides.
+    ///
+    /// `kernel_argument` is what the operator calls the argument that the kernel's size comes from.
     pub fn pair(
         operator: &'static str,
+        kernel_argument: &'static str,
         kernel_size: [usize; 2],
         stride: [usize; 2],
         padding: [usize; 2],
         dilation: [usize; 2],
     ) -> Result<[Window; 2]> {
-        expect_positive(operator, "kernel_size", kernel_size)?;
+        expect_positive(operator, kernel_argument, kernel_size)?;
         expect_positive(operator, "stride", stride)?;
         expect_positive(operator, "dilation", dilation)?;
         Ok([0, 1].map(|axis| Window {
+            kernel_argument,
             kernel: kernel_size[axis],
             stride: stride[axis],
             padding_before: padding[axis],
             padding_after: padding[axis],
-            dilation: dilation[axis],
+            // A single element has no neighbour that a dilation could move.
+            dilation: if kernel_size[axis] == 1 { 1 } else { dilation[axis] },
         }))
     }
 
@@ -53,16 +59,24 @@ impl Window {
 
     /// The padded length of an input, once everything about it is known to be countable.
     fn padded_length(&self, operator: &'static str, input: usize) -> Result<u64> {
-        let padded =
-            (input as u64).saturating_add(self.padding_before as u64).saturating_add(self.padding_after as u64);
+        let padding = (self.padding_before as u64).saturating_add(self.padding_after as u64);
+        let padded = (input as u64).saturating_add(padding);
         let reach = padded.saturating_add(self.extent()).saturating_add(self.stride as u64);
         if reach > MAX_POSITION {
+            let parts = [
+                ("input", input as u64),
+                ("padding", padding),
+                ("dilation", self.dilation as u64),
+                (self.kernel_argument, self.kernel as u64),
+                ("stride", self.stride as u64),
+            ];
+            let (argument, actual) = parts.into_iter().max_by_key(|part| part.1).unwrap_or(parts[0]);
             return Err(Error::LimitExceeded {
                 operator,
-                argument: "kernel_size",
-                limit: "the sum of a padded length, a dilated kernel and a stride",
-                maximum: MAX_POSITION,
-                actual: reach,
+                argument,
+                limit: "what leaves padded input, dilated kernel and stride together countable",
+                maximum: MAX_POSITION.saturating_sub(reach - actual.min(reach)),
+                actual,
             });
         }
         Ok(padded)
@@ -98,13 +112,13 @@ impl Window {
         output_padding: usize,
     ) -> Result<usize> {
         self.padded_length(operator, input)?;
-        // At most 2^31 * 2^31, so it fits.
-        let full = (input as u64 - 1) * self.stride as u64 + self.extent() + output_padding as u64;
+        let strided = (input as u64 - 1).saturating_mul(self.stride as u64);
+        let full = strided.saturating_add(self.extent()).saturating_add(output_padding as u64);
         let trimmed = self.padding_before as u64 + self.padding_after as u64;
         if full > MAX_POSITION {
             return Err(Error::LimitExceeded {
                 operator,
-                argument: "stride",
+                argument: if output_padding as u64 > strided { "output_padding" } else { "stride" },
                 limit: "the length of an output",
                 maximum: MAX_POSITION,
                 actual: full,
@@ -129,10 +143,11 @@ impl Window {
     /// The kernel elements of output `out` that fall inside an input of `input` elements: (kernel index, position).
     pub fn taps(&self, out: usize, input: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let (start, dilation) = (self.start(out), self.dilation as i64);
-        (0..self.kernel).filter_map(move |tap| {
-            let position = start + tap as i64 * dilation;
-            (0..input as i64).contains(&position).then_some((tap, position as usize))
-        })
+        // Counted, not searched: a kernel may have very many elements in the padding.
+        let first = if start < 0 { (-start + dilation - 1) / dilation } else { 0 };
+        let end = if start < input as i64 { (input as i64 - 1 - start) / dilation + 1 } else { 0 };
+        let taps = first as usize..(end as usize).min(self.kernel);
+        taps.map(move |tap| (tap, (start + tap as i64 * dilation) as usize))
     }
 }
 
@@ -141,7 +156,14 @@ mod tests {
     use super::*;
 
     fn window(kernel: usize, stride: usize, padding: usize, dilation: usize) -> Window {
-        Window { kernel, stride, padding_before: padding, padding_after: padding, dilation }
+        Window {
+            kernel_argument: "kernel_size",
+            kernel,
+            stride,
+            padding_before: padding,
+            padding_after: padding,
+            dilation,
+        }
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Recording: the only code that begins passes and dispatches.
 
-use std::marker::PhantomData;
-
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Access, Dispatch};
@@ -9,23 +7,25 @@ use crate::shape::ELEMENT_BYTES;
 
 /// Records operators into a command encoder.
 ///
-/// It begins one compute pass, which ends when the recorder is dropped, and puts everything into it. It never
-/// submits, polls, maps or writes through the queue; pipelines and uniforms come from the [`Gpu`]'s caches, which
-/// an operator's `warm_up` fills ahead.
+/// Its first operator begins a compute pass, which holds all that follow and ends when the recorder is dropped. It never
+/// submits, polls, maps or writes through the queue; pipelines and uniforms come from the [`Gpu`]'s caches, which an
+/// operator's `warm_up` fills ahead.
 #[derive(Debug)]
 pub struct Recorder<'a> {
     gpu: &'a Gpu,
-    pass: Pass<'a>,
-    /// The pass's own lifetime is forgotten so that both variants are one type; this keeps the encoder borrowed.
-    encoder: PhantomData<&'a mut wgpu::CommandEncoder>,
+    target: Target<'a>,
 }
 
 #[derive(Debug)]
 // A recorder lives on the stack for as long as one encoder is borrowed; a box would be an allocation while recording.
 #[allow(clippy::large_enum_variant)]
-enum Pass<'a> {
-    Own(wgpu::ComputePass<'static>),
-    Shared(&'a mut wgpu::ComputePass<'static>),
+enum Target<'a> {
+    Encoder {
+        encoder: &'a mut wgpu::CommandEncoder,
+        /// Its own borrow of the encoder is forgotten; the one above stands for it.
+        pass: Option<wgpu::ComputePass<'static>>,
+    },
+    Pass(&'a mut wgpu::ComputePass<'static>),
 }
 
 /// A buffer that stands for one of an operator's arguments.
@@ -81,13 +81,11 @@ impl<'a> Argument<'a> {
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(gpu: &'a Gpu, encoder: &'a mut wgpu::CommandEncoder) -> Self {
-        let pass =
-            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("wgdnn"), timestamp_writes: None });
-        Recorder { gpu, pass: Pass::Own(pass.forget_lifetime()), encoder: PhantomData }
+        Recorder { gpu, target: Target::Encoder { encoder, pass: None } }
     }
 
     pub(crate) fn in_pass(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'static>) -> Self {
-        Recorder { gpu, pass: Pass::Shared(pass), encoder: PhantomData }
+        Recorder { gpu, target: Target::Pass(pass) }
     }
 
     pub(crate) fn gpu(&self) -> &'a Gpu {
@@ -114,10 +112,16 @@ impl<'a> Recorder<'a> {
             })
             .collect::<Result<Vec<_>>>()?;
 
+        if prepared.is_empty() {
+            return Ok(());
+        }
         let most = self.gpu.limits().max_compute_workgroups_per_dimension;
-        let pass = match &mut self.pass {
-            Pass::Own(pass) => pass,
-            Pass::Shared(pass) => pass,
+        let pass = match &mut self.target {
+            Target::Pass(pass) => pass,
+            Target::Encoder { encoder, pass } => pass.get_or_insert_with(|| {
+                let descriptor = wgpu::ComputePassDescriptor { label: Some("wgdnn"), timestamp_writes: None };
+                encoder.begin_compute_pass(&descriptor).forget_lifetime()
+            }),
         };
         for (dispatch, (pipeline, bindings)) in dispatches.iter().zip(&prepared) {
             let [x, y] = grid(dispatch.workgroups, most);

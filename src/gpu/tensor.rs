@@ -1,12 +1,12 @@
 //! Tensors: a buffer with a shape.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Batch, Gpu, lock};
 use crate::shape::{self, ELEMENT_BYTES};
 
 /// The operator's name in errors about tensors themselves.
@@ -47,11 +47,30 @@ impl Element for i32 {
 #[derive(Debug, Clone)]
 pub struct Tensor<T = f32> {
     gpu: Gpu,
+    storage: Arc<Storage>,
+    shape: Vec<usize>,
+    element: PhantomData<T>,
+}
+
+/// Where a tensor and its clones hold their data.
+#[derive(Debug)]
+pub(crate) struct Storage {
     buffer: wgpu::Buffer,
     offset: u64,
-    shape: Vec<usize>,
     distinct: Option<Arc<[i32]>>,
-    element: PhantomData<T>,
+    /// The eager calls that wrote it last.
+    batch: Mutex<Option<Arc<Batch>>>,
+}
+
+impl Storage {
+    /// Fails if an eager call that was to write it did not run.
+    pub fn check(&self) -> Result<()> {
+        lock(&self.batch).as_ref().map_or(Ok(()), |batch| batch.check())
+    }
+
+    pub fn set_batch(&self, batch: &Arc<Batch>) {
+        *lock(&self.batch) = Some(Arc::clone(batch));
+    }
 }
 
 impl<T: Element> Tensor<T> {
@@ -83,8 +102,8 @@ impl<T: Element> Tensor<T> {
                 format!("{}", data.len()),
             ));
         }
-        let buffer = gpu.storage_buffer(TENSOR, elements, Some(bytemuck::cast_slice(data)))?;
-        Ok(Tensor { distinct: T::distinct(data), ..Self::over(gpu, buffer, 0, shape) })
+        let buffer = gpu.storage_buffer(TENSOR, "shape", elements, Some(bytemuck::cast_slice(data)))?;
+        Ok(Self::over(gpu, buffer, 0, shape, T::distinct(data)))
     }
 
     /// A tensor over a caller's buffer, from `offset` bytes on. The buffer needs the usage `STORAGE`, and `COPY_SRC`
@@ -115,18 +134,27 @@ impl<T: Element> Tensor<T> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(TENSOR, "buffer", "the usage STORAGE", format!("{:?}", buffer.usage())));
         }
-        Ok(Self::over(gpu, buffer, offset, shape))
+        Ok(Self::over(gpu, buffer, offset, shape, None))
     }
 
     /// A tensor for an operator to write; what it holds until then is not specified.
     pub(crate) fn uninitialized(gpu: &Gpu, operator: &'static str, shape: &[usize]) -> Result<Self> {
         let elements = shape::element_count(operator, "output", shape)?;
-        let buffer = gpu.storage_buffer(operator, elements, None)?;
-        Ok(Self::over(gpu, buffer, 0, shape))
+        let buffer = gpu.storage_buffer(operator, "output", elements, None)?;
+        Ok(Self::over(gpu, buffer, 0, shape, None))
     }
 
-    fn over(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize]) -> Self {
-        Tensor { gpu: gpu.clone(), buffer, offset, shape: shape.to_vec(), distinct: None, element: PhantomData }
+    fn over(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize], distinct: Option<Arc<[i32]>>) -> Self {
+        Tensor {
+            gpu: gpu.clone(),
+            storage: Arc::new(Storage { buffer, offset, distinct, batch: Mutex::new(None) }),
+            shape: shape.to_vec(),
+            element: PhantomData,
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The same data under another shape with as many elements.
@@ -146,7 +174,7 @@ impl<T: Element> Tensor<T> {
 
     /// The number of elements.
     pub fn len(&self) -> usize {
-        shape::count(&self.shape)
+        self.shape.iter().product::<usize>()
     }
 
     /// Whether it has no elements.
@@ -154,18 +182,19 @@ impl<T: Element> Tensor<T> {
         self.len() == 0
     }
 
-    /// The part of its buffer that holds it, to be recorded with. An empty tensor has one element's room.
+    /// The part of its buffer that holds it, to be recorded with. Of an `i32` tensor that was uploaded, operators know
+    /// the values: write no others into it. An empty tensor has one element's room.
     ///
     /// Eager calls that write it may still be pending: [`Gpu::submit`] before submitting an encoder of your own
     /// that reads it.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         let bytes = (self.len() as u64).max(1) * ELEMENT_BYTES;
-        self.buffer.slice(self.offset..self.offset + bytes)
+        self.storage.buffer.slice(self.storage.offset..self.storage.offset + bytes)
     }
 
     /// The distinct values, if it was uploaded and its type is one whose values operators check.
     pub(crate) fn distinct(&self) -> Option<&[i32]> {
-        self.distinct.as_deref()
+        self.storage.distinct.as_deref()
     }
 
     /// Reads it back, after everything that writes it. The future does not block its executor.
@@ -174,7 +203,7 @@ impl<T: Element> Tensor<T> {
     /// [`Error::InvalidArgument`] for a foreign buffer without `COPY_SRC`, [`Error::OutOfMemory`],
     /// [`Error::DeviceLost`], [`Error::Validation`] if wgpu refused something that was pending.
     pub async fn read(&self) -> Result<ArrayD<T>> {
-        let data = self.gpu.read_buffer(self.readable()?).await?;
+        let data = self.gpu.read_buffer(&self.storage, self.readable()?).await?;
         Ok(self.to_array(data))
     }
 
@@ -184,17 +213,17 @@ impl<T: Element> Tensor<T> {
     /// As [`Tensor::read`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_blocking(&self) -> Result<ArrayD<T>> {
-        let data = self.gpu.read_buffer_blocking(self.readable()?)?;
+        let data = self.gpu.read_buffer_blocking(&self.storage, self.readable()?)?;
         Ok(self.to_array(data))
     }
 
     fn readable(&self) -> Result<wgpu::BufferSlice<'_>> {
-        if !self.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+        if !self.storage.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::invalid(
                 TENSOR,
                 "buffer",
                 "the usage COPY_SRC, to be read back",
-                format!("{:?}", self.buffer.usage()),
+                format!("{:?}", self.storage.buffer.usage()),
             ));
         }
         Ok(self.slice())
@@ -206,7 +235,7 @@ impl<T: Element> Tensor<T> {
     }
 }
 
-/// Checks that an operator's arguments live on one device.
+/// Checks that an operator's arguments are of one [`Gpu`]: each has eager calls of its own pending.
 pub(crate) fn expect_same_gpu(
     operator: &'static str,
     gpu: &Gpu,
@@ -214,7 +243,7 @@ pub(crate) fn expect_same_gpu(
 ) -> Result<()> {
     for (argument, other) in others {
         if other.is_some_and(|other| !other.is_same(gpu)) {
-            return Err(Error::invalid(operator, argument, "a tensor on the device of input", "one on another device"));
+            return Err(Error::invalid(operator, argument, "a tensor of the Gpu of input", "one on another device"));
         }
     }
     Ok(())

@@ -60,6 +60,7 @@ impl AvgPool2d {
         let input = ImageShape::new(NAME, input)?;
         let windows = Window::pair(
             NAME,
+            "kernel_size",
             params.kernel_size,
             params.stride.unwrap_or(params.kernel_size),
             params.padding,
@@ -228,7 +229,7 @@ mod on_gpu {
     pub fn avg_pool2d(input: &Tensor, params: &AvgPool2dParams) -> Result<Tensor> {
         let operator = AvgPool2d::new(input.shape(), params)?;
         let output = Tensor::uninitialized(input.gpu(), NAME, &operator.output_shape())?;
-        input.gpu().eager(|recorder| {
+        input.gpu().eager(&[input.storage()], &[output.storage()], |recorder| {
             operator.record(recorder, &AvgPool2dBuffers { input: input.slice(), output: output.slice() })
         })?;
         Ok(output)

@@ -85,10 +85,7 @@ impl BatchNorm {
             return Err(Error::invalid(NAME, "input", "2 dimensions (N,C) or more", format!("shape {input:?}")));
         };
         shape::element_count(NAME, "input", input)?;
-        // Beside an empty dimension the others can be of any size.
-        shape::element_count(NAME, "input", rest)?;
-        shape::element_count(NAME, "input", &[channels])?;
-        let inner = shape::count(rest);
+        let inner = rest.iter().product::<usize>();
         let BatchNormArguments { running_mean, running_var, weight, bias } = *arguments;
         for (argument, shape) in
             [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
@@ -138,7 +135,7 @@ impl BatchNorm {
     }
 
     fn workspace_elements(&self) -> usize {
-        if shape::count(&self.shape) == 0 {
+        if self.shape.iter().product::<usize>() == 0 {
             return 0;
         }
         let chunks = if self.params.training { self.chunks() } else { 0 };
@@ -162,7 +159,6 @@ mod on_gpu {
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
-    use crate::shape;
 
     uniform! {
         struct Params {
@@ -217,7 +213,7 @@ mod on_gpu {
 
     impl BatchNorm {
         fn dispatches(&self) -> Vec<Dispatch> {
-            let total = shape::count(&self.shape);
+            let total = self.shape.iter().product::<usize>();
             if total == 0 {
                 return Vec::new();
             }
@@ -286,7 +282,7 @@ mod on_gpu {
         /// misaligned, without `STORAGE`, or both read and written;
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
         pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &BatchNormBuffers<'_>) -> Result<()> {
-            let total = shape::count(&self.shape);
+            let total = self.shape.iter().product::<usize>();
             let given = &buffers.arguments;
             let channels = |is_used: bool| is_used.then_some(self.channels);
             let mut arguments =
@@ -344,9 +340,17 @@ mod on_gpu {
                 ("bias", gpus.bias),
             ],
         )?;
+        gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
-        gpu.eager(|recorder| {
+        let given = arguments.as_map(|tensor| tensor.storage());
+        let mut reads = vec![input.storage()];
+        reads.extend([given.running_mean, given.running_var, given.weight, given.bias].into_iter().flatten());
+        let mut writes = vec![output.storage()];
+        if params.training {
+            writes.extend([given.running_mean, given.running_var].into_iter().flatten());
+        }
+        gpu.eager(&reads, &writes, |recorder| {
             operator.record(
                 recorder,
                 &BatchNormBuffers {

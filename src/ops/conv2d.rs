@@ -114,17 +114,17 @@ impl Conv2d {
         if !input.channels.is_multiple_of(groups) {
             return Err(Error::invalid(
                 NAME,
-                "input",
-                format!("channels that are a multiple of groups = {groups}"),
-                format!("{}", input.channels),
+                "groups",
+                format!("a divisor of the {} channels of input", input.channels),
+                format!("{groups}"),
             ));
         }
         if !out_channels.is_multiple_of(groups) {
             return Err(Error::invalid(
                 NAME,
-                "weight",
-                format!("output channels that are a multiple of groups = {groups}"),
-                format!("{out_channels}"),
+                "groups",
+                format!("a divisor of the {out_channels} output channels of weight"),
+                format!("{groups}"),
             ));
         }
         if in_channels != input.channels / groups {
@@ -148,7 +148,7 @@ impl Conv2d {
         };
         expect_positive(NAME, "stride", params.stride)?;
         expect_positive(NAME, "dilation", params.dilation)?;
-        let mut windows = Window::pair(NAME, kernel_size, params.stride, explicit, params.dilation)?;
+        let mut windows = Window::pair(NAME, "weight", kernel_size, params.stride, explicit, params.dilation)?;
         if params.padding == Padding::Same {
             if params.stride != [1, 1] {
                 return Err(Error::invalid(
@@ -354,7 +354,9 @@ mod on_gpu {
         let operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
         expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-        gpu.eager(|recorder| {
+        let mut reads = vec![input.storage(), weight.storage()];
+        reads.extend(bias.map(Tensor::storage));
+        gpu.eager(&reads, &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &Conv2dBuffers {

@@ -102,9 +102,9 @@ impl ConvTranspose2d {
         if !in_channels.is_multiple_of(groups) {
             return Err(Error::invalid(
                 NAME,
-                "weight",
-                format!("input channels that are a multiple of groups = {groups}"),
-                format!("{in_channels}"),
+                "groups",
+                format!("a divisor of the {in_channels} channels of input"),
+                format!("{groups}"),
             ));
         }
         // No more than the weight's own elements, so this cannot overflow.
@@ -113,7 +113,8 @@ impl ConvTranspose2d {
 
         expect_positive(NAME, "stride", params.stride)?;
         expect_positive(NAME, "dilation", params.dilation)?;
-        let windows = Window::pair(NAME, [kernel_rows, kernel_cols], params.stride, params.padding, params.dilation)?;
+        let windows =
+            Window::pair(NAME, "weight", [kernel_rows, kernel_cols], params.stride, params.padding, params.dilation)?;
         for axis in [0, 1] {
             let most = params.stride[axis].max(params.dilation[axis]) - 1;
             if params.output_padding[axis] > most {
@@ -392,7 +393,9 @@ mod on_gpu {
         let operator = ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
         expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-        gpu.eager(|recorder| {
+        let mut reads = vec![input.storage(), weight.storage()];
+        reads.extend(bias.map(Tensor::storage));
+        gpu.eager(&reads, &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &ConvTranspose2dBuffers {

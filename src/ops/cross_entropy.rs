@@ -90,10 +90,7 @@ impl CrossEntropy {
         let mut rows_shape = input.to_vec();
         rows_shape.remove(class_dim);
         let rows = shape::element_count(NAME, "target", &rows_shape)?;
-        // Beside an empty batch the others can be of any size.
-        let behind = &input[class_dim + 1..];
-        shape::element_count(NAME, "input", behind)?;
-        let inner = shape::count(behind);
+        let inner = input[class_dim + 1..].iter().product();
 
         let (expected, actual, target) = match target {
             CrossEntropyTarget::Classes(shape) => (&rows_shape[..], shape, CrossEntropyTarget::Classes(())),
@@ -317,7 +314,7 @@ mod on_gpu {
             let mut arguments = vec![
                 Argument::read("input", buffers.input, input_count),
                 Argument::read("target", buffers.target, target_count),
-                Argument::write("output", buffers.output, shape::count(&self.output_shape())),
+                Argument::write("output", buffers.output, self.output_shape().iter().product::<usize>()),
             ];
             let weight_count = self.has_weight.then_some(self.classes);
             arguments.extend(Argument::optional(NAME, "weight", buffers.weight, weight_count)?);
@@ -353,14 +350,19 @@ mod on_gpu {
         params: &CrossEntropyParams,
     ) -> Result<Tensor> {
         let gpu = input.gpu();
-        let (shapes, target_gpu, target_slice, classes) = match target {
-            CrossEntropyTarget::Classes(classes) => {
-                (CrossEntropyTarget::Classes(classes.shape()), classes.gpu(), classes.slice(), classes.distinct())
-            }
+        let (shapes, target_gpu, target_slice, target_storage, classes) = match target {
+            CrossEntropyTarget::Classes(classes) => (
+                CrossEntropyTarget::Classes(classes.shape()),
+                classes.gpu(),
+                classes.slice(),
+                classes.storage(),
+                classes.distinct(),
+            ),
             CrossEntropyTarget::Probabilities(probabilities) => (
                 CrossEntropyTarget::Probabilities(probabilities.shape()),
                 probabilities.gpu(),
                 probabilities.slice(),
+                probabilities.storage(),
                 None,
             ),
         };
@@ -368,9 +370,12 @@ mod on_gpu {
         operator.check_classes(classes.unwrap_or_default().iter().map(|&class| class.into()))?;
         let weight_gpu = weight.map(Tensor::gpu);
         expect_same_gpu(NAME, gpu, &[("target", Some(target_gpu)), ("weight", weight_gpu)])?;
+        gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
-        gpu.eager(|recorder| {
+        let mut reads = vec![input.storage(), target_storage];
+        reads.extend(weight.map(Tensor::storage));
+        gpu.eager(&reads, &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &CrossEntropyBuffers {

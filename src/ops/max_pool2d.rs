@@ -72,6 +72,7 @@ impl MaxPool2d {
         let input = ImageShape::new(NAME, input)?;
         let windows = Window::pair(
             NAME,
+            "kernel_size",
             params.kernel_size,
             params.stride.unwrap_or(params.kernel_size),
             params.padding,
@@ -253,7 +254,9 @@ mod on_gpu {
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let indices =
             params.return_indices.then(|| Tensor::uninitialized(gpu, NAME, &operator.output_shape())).transpose()?;
-        gpu.eager(|recorder| {
+        let mut writes = vec![output.storage()];
+        writes.extend(indices.as_ref().map(Tensor::storage));
+        gpu.eager(&[input.storage()], &writes, |recorder| {
             operator.record(
                 recorder,
                 &MaxPool2dBuffers {

@@ -123,7 +123,7 @@ impl MseLoss {
     }
 
     fn partial_count(&self) -> usize {
-        shape::reduction_parts(shape::count(&self.common))
+        shape::reduction_parts(self.common.iter().product::<usize>())
     }
 
     fn workspace_elements(&self) -> usize {
@@ -151,7 +151,6 @@ mod on_gpu {
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
     use crate::ops::Reduction;
-    use crate::shape;
 
     uniform! {
         struct Params {
@@ -194,7 +193,7 @@ mod on_gpu {
 
     impl MseLoss {
         fn dispatches(&self) -> Vec<Dispatch> {
-            let count = shape::count(&self.common);
+            let count = self.common.iter().product::<usize>();
             // Missing dimensions are outer ones of one element.
             let mut walk = [WalkDimension { length: 1, input_stride: 0, target_stride: 0 }; 4];
             let missing = walk.len() - self.walk.len();
@@ -254,9 +253,9 @@ mod on_gpu {
         /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
         pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &MseLossBuffers<'_>) -> Result<()> {
             let mut arguments = vec![
-                Argument::read("input", buffers.input, shape::count(&self.input)),
-                Argument::read("target", buffers.target, shape::count(&self.target)),
-                Argument::write("output", buffers.output, shape::count(&self.output_shape())),
+                Argument::read("input", buffers.input, self.input.iter().product::<usize>()),
+                Argument::read("target", buffers.target, self.target.iter().product::<usize>()),
+                Argument::write("output", buffers.output, self.output_shape().iter().product::<usize>()),
             ];
             arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
             recorder.run(NAME, &arguments, &self.dispatches())
@@ -285,9 +284,10 @@ mod on_gpu {
         let gpu = input.gpu();
         let operator = MseLoss::new(input.shape(), target.shape(), params)?;
         expect_same_gpu(NAME, gpu, &[("target", Some(target.gpu()))])?;
+        gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
-        gpu.eager(|recorder| {
+        gpu.eager(&[input.storage(), target.storage()], &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &MseLossBuffers {

@@ -199,7 +199,6 @@ mod on_gpu {
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
-    use crate::shape;
 
     uniform! {
         struct Params {
@@ -243,7 +242,7 @@ mod on_gpu {
         }
 
         fn dispatches(&self) -> Vec<Dispatch> {
-            let output_count = shape::count(&self.output_shape());
+            let output_count = self.output_shape().iter().product::<usize>();
             if output_count == 0 {
                 return Vec::new();
             }
@@ -285,12 +284,12 @@ mod on_gpu {
         /// without `STORAGE`, or both read and written; [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the
         /// device's limits.
         pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &RoiPoolBuffers<'_>) -> Result<()> {
-            let input_count = shape::count(&[self.batch, self.channels, self.rows, self.cols]);
+            let input_count = self.batch * self.channels * self.rows * self.cols;
             let box_words = 1 + 2 * (self.output_size[0] + self.output_size[1]);
             let arguments = [
                 Argument::read("input", buffers.input, input_count),
                 Argument::read("bins", buffers.bins, self.boxes.len() * box_words),
-                Argument::write("output", buffers.output, shape::count(&self.output_shape())),
+                Argument::write("output", buffers.output, self.output_shape().iter().product::<usize>()),
             ];
             recorder.run(NAME, &arguments, &self.dispatches())
         }
@@ -320,9 +319,10 @@ mod on_gpu {
         let gpu = input.gpu();
         let operator = RoiPool::new(input.shape(), boxes, params)?;
         let table = operator.bins();
-        let bins = Tensor::from_slice(gpu, &table, &[table.len()])?;
+        gpu.check_size(NAME, "bins", table.len())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-        gpu.eager(|recorder| {
+        let bins = Tensor::from_slice(gpu, &table, &[table.len()])?;
+        gpu.eager(&[input.storage()], &[output.storage()], |recorder| {
             operator
                 .record(recorder, &RoiPoolBuffers { input: input.slice(), bins: bins.slice(), output: output.slice() })
         })?;

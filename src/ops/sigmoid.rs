@@ -64,7 +64,7 @@ mod on_gpu {
 
     impl Sigmoid {
         fn count(&self) -> usize {
-            crate::shape::count(&self.shape)
+            self.shape.iter().product::<usize>()
         }
 
         fn dispatches(&self) -> Vec<Dispatch> {
@@ -118,7 +118,7 @@ mod on_gpu {
     pub fn sigmoid(input: &Tensor) -> Result<Tensor> {
         let operator = Sigmoid::new(input.shape())?;
         let output = Tensor::uninitialized(input.gpu(), NAME, input.shape())?;
-        input.gpu().eager(|recorder| {
+        input.gpu().eager(&[input.storage()], &[output.storage()], |recorder| {
             operator.record(recorder, &SigmoidBuffers { input: input.slice(), output: output.slice() })
         })?;
         Ok(output)

@@ -40,8 +40,12 @@ pub fn cross_entropy(
         let logit = |class: usize| logits[position(row, class)];
         let largest = (0..classes).map(logit).fold(f64::NEG_INFINITY, f64::max);
         let argmax = (0..classes).find(|&class| logit(class) == largest);
-        let others: f64 =
+        let mut others: f64 =
             (0..classes).filter(|&class| Some(class) != argmax).map(|class| (logit(class) - largest).exp()).sum();
+        if !largest.is_finite() {
+            // The largest's own term is exp(inf - inf).
+            others = f64::NAN;
+        }
         // -log softmax; with the largest term's own 1 apart, so that a small loss keeps its digits.
         let negative_log = |class: usize| (largest - logit(class)) + others.ln_1p();
         match &target {
@@ -72,6 +76,10 @@ pub fn cross_entropy(
                 count += 1.0;
             }
         }
+    }
+    if count == 0.0 && smoothing != 0.0 {
+        // PyTorch divides the smoothed and the other part each, and the other is 0 / 0.
+        count = f64::NAN;
     }
     // The rows' shape holds for every reduction; a sum does not look at it.
     let shape = match params.reduction {

@@ -41,6 +41,18 @@ mod exact {
     }
 
     #[test]
+    fn a_single_kernel_element_has_no_dilation() {
+        for dilation in [2, i32::MAX as usize, u32::MAX as usize, usize::MAX] {
+            let params = Conv2dParams {
+                padding: Padding::Explicit([2, 2]),
+                dilation: [dilation, dilation],
+                ..Default::default()
+            };
+            expect_exact(&conv2d(&[1, 1, 3, 3], &[1, 1, 1, 1], params));
+        }
+    }
+
+    #[test]
     fn sums_beyond_a_drivers_loop_limit() {
         // llvmpipe ends an invocation's loops after 65,535 iterations in all.
         expect_exact(&conv2d(&[1, 70_000, 1, 2], &[2, 70_000, 1, 1], Conv2dParams::default()));
@@ -63,13 +75,13 @@ fn bad_input_is_refused() {
             ("input", with(json!({}), &[6, 6], kernel, bias)),
             ("input", with(json!({}), &[1, 4, 0, 6], kernel, bias)),
             ("input", with(json!({}), &[1, 4, 2, 6], kernel, bias)),
-            ("input", with(json!({"groups": 3}), image, &[3, 1, 3, 3], &[3])),
+            ("groups", with(json!({"groups": 3}), image, &[3, 1, 3, 3], &[3])),
             ("input", with(json!({"dilation": 3}), image, kernel, bias)),
             ("weight", with(json!({}), image, &[2, 4, 3], bias)),
             ("weight", with(json!({}), image, &[2, 3, 3, 3], bias)),
             ("weight", with(json!({}), image, &[0, 4, 3, 3], &[0])),
             ("weight", with(json!({"groups": 2}), image, kernel, bias)),
-            ("weight", with(json!({"groups": 4}), image, &[2, 1, 3, 3], bias)),
+            ("groups", with(json!({"groups": 4}), image, &[2, 1, 3, 3], bias)),
             ("bias", with(json!({}), image, kernel, &[3])),
             ("bias", with(json!({}), image, kernel, &[1, 2])),
             ("groups", with(json!({"groups": 0}), image, kernel, bias)),
@@ -89,6 +101,7 @@ fn sizes_that_overflow_are_refused() {
     let default = Conv2dParams::default;
     for result in [
         new(&[1, 1, 8, 8], &[1 << 29, 1, 1, 1], default()),
+        new(&[0, 1, 1, 1], &[8, 1, 1, 1], Conv2dParams { padding: [1 << 29, 1 << 29].into(), ..default() }),
         new(&[1 << 20, 1, 8, 8], &[1 << 20, 1, 1, 1], default()),
         new(&[1, 1, 1 << 20, 1 << 20], &[1, 1, 1, 1], default()),
         new(&[1, 1, 8, 8], &[1, 1, 3, 3], Conv2dParams { padding: [1 << 20, 1 << 20].into(), ..default() }),

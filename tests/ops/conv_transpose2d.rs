@@ -75,7 +75,7 @@ fn bad_input_is_refused() {
             ("weight", with(json!({}), image, &[4, 2, 3], bias)),
             ("weight", with(json!({}), image, &[3, 2, 3, 3], bias)),
             ("weight", with(json!({}), image, &[4, 0, 3, 3], &[0])),
-            ("weight", with(json!({"groups": 3}), image, kernel, &[6])),
+            ("groups", with(json!({"groups": 3}), image, kernel, &[6])),
             ("bias", with(json!({"groups": 2}), image, kernel, bias)),
             ("groups", with(json!({"groups": 0}), image, kernel, bias)),
             ("stride", with(json!({"stride": [0, 1]}), image, kernel, bias)),
@@ -95,6 +95,12 @@ fn sizes_that_overflow_are_refused() {
     let default = ConvTranspose2dParams::default;
     for result in [
         new(&[1, 1, 8, 8], &[1, 1 << 28, 1, 1], default()),
+        new(&[0, 1, 2, 2], &[1, 4096, 1, 1], ConvTranspose2dParams { stride: [1 << 30, 1], ..default() }),
+        new(
+            &[1, 1, 2, 2],
+            &[1, 1, 1, 1],
+            ConvTranspose2dParams { dilation: [usize::MAX; 2], output_padding: [usize::MAX - 1; 2], ..default() },
+        ),
         new(&[1, 1, 1 << 14, 1 << 14], &[1, 2, 1, 1], default()),
         new(&[1, 1, 8, 8], &[1, 1, 3, 3], ConvTranspose2dParams { stride: [1 << 20, 1 << 20], ..default() }),
         new(&[1, 1, 8, 8], &[1, 1, 3, 3], ConvTranspose2dParams { stride: [1 << 30, 1], ..default() }),

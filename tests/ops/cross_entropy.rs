@@ -74,6 +74,45 @@ mod accurate {
     }
 
     #[test]
+    fn infinite_and_nan_logits() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        // What PyTorch 2.11 gives for each row; the last is ignored.
+        let input = ndarray::array![
+            [inf, 1.0, 2.0],
+            [-inf, 1.0, 2.0],
+            [-inf, -inf, -inf],
+            [nan, 1.0, 2.0],
+            [1.0, -inf, 2.0],
+            [nan, nan, inf]
+        ];
+        let input = input.into_dyn();
+        let target = ndarray::array![1_i64, 1, 0, 2, 1, -100].into_dyn();
+        let expected = [nan, 1.3132616, nan, nan, inf, 0.0];
+        let params = CrossEntropyParams { reduction: Reduction::None, ..Default::default() };
+        let call = Call::CrossEntropy { input, target: CrossEntropyTarget::Classes(target), weight: None, params };
+        for outputs in [call.run_reference(), call.run_eager(gpu())] {
+            let Some(CaseArray::F32(losses)) = outputs.unwrap().remove("output") else { panic!("no losses") };
+            for (got, expected) in losses.iter().zip(expected) {
+                let is_same = got.is_nan() && expected.is_nan() || *got == expected || (got - expected).abs() < 2e-7;
+                assert!(is_same, "{losses} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_smoothed_mean_over_weights_of_zero_is_nan() {
+        let params = CrossEntropyParams { label_smoothing: 0.1, ..Default::default() };
+        let call = Call::CrossEntropy {
+            input: ndarray::array![[-0.2469, 1.3449]].into_dyn(),
+            target: CrossEntropyTarget::Classes(ndarray::array![1].into_dyn()),
+            weight: Some(ndarray::array![0.75, 0.0].into_dyn()),
+            params,
+        };
+        expect_within(&call, 0.0);
+        assert!(matches!(&call.run_reference().unwrap()["output"], CaseArray::F32(loss) if loss[[]].is_nan()));
+    }
+
+    #[test]
     fn nothing_but_ignored_rows_has_no_mean() {
         let input = random(&[3, 4], 1);
         let target = ndarray::array![-100, -100, -100].into_dyn();

@@ -247,7 +247,7 @@ mod on_gpu {
 
     /// Cases that fail once `from` is `to` in a shader's text.
     pub fn failures_with(op: &str, file: &'static str, from: &str, to: &str) -> Vec<String> {
-        let gpu = portable_gpu();
+        let gpu = if file.ends_with("float32_atomic") { Gpu::new_blocking().unwrap() } else { portable_gpu() };
         let path = format!("{}/shaders/{file}.wgsl", env!("CARGO_MANIFEST_DIR"));
         let source = std::fs::read_to_string(path).unwrap();
         assert!(source.contains(from), "{file}.wgsl has no {from:?} to plant a fault in");
@@ -288,6 +288,12 @@ mod on_gpu {
                 "conv_transpose2d_scatter_add",
                 "atomicStore(&output[index], bitcast<u32>(value));",
                 "",
+            ),
+            (
+                "conv_transpose2d",
+                "conv_transpose2d_scatter_add_float32_atomic",
+                "atomicAdd(&output[index], value)",
+                "atomicStore(&output[index], value)",
             ),
             ("sigmoid", "sigmoid", "x < 0.0", "x > 0.0"),
             (

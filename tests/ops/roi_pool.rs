@@ -25,6 +25,15 @@ fn bins_beyond_a_drivers_loop_limit() {
 }
 
 #[test]
+fn large_boxes_have_the_bins_of_torchvision() {
+    // torchvision counts the box's 16,777,218 rows in integers; in f32 there is no such number.
+    let image = ndarray::ArrayD::from_shape_fn(vec![1, 1, 300, 1], |index| index[2] as f32);
+    let boxes = array![[0.0, 0.0, -1.0, 0.0, 16_777_216.0]].into_dyn();
+    let pooled = wgdnn::reference::roi_pool(&image, &Boxes::Indexed(&boxes), &RoiPoolParams::new([65_536, 1])).unwrap();
+    assert_eq!((pooled[[0, 0, 0, 0]], pooled[[0, 0, 1, 0]]), (255.0, 299.0));
+}
+
+#[test]
 fn bad_input_is_refused() {
     let op = "roi_pool";
     let with = |params, shape: &[usize], boxes: &CaseArray| {
@@ -68,6 +77,9 @@ fn boxes_for_more_images_than_there_are_are_refused() {
 #[test]
 fn sizes_that_overflow_are_refused() {
     let boxes = array![[0.0, 0.0, 0.0, 1.0, 1.0]].into_dyn();
+    let none = ndarray::ArrayD::zeros(vec![0, 5]);
+    let result = RoiPool::new(&[1, 1, 4, 4], &Boxes::Indexed(&none), &RoiPoolParams::new([usize::MAX, 2]));
+    assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
     for (shape, size) in
         [([1, 1, 4, 4], [usize::MAX, 1]), ([1, 1, 4, 4], [1 << 20, 1 << 20]), ([1 << 30, 1, 4, 4], [1, 1])]
     {

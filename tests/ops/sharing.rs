@@ -135,6 +135,50 @@ fn a_lost_device_is_a_typed_error() {
 }
 
 #[test]
+fn a_callers_lost_device_is_a_typed_error() {
+    let (device, queue) = callers_device();
+    let gpu = Gpu::from_wgpu(device.clone(), queue);
+    let input = Tensor::from_array(&gpu, &array![1.0]).unwrap();
+    device.destroy();
+    assert!(matches!(input.read_blocking(), Err(Error::DeviceLost { .. })));
+    // This one may be noticed only when it is read.
+    let result = sigmoid(&input).and_then(|output| output.read_blocking());
+    assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
+}
+
+#[test]
+fn a_failed_submission_shows_in_its_own_tensors_and_no_others() {
+    let gpu = portable_gpu();
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    let input = Tensor::from_array(&gpu, &array![0.0]).unwrap();
+    let before = sigmoid(&input).unwrap();
+    gpu.submit().unwrap();
+    let destroyed = buffer(&gpu, 64, usage);
+    let beside = sigmoid(&input).unwrap();
+    let of_destroyed = sigmoid(&Tensor::from_buffer(&gpu, destroyed.clone(), 0, &[16]).unwrap()).unwrap();
+    destroyed.destroy();
+    // Both were submitted together, so neither ran; that must not look like zeros.
+    for tensor in [&of_destroyed, &beside] {
+        assert!(matches!(tensor.read_blocking(), Err(Error::Validation { .. })));
+        assert!(matches!(sigmoid(tensor), Err(Error::Validation { .. })));
+    }
+    assert_eq!(before.read_blocking().unwrap()[0], 0.5);
+    assert_eq!(sigmoid(&input).unwrap().read_blocking().unwrap()[0], 0.5);
+}
+
+#[test]
+fn a_failed_read_back_leaves_pending_calls_alone() {
+    let (gpu, other) = (portable_gpu(), portable_gpu());
+    let pending = sigmoid(&Tensor::from_array(&gpu, &array![0.0]).unwrap()).unwrap();
+    // A buffer of another device.
+    let foreign = buffer(&other, 64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
+    let foreign = Tensor::<f32>::from_buffer(&gpu, foreign, 0, &[16]).unwrap();
+    assert!(matches!(foreign.read_blocking(), Err(Error::Validation { .. })));
+    assert!(matches!(sigmoid(&foreign), Err(Error::Validation { .. })));
+    assert_eq!(pending.read_blocking().unwrap()[0], 0.5);
+}
+
+#[test]
 fn read_backs_can_be_awaited_and_dropped() {
     let input = Tensor::from_array(gpu(), &array![0.0, 0.0]).unwrap();
     drop(input.read());

@@ -22,7 +22,8 @@ fn bad_input_is_refused() {
     use crate::harness::{call, floats};
     use serde_json::json;
 
-    // Any shape is right, so what is left is what is no array of floats, or no argument.
+    // Any shape that can be counted is right, so what is left is what is no array of floats, or no argument. Wrong
+    // buffers of a recorded call are in sharing.rs.
     let integers = CaseArray::I64(ndarray::arr1(&[1, 2]).into_dyn());
     for (params, inputs) in [
         (json!({}), vec![]),
