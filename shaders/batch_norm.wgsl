@@ -28,6 +28,9 @@ struct Params {
     total: u32,
     eps: f32,
     momentum: f32,
+    momentum_rest: f32,     // what rounding momentum to f32 took away
+    kept: f32,              // 1 - momentum
+    kept_rest: f32,
     has_weight: u32,
     has_bias: u32,
     hidden_zero: u32,       // always 0
@@ -81,6 +84,13 @@ fn rounded(sum: vec2<f32>) -> f32 {
     return sum.x + sum.y;
 }
 
+// a - b as a pair.
+fn subtract(a: f32, b: f32) -> vec2<f32> {
+    let difference = hidden(a - b);
+    let lost = select(a - (difference + b), (a - difference) - b, abs(a) >= abs(b));
+    return vec2<f32>(difference, lost);
+}
+
 // The upper 12 bits, whose products are exact.
 fn upper(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
@@ -114,6 +124,13 @@ fn inverse_root(variance: vec2<f32>) -> vec2<f32> {
     // Where the guess is no number or infinite there is nothing to be made better.
     let step = 0.5 * guess * error;
     return vec2<f32>(guess, select(0.0, step, abs(step) < guess));
+}
+
+// kept * old + momentum * new, rounded about once: the two may nearly cancel.
+fn blend(old: f32, new_value: vec2<f32>) -> f32 {
+    let sum = add_pair(multiply(params.kept, old), multiply(params.momentum, new_value.x));
+    let rest = params.kept_rest * old + params.momentum_rest * new_value.x + params.momentum * new_value.y;
+    return rounded(vec2<f32>(sum.x, sum.y + rest));
 }
 
 // Leaves the sums over the workgroup in element 0 of first_sums and second_sums.
@@ -199,9 +216,10 @@ fn partial_deviations(
         for (var item = 0u; item < ITEMS; item++) {
             let index = (chunk * ITEMS + item) * WORKGROUP_SIZE + lane;
             if (index < params.channel_count) {
-                let deviation = input[position(channel, index)] - mean;
-                deviations = add(deviations, deviation);
-                squares = add(squares, deviation * deviation);
+                let deviation = subtract(input[position(channel, index)], mean);
+                deviations = add_pair(deviations, deviation);
+                squares = add(squares, deviation.x * deviation.x);
+                squares.y += 2.0 * deviation.x * deviation.y;
             }
         }
     }
@@ -263,10 +281,8 @@ fn update_running(
         return;
     }
     let words = channel * CHANNEL_WORDS;
-    let kept = 1.0 - params.momentum;
-    running_mean[channel] = kept * running_mean[channel]
-        + params.momentum * (workspace[words] + workspace[words + 1u]);
-    running_var[channel] = kept * running_var[channel] + params.momentum * workspace[words + 5u];
+    running_mean[channel] = blend(running_mean[channel], vec2<f32>(workspace[words], workspace[words + 1u]));
+    running_var[channel] = blend(running_var[channel], vec2<f32>(workspace[words + 5u], 0.0));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -320,14 +336,11 @@ fn normalize_elements(
         return;
     }
     let words = index / params.inner % params.channels * CHANNEL_WORDS;
-    let x = input[index];
-    let mean = workspace[words];
-    let deviation = hidden(x - mean);
-    // What rounding the deviation took away, and the rest of the mean.
-    let larger = abs(x) >= abs(mean);
-    let lost = select(x - (deviation + mean), (x - deviation) - mean, larger) - workspace[words + 1u];
-    let scaled = multiply(deviation, workspace[words + 2u]);
-    let low = scaled.y + deviation * workspace[words + 3u] + lost * workspace[words + 2u];
+    let deviation = subtract(input[index], workspace[words]);
+    let scaled = multiply(deviation.x, workspace[words + 2u]);
+    let low = scaled.y
+        + deviation.x * workspace[words + 3u]
+        + (deviation.y - workspace[words + 1u]) * workspace[words + 2u];
     // Where the product is infinite or no number, what was lost is no number.
     let is_finite = (bitcast<u32>(scaled.x) & 0x7f800000u) != 0x7f800000u;
     output[index] = scaled.x + select(0.0, low + workspace[words + 4u], is_finite);

@@ -255,7 +255,10 @@ fn class_losses(
     let total = class_sums[invocation];
     let log_sum = log_one_plus(total.x);
     let w = class_weight(u32(class_index));
-    var loss = w * ((maximum - input[row.begin + u32(class_index) * params.inner]) + log_sum);
+    let x = input[row.begin + u32(class_index) * params.inner];
+    let below = hidden(maximum - x);
+    let lost = select(maximum - (below + x), (maximum - below) - x, abs(maximum) >= abs(x));
+    var loss = w * (below + (log_sum + select(0.0, lost, is_finite(below))));
     if (params.label_smoothing != 0.0) {
         let smoothed = (total.y + total.z * log_sum) / f32(params.classes);
         loss = (1.0 - params.label_smoothing) * loss + params.label_smoothing * smoothed;

@@ -1,19 +1,13 @@
-//! The program `wgdnn`: the report, and what it runs on.
+//! The program `wgdnn`.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod cli {
-    pub mod adapters;
-    #[allow(dead_code, unused_imports)] // The tests use the rest.
-    pub mod cases;
-    pub mod report;
-    pub mod table;
-    pub mod tensor_text;
-}
-use cli::{adapters, report};
+mod cli;
+
+use cli::{adapters, check, report};
 
 /// Neural-network operators as WGSL compute shaders on wgpu, with PyTorch's semantics.
 #[derive(Debug, Parser)]
@@ -29,6 +23,8 @@ struct Program {
 enum Command {
     /// Set every operator, on the GPU and on the CPU, against PyTorch's results (the default)
     Report(report::Arguments),
+    /// Run conformance cases: does this device give PyTorch's results?
+    Check(check::Arguments),
     /// List the adapters, the one that is taken by default first
     Adapters,
 }
@@ -39,6 +35,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         None => report::run(&arguments.report, &mut out),
         Some(Command::Report(arguments)) => report::run(&arguments, &mut out),
+        Some(Command::Check(arguments)) => check::run(&arguments, &mut out),
         Some(Command::Adapters) => adapters::run(&mut out),
     };
     match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {

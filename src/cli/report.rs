@@ -4,11 +4,10 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, Color};
 use ndarray::ArrayD;
 use serde::Serialize;
-use wgdnn::{ConvTranspose2dAlgorithm, Gpu, GpuOptions};
+use wgdnn::{ConvTranspose2dAlgorithm, GpuOptions};
 
 use super::cases::{Call, Case, CaseArray, Difference, difference, read_arrays, read_cases};
 use super::table::table;
@@ -26,7 +25,7 @@ const FOUR_DECIMALS: f64 = 0.5e-4;
 pub struct Arguments {
     /// Where the operators run; by default on a GPU if there is one
     #[arg(long, value_enum)]
-    device: Option<Device>,
+    device: Option<super::Device>,
     /// Take the adapter whose name, backend or driver contains this
     #[arg(long, value_name = "NAME")]
     adapter: Option<String>,
@@ -36,12 +35,6 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Device {
-    Cpu,
-    Gpu,
 }
 
 /// A row of the report.
@@ -108,19 +101,10 @@ struct Outcome {
     pass: bool,
 }
 
-/// What stands on top.
-#[derive(Serialize)]
-struct Header {
-    device: &'static str,
-    adapter: Option<String>,
-    backend: Option<String>,
-    driver: Option<String>,
-    note: Option<String>,
-}
-
 /// Runs the report; exit status 1 if a row fails.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<dyn Error>> {
-    let (gpu, header) = device(arguments)?;
+    let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
+    let (gpu, device) = super::device(arguments.device, &options)?;
     let arrays = read_arrays(TENSORS)?;
     let cases = read_cases(CASES, &arrays)?;
 
@@ -143,64 +127,41 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     if arguments.json {
         let passed = outcomes.len() - failed;
         let json = serde_json::json!({
-            "header": header, "rows": outcomes, "passed": passed, "failed": failed,
+            "device": device, "rows": outcomes, "passed": passed, "failed": failed,
         });
         writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
     } else {
-        print_header(&header, out)?;
+        device.print(out)?;
+        writeln!(out)?;
         print_table(&outcomes, gpu.is_some(), out)?;
         if arguments.values {
             for ((experiment, result), outcome) in results.iter().zip(&outcomes) {
-                print_values(outcome, header.device, result, &experiment.pytorch_float32, out)?;
+                print_values(outcome, device.kind, result, &experiment.pytorch_float32, out)?;
             }
         }
     }
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The device to run on; none is the CPU.
-fn device(arguments: &Arguments) -> Result<(Option<Gpu>, Header), Box<dyn Error>> {
-    let on_cpu = |note: String| Header { device: "CPU", adapter: None, backend: None, driver: None, note: Some(note) };
-    if arguments.device == Some(Device::Cpu) {
-        if arguments.adapter.is_some() {
-            return Err("--adapter names a GPU, but --device is cpu".into());
-        }
-        return Ok((None, on_cpu("Run on the CPU, as asked; the GPU was left alone.".into())));
-    }
-    let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
-    match Gpu::with_options_blocking(&options) {
-        Ok(gpu) => {
-            let info = gpu.adapter_info();
-            let header = Header {
-                device: "GPU",
-                adapter: Some(format!("{} ({:?})", info.name, info.device_type)),
-                backend: Some(info.backend.to_string()),
-                driver: Some(format!("{} {}", info.driver, info.driver_info)),
-                note: None,
-            };
-            Ok((Some(gpu), header))
-        }
-        Err(error) if arguments.device.is_none() && arguments.adapter.is_none() => {
-            Ok((None, on_cpu(format!("Run on the CPU: {error}."))))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn experiment(row: &Row, case: &Case, float32: Option<&CaseArray>) -> Result<Experiment, Box<dyn Error>> {
+fn experiment(
+    row: &Row,
+    case: &Case,
+    float32: Option<&std::sync::Arc<CaseArray>>,
+) -> Result<Experiment, Box<dyn Error>> {
     let mut call = Call::new(case).map_err(|refusal| refusal.to_string())?;
     if let (true, Call::ConvTranspose2d { params, .. }) = (row.by_scatter_add, &mut call) {
         params.algorithm = ConvTranspose2dAlgorithm::ScatterAdd;
     }
-    match (&case.inputs["input"][..], &case.outputs["output"].array, float32) {
-        ([input], CaseArray::F32(pytorch), Some(CaseArray::F32(pytorch_float32))) => Ok(Experiment {
-            call,
-            input_shape: input.shape().to_vec(),
-            pytorch: pytorch.clone(),
-            pytorch_float32: pytorch_float32.clone(),
-        }),
-        _ => Err("the report's data lacks an array".into()),
-    }
+    let floats = |array: &CaseArray| match array {
+        CaseArray::F32(array) => Ok(array.clone()),
+        CaseArray::I64(_) => Err("the report's data has integers where it should have floats"),
+    };
+    Ok(Experiment {
+        call,
+        input_shape: case.inputs["input"][0].shape().to_vec(),
+        pytorch: floats(&case.outputs["output"].array)?,
+        pytorch_float32: floats(float32.ok_or("the report's data lacks an array")?)?,
+    })
 }
 
 fn output<E: ToString>(
@@ -243,18 +204,6 @@ fn judge(row: &Row, experiment: &Experiment, result: &ArrayD<f32>, reference: Op
         rmse_no_worse,
         pass: equal_to_4_decimals && rmse_no_worse,
     }
-}
-
-fn print_header(header: &Header, out: &mut dyn Write) -> std::io::Result<()> {
-    if let Some(note) = &header.note {
-        writeln!(out, "{note}")?;
-    }
-    for (name, value) in [("Adapter", &header.adapter), ("Backend", &header.backend), ("Driver", &header.driver)] {
-        if let Some(value) = value {
-            writeln!(out, "{name:<8} {}", value.trim())?;
-        }
-    }
-    writeln!(out)
 }
 
 /// An error as the report has it: 0, or two digits and an exponent.

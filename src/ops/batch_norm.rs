@@ -15,9 +15,9 @@ pub struct BatchNormParams {
     /// Take mean and variance from the batch, and update the running ones if there are any; else take the running ones.
     pub training: bool,
     /// How much of a new mean and variance goes into the running ones.
-    pub momentum: f32,
+    pub momentum: f64,
     /// What is added to the variance under the root; above 0.
-    pub eps: f32,
+    pub eps: f64,
 }
 
 impl Default for BatchNormParams {
@@ -81,8 +81,13 @@ impl BatchNorm {
     /// `eps` that is not above 0 and a `momentum` that is not finite. [`Error::LimitExceeded`] for sizes that cannot be
     /// counted.
     pub fn new(input: &[usize], arguments: &BatchNormArguments<&[usize]>, params: &BatchNormParams) -> Result<Self> {
-        let &[batch, channels, ref rest @ ..] = input else {
-            return Err(Error::invalid(NAME, "input", "2 dimensions (N,C) or more", format!("shape {input:?}")));
+        let (batch, channels, rest) = match *input {
+            [batch, channels, ref rest @ ..] => (batch, channels, rest),
+            // Without elements PyTorch asks for no second dimension.
+            [0] => (0, 0, &[][..]),
+            _ => {
+                return Err(Error::invalid(NAME, "input", "2 dimensions (N,C) or more", format!("shape {input:?}")));
+            }
         };
         shape::element_count(NAME, "input", input)?;
         let inner = rest.iter().product::<usize>();
@@ -92,11 +97,13 @@ impl BatchNorm {
         {
             shape::expect_vector(NAME, argument, channels, shape)?;
         }
-        if !(params.eps > 0.0 && params.eps.is_finite()) {
-            return Err(Error::invalid(NAME, "eps", "a finite number above 0", format!("{}", params.eps)));
+        // They become float32, so there they have to be what they are.
+        let (eps, momentum) = (params.eps as f32, params.momentum as f32);
+        if !(eps > 0.0 && eps.is_finite()) {
+            return Err(Error::invalid(NAME, "eps", "a finite float32 above 0", format!("{}", params.eps)));
         }
-        if !params.momentum.is_finite() {
-            return Err(Error::invalid(NAME, "momentum", "a finite number", format!("{}", params.momentum)));
+        if !momentum.is_finite() {
+            return Err(Error::invalid(NAME, "momentum", "a finite float32", format!("{}", params.momentum)));
         }
         let missing = |argument, when: &str| Err(Error::invalid(NAME, argument, format!("an array {when}"), "none"));
         match (running_mean, running_var) {
@@ -169,6 +176,9 @@ mod on_gpu {
             total: u32,
             eps: f32,
             momentum: f32,
+            momentum_rest: f32,
+            kept: f32,
+            kept_rest: f32,
             has_weight: u32,
             has_bias: u32,
             hidden_zero: u32,
@@ -217,14 +227,20 @@ mod on_gpu {
             if total == 0 {
                 return Vec::new();
             }
+            let momentum = self.params.momentum;
+            let kept = 1.0 - momentum;
+            let rest = |number: f64| (number - f64::from(number as f32)) as f32;
             let params = Params {
                 channels: self.channels as u32,
                 inner: self.inner as u32,
                 channel_count: (self.batch * self.inner) as u32,
                 chunks: self.chunks() as u32,
                 total: total as u32,
-                eps: self.params.eps,
-                momentum: self.params.momentum,
+                eps: self.params.eps as f32,
+                momentum: momentum as f32,
+                momentum_rest: rest(momentum),
+                kept: kept as f32,
+                kept_rest: rest(kept),
                 has_weight: u32::from(self.has_weight),
                 has_bias: u32::from(self.has_bias),
                 hidden_zero: 0,

@@ -20,7 +20,7 @@ pub struct CrossEntropyParams {
     /// Whether the losses are returned as they are, or their mean or sum.
     pub reduction: Reduction,
     /// How much of each target is spread evenly over all classes, from 0 to 1.
-    pub label_smoothing: f32,
+    pub label_smoothing: f64,
 }
 
 impl Default for CrossEntropyParams {
@@ -250,7 +250,7 @@ mod on_gpu {
                 has_weight: u32::from(self.has_weight),
                 is_mean: u32::from(reduction == Reduction::Mean),
                 writes_weights: u32::from(reduction != Reduction::None),
-                label_smoothing: self.params.label_smoothing,
+                label_smoothing: self.params.label_smoothing as f32,
                 hidden_zero: 0,
             }
             .to_bytes();

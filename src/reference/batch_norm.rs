@@ -40,7 +40,7 @@ pub fn batch_norm(
         let (mean, variance) = if params.training {
             let mean = of_channel.sum() / count;
             let squares: f64 = of_channel.iter().map(|x| (x - mean) * (x - mean)).sum();
-            let momentum = f64::from(params.momentum);
+            let momentum = params.momentum;
             let update = |running: &mut Option<ArrayD<f32>>, new: f64| {
                 if let Some(running) = running {
                     let old = f64::from(running[[channel]]);
@@ -53,7 +53,7 @@ pub fn batch_norm(
         } else {
             (of(arguments.running_mean, 0.0), of(arguments.running_var, 1.0))
         };
-        let factor = of(arguments.weight, 1.0) / (variance + f64::from(params.eps)).sqrt();
+        let factor = of(arguments.weight, 1.0) / (variance + params.eps).sqrt();
         let bias = of(arguments.bias, 0.0);
         of_channel.mapv_inplace(|x| (x - mean) * factor + bias);
     }

@@ -26,7 +26,7 @@ pub fn cross_entropy(
     let flat = |array: &ArrayD<f32>| array.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
     let logits = flat(input);
     let weights = weight.map_or_else(|| vec![1.0; classes], flat);
-    let smoothing = f64::from(params.label_smoothing);
+    let smoothing = params.label_smoothing;
     // Where each class of a row is in the flat input.
     let position = |row: usize, class: usize| (row / inner * classes + class) * inner + row % inner;
 

@@ -206,7 +206,7 @@ fn calls_from_several_threads_give_right_answers() {
 #[test]
 fn the_same_call_gives_the_same_bits() {
     use crate::cases::Call;
-    for case in crate::harness::golden() {
+    for case in crate::harness::golden().iter().filter(|case| !case.is_error) {
         let call = Call::new(case).unwrap();
         let bits = |_| format!("{:?}", crate::recorded::run(&call, gpu()).unwrap());
         let mut runs = (0..3).map(bits);

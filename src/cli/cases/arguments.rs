@@ -1,6 +1,7 @@
 //! A case's parameters and inputs, read as what an operator takes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ndarray::ArrayD;
 use serde_json::{Map, Value};
@@ -46,8 +47,8 @@ impl Params<'_> {
         self.take(name, "a whole number", Value::as_i64)
     }
 
-    pub fn number(&mut self, name: &str) -> Result<Option<f32>, Refusal> {
-        self.take(name, "a number", |value| value.as_f64().map(|number| number as f32))
+    pub fn number(&mut self, name: &str) -> Result<Option<f64>, Refusal> {
+        self.take(name, "a number", Value::as_f64)
     }
 
     pub fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
@@ -92,7 +93,7 @@ pub fn pair(value: &Value) -> Option<[usize; 2]> {
 /// A case's inputs, taken out one by one; what is left over is unknown.
 pub struct Inputs<'a> {
     pub op: &'a str,
-    pub left: BTreeMap<String, Vec<CaseArray>>,
+    pub left: BTreeMap<String, Vec<Arc<CaseArray>>>,
 }
 
 impl Inputs<'_> {
@@ -103,7 +104,7 @@ impl Inputs<'_> {
     pub fn optional(&mut self, name: &str) -> Result<Option<CaseArray>, Refusal> {
         match self.left.remove(name).map(|mut arrays| (arrays.len(), arrays.pop())) {
             None => Ok(None),
-            Some((1, array)) => Ok(array),
+            Some((1, array)) => Ok(array.map(Arc::unwrap_or_clone)),
             Some(_) => self.wrong(name, "one array, got a list"),
         }
     }

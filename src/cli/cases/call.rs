@@ -1,5 +1,7 @@
 //! A case's call, with typed arguments, and its run on the CPU references.
 
+use std::sync::Arc;
+
 use ndarray::ArrayD;
 use serde_json::Value;
 use wgdnn::{
@@ -185,12 +187,12 @@ impl Call {
             "roi_pool" => {
                 let output_size = params.pair("output_size")?;
                 let default = RoiPoolParams::new(params.required("output_size", output_size)?);
-                let floats = |array: CaseArray| match array {
-                    CaseArray::F32(array) => Ok(array),
+                let floats = |array: &Arc<CaseArray>| match &**array {
+                    CaseArray::F32(array) => Ok(array.clone()),
                     CaseArray::I64(_) => inputs.wrong("boxes", "floats, got integers"),
                 };
                 let mut arrays = match inputs.left.get("boxes") {
-                    Some(arrays) => arrays.iter().cloned().map(floats).collect::<Result<Vec<_>, _>>()?,
+                    Some(arrays) => arrays.iter().map(floats).collect::<Result<Vec<_>, _>>()?,
                     None => return inputs.wrong("boxes", "an array or a list of them, got none"),
                 };
                 inputs.left.remove("boxes");
@@ -204,7 +206,9 @@ impl Call {
                     input: inputs.f32("input")?,
                     boxes,
                     params: RoiPoolParams {
-                        spatial_scale: params.number("spatial_scale")?.unwrap_or(default.spatial_scale),
+                        spatial_scale: params
+                            .number("spatial_scale")?
+                            .map_or(default.spatial_scale, |scale| scale as f32),
                         ..default
                     },
                 }

