@@ -43,6 +43,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Take no optional feature, so that every operator runs its portable variant.
     pub portable: bool,
+    /// Take these limits rather than all that the adapter has, to see what holds elsewhere.
+    pub limits: Option<wgpu::Limits>,
 }
 
 #[derive(Debug)]
@@ -90,16 +92,20 @@ impl Batch {
     }
 }
 
-/// The one instance, so that resources of two devices, given to the wrong one, are an error and not a panic of wgpu's.
-fn instance() -> wgpu::Instance {
-    let new = || wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
+}
+
+/// The one instance of all backends but OpenGL, so that resources of two devices, given to the wrong one, are an error
+/// and not a panic of wgpu's.
+fn primary_instance() -> wgpu::Instance {
     #[cfg(not(target_arch = "wasm32"))]
     {
         static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
-        INSTANCE.get_or_init(new).clone()
+        INSTANCE.get_or_init(|| new_instance(wgpu::Backends::PRIMARY)).clone()
     }
     #[cfg(target_arch = "wasm32")]
-    new()
+    new_instance(wgpu::Backends::PRIMARY)
 }
 
 /// A panic in another thread leaves these maps whole, so their lock is taken all the same.
@@ -160,7 +166,7 @@ impl Gpu {
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("wgdnn"),
                 required_features: features,
-                required_limits: adapter.limits(),
+                required_limits: options.limits.clone().unwrap_or_else(|| adapter.limits()),
                 ..Default::default()
             })
             .await
@@ -188,7 +194,10 @@ impl Gpu {
 
     /// The adapters that operators can run on, the most promising first.
     pub async fn adapters() -> Vec<wgpu::Adapter> {
-        let mut adapters = instance().enumerate_adapters(wgpu::Backends::all()).await;
+        let mut adapters = primary_instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
+        // All adapters of an instance share one OpenGL context, which threads must not use at once: an instance each.
+        let secondary = new_instance(wgpu::Backends::SECONDARY);
+        adapters.extend(secondary.enumerate_adapters(wgpu::Backends::SECONDARY).await);
         adapters.retain(|adapter| {
             adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
         });

@@ -7,10 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use comfy_table::CellAlignment;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use wgdnn::{Gpu, GpuOptions, Tensor};
+use wgdnn::{Gpu, GpuOptions, Tensor, wgpu};
 
 use super::cases::{self, Case, Verdict, read_arrays, read_cases};
 use super::table::table;
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Take no optional feature of the adapter
     #[arg(long)]
     portable: bool,
+    /// The limits to stay within
+    #[arg(long, value_enum, default_value = "adapter")]
+    limits: Limits,
     /// Only cases of this operator
     #[arg(long)]
     op: Option<String>,
@@ -38,6 +42,17 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Which limits a device is asked for.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Limits {
+    /// All that the adapter has
+    Adapter,
+    /// WebGPU's defaults
+    Default,
+    /// wgpu's defaults for adapters below WebGPU
+    Downlevel,
 }
 
 #[derive(Debug, Default, Clone, Copy, Serialize)]
@@ -66,7 +81,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     if cases.is_empty() {
         return Err("no case fits".into());
     }
-    let options = GpuOptions { adapter: arguments.adapter.clone(), portable: arguments.portable };
+    let limits = match arguments.limits {
+        Limits::Adapter => None,
+        Limits::Default => Some(wgpu::Limits::defaults()),
+        Limits::Downlevel => Some(wgpu::Limits::downlevel_defaults()),
+    };
+    let options = GpuOptions { adapter: arguments.adapter.clone(), portable: arguments.portable, limits };
     let (gpu, device) = super::device(arguments.device, &options)?;
 
     let progress = progress_bar(cases.len(), arguments.json);

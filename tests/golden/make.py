@@ -24,6 +24,7 @@ import torch.nn.functional as F
 import torchvision
 from safetensors.numpy import save_file
 
+import corners
 import sources
 
 HERE = pathlib.Path(__file__).parent
@@ -62,10 +63,11 @@ class Folder:
             spec = {"tensor": self.put(f"{case_id}/{name}", expected)}
             if expected.is_floating_point():
                 error = (outputs32[name].double() - expected)
-                error = error[expected.isfinite()]
-                largest = expected[expected.isfinite()].abs()
+                # What float32 overflows on is expected to be infinite.
+                finite = expected.float().isfinite() & outputs32[name].isfinite()
+                error, largest = error[finite], expected[finite].abs()
                 largest = largest.max().item() if largest.numel() else 0.0
-                bound = max(largest, scale or 0.0) * 2.0**-23
+                bound = max(largest, scale if scale and math.isfinite(scale) else 0.0) * 2.0**-23
                 worst = error.abs().max().item() if error.numel() else 0.0
                 spec["atol"] = 0.0 if exact else max(4 * worst, bound)
                 spec["rmse_float32"] = error.square().mean().sqrt().item() if error.numel() else 0.0
@@ -80,7 +82,7 @@ class Folder:
     def save(self, name):
         folder = HERE / name
         folder.mkdir(exist_ok=True)
-        lines = [json.dumps(case, separators=(",", ":")) for case in self.cases]
+        lines = [json.dumps(case, allow_nan=False, separators=(",", ":")) for case in self.cases]
         (folder / "cases.jsonl").write_text("\n".join(lines) + "\n")
         save_file(self.tensors, folder / "tensors.safetensors")
         print(name, len(self.cases), "cases,", sum(t.nbytes for t in self.tensors.values()), "bytes")
@@ -524,6 +526,43 @@ def make_roi_pool_tests():
     folder.save("roi_pool")
 
 
+def in_short(array):
+    """The first values of an array."""
+    values = [f"{value:.6g}" for value in array.flatten()[:6].tolist()]
+    more = ", .." if array.numel() > 6 else ""
+    return f"{list(array.shape)}: {', '.join(values)}{more}"
+
+
+def make_corners():
+    """Also writes CORNERS.md, which lists them with what PyTorch gives."""
+    folder = Folder()
+    lines = ["# What PyTorch 2.11 does in the corners", "",
+             "Written by `make.py`, which asked PyTorch (torchvision for roi_pool). Each line is a case in `corners/`.", "",
+             "| case | corner | parameters | what PyTorch gives |", "|---|---|---|---|"]
+    for index, (op, text, params, tensors) in enumerate(corners.corners()):
+        case_id = f"corners/{op}/{index}"
+        if op == "roi_pool":
+            call = lambda input, boxes: {"output": torchvision.ops.roi_pool(input, boxes, params["output_size"], params.get("spatial_scale", 1.0))}
+            outputs32 = call(**tensors)
+            outputs64 = {name: output.double() for name, output in outputs32.items()}
+            folder.add(case_id, op, params, tensors, outputs32, outputs64, exact=True)
+        else:
+            add_call(folder, case_id, op, params, tensors)
+            outputs32 = sources.call(op, params)(**{k: v.clone() for k, v in tensors.items()})
+        shown = "; ".join(f"{name} {in_short(output)}" for name, output in outputs32.items())
+        names = ", ".join(f"{k} {v}" for k, v in params.items() if k != "return_indices")
+        lines.append(f"| {op}/{index} | {text} | {names} | {shown} |")
+    (HERE / "CORNERS.md").write_text("\n".join(lines) + "\n")
+    folder.save("corners")
+
+
+def make_bad_input():
+    folder = Folder()
+    for index, (op, params, tensors) in enumerate(corners.bad_inputs()):
+        folder.add_error(f"bad_input/{op}/{index}", op, params, tensors)
+    folder.save("bad_input")
+
+
 if __name__ == "__main__":
     import warnings
 
@@ -535,3 +574,5 @@ if __name__ == "__main__":
     make_opinfo()
     make_onnx()
     make_roi_pool_tests()
+    make_corners()
+    make_bad_input()

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use ndarray::{ArrayD, IxDyn};
 
-use crate::cases::{Call, Case, CaseArray, Refusal, Verdict, compare, judge, read_arrays, read_cases};
+use crate::cases::{Call, Case, CaseArray, Refusal, Verdict, judge, read_arrays, read_cases};
 
 pub type Outputs = BTreeMap<&'static str, CaseArray>;
 
@@ -15,7 +15,7 @@ pub fn golden() -> &'static [Case] {
     CASES.get_or_init(|| {
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
         let mut cases = Vec::new();
-        for source in ["random", "opinfo", "onnx", "roi_pool"] {
+        for source in ["random", "opinfo", "onnx", "roi_pool", "corners", "bad_input"] {
             let read = |name: &str| std::fs::read(format!("{golden}/{source}/{name}")).unwrap();
             let arrays = read_arrays(&read("tensors.safetensors")).unwrap();
             let jsonl = String::from_utf8(read("cases.jsonl")).unwrap();
@@ -170,6 +170,7 @@ pub use on_gpu::*;
 #[cfg(feature = "gpu")]
 mod on_gpu {
     use super::*;
+    use crate::cases::compare;
     use wgdnn::{Gpu, GpuOptions};
 
     /// The device that tests share. There must be one: without it nothing of the GPU would be tested.
@@ -268,7 +269,7 @@ mod on_gpu {
     /// A wrong shader must not pass: each of these faults is planted and has to be seen.
     #[test]
     fn planted_faults_are_seen() {
-        for (op, file, from, to) in [
+        let faults = [
             (
                 "max_pool2d",
                 "max_pool2d",
@@ -300,6 +301,47 @@ mod on_gpu {
                 "",
             ),
             (
+                "max_pool2d",
+                "max_pool2d",
+                "row_index + first_col + col_tap * params.dilation_cols",
+                "row_index + first_col + col_tap",
+            ),
+            ("max_pool2d", "max_pool2d", "!is_nan(best.value) && ordered", "ordered"),
+            ("avg_pool2d", "avg_pool2d", "select(total / divisor, 0.0, is_outside)", "total * divisor"),
+            ("avg_pool2d", "avg_pool2d", "let first_col = max(start_col, 0);", "let first_col = max(start_col, 1);"),
+            (
+                "conv2d",
+                "conv2d",
+                "let group = out_channel / params.out_channels;",
+                "let group = out_channel % params.groups;",
+            ),
+            ("conv2d", "conv2d", "channel_sum += input", "channel_sum = input"),
+            (
+                "conv_transpose2d",
+                "conv_transpose2d",
+                "out_channel % params.out_channels) * params.kernel_rows",
+                "out_channel) * params.kernel_rows",
+            ),
+            ("sigmoid", "sigmoid", "if ((bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u) {", "if (false) {"),
+            ("sigmoid", "sigmoid", "output[index] = select", "output[index + 1u] = select"),
+            ("roi_pool", "roi_pool", "(value & MAGNITUDE) <= INFINITY && ", ""),
+            ("roi_pool", "roi_pool", "output[index] = 0u;\n", ""),
+            (
+                "batch_norm",
+                "batch_norm",
+                "            second_sums[lane] = add_pair(second_sums[lane], second_sums[lane + width]);",
+                "",
+            ),
+            ("batch_norm", "batch_norm", "workspace[words + 4u] = bias[channel];", ""),
+            ("cross_entropy", "cross_entropy", "maxima[invocation] = other;\n", ""),
+            ("cross_entropy", "cross_entropy", "losses[params.rows + row.index] = count;", ""),
+            (
+                "mse_loss",
+                "mse_loss",
+                "at_0 * params.target_stride_0 + at_1 * params.target_stride_1",
+                "at_0 * params.target_stride_0",
+            ),
+            (
                 "conv_transpose2d",
                 "conv_transpose2d_scatter_add_float32_atomic",
                 "atomicAdd(&output[index], value)",
@@ -317,7 +359,9 @@ mod on_gpu {
             ("cross_entropy", "cross_entropy", "class_index != maximum_class", "true"),
             ("cross_entropy", "cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
             ("mse_loss", "mse_loss", "= difference * difference;", "= difference;"),
-        ] {
+        ];
+        assert!(faults.len() >= 25);
+        for (op, file, from, to) in faults {
             assert!(!failures_with(op, file, from, to).is_empty(), "{file}: {from:?} as {to:?} was not seen");
         }
     }

@@ -1,9 +1,15 @@
 //! All tests of operators, in one binary: each operator against PyTorch's results, on the CPU and on the GPU.
 
+mod bad_input;
 #[allow(dead_code, unused_imports)] // The program uses the rest.
 #[path = "../../src/cli/cases/mod.rs"]
 mod cases;
+#[cfg(feature = "cli")]
+mod check;
 mod harness;
+mod lint;
+#[cfg(feature = "gpu")]
+mod properties;
 #[cfg(feature = "gpu")]
 mod recorded;
 mod report;

@@ -234,6 +234,10 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             outputs.insert("output", output.floats().into());
         }
         Call::CrossEntropy { input: array, target, weight, params } => {
+            let classes = match target {
+                CrossEntropyTarget::Classes(classes) => Some(classes.iter().copied().collect::<Vec<_>>()),
+                CrossEntropyTarget::Probabilities(_) => None,
+            };
             let (target, shape, params) = match target {
                 CrossEntropyTarget::Classes(classes) => {
                     let (classes, params) = class_indices(classes, params);
@@ -250,6 +254,10 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             };
             let weight_shape = weight.as_ref().map(|weight| weight.shape());
             let operator = CrossEntropy::new(array.shape(), shapes, weight_shape, &params)?;
+            // Of what is in a caller's buffers nobody else knows.
+            if let Some(classes) = classes {
+                operator.check_classes(classes)?;
+            }
             let (input, weight) = (input(array), optional(weight));
             let output = output(&operator.output_shape());
             let workspace = Guarded::workspace(gpu, operator.workspace_size());

@@ -7,7 +7,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 const FLOAT32_ATOMIC: &str = "float32_atomic";
 
 /// The files of `shaders/` as (name, text).
-fn shaders() -> Vec<(String, String)> {
+pub fn shaders() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
     let mut shaders: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -24,7 +24,7 @@ fn shaders() -> Vec<(String, String)> {
 }
 
 /// Parses and validates. Only a file named for an optional feature may use it.
-fn validated(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
+pub fn validated(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
     let capabilities =
         if name.ends_with(FLOAT32_ATOMIC) { Capabilities::SHADER_FLOAT32_ATOMIC } else { Capabilities::empty() };
     let module =
@@ -36,7 +36,7 @@ fn validated(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
 }
 
 /// The module of one entry point with its `override` constants at their defaults, and its stage.
-fn specialized(module: &naga::Module, info: &ModuleInfo, entry: &str) -> (naga::Module, ModuleInfo) {
+pub fn specialized(module: &naga::Module, info: &ModuleInfo, entry: &str) -> (naga::Module, ModuleInfo) {
     let (module, info) = naga::back::pipeline_constants::process_overrides(
         module,
         info,
@@ -47,7 +47,7 @@ fn specialized(module: &naga::Module, info: &ModuleInfo, entry: &str) -> (naga::
     (module.into_owned(), info.into_owned())
 }
 
-fn entry_points(module: &naga::Module) -> Vec<String> {
+pub fn entry_points(module: &naga::Module) -> Vec<String> {
     module.entry_points.iter().map(|entry| entry.name.clone()).collect()
 }
 
