@@ -96,8 +96,11 @@ impl CrossEntropy {
             CrossEntropyTarget::Classes(shape) => (&rows_shape[..], shape, CrossEntropyTarget::Classes(())),
             CrossEntropyTarget::Probabilities(shape) => (input, shape, CrossEntropyTarget::Probabilities(())),
         };
-        // PyTorch takes a single row's class as (1) too.
-        let is_single = input.len() == 1 && matches!(target, CrossEntropyTarget::Classes(())) && actual == [1];
+        // PyTorch takes a single row's class as (1) too, but does not smooth it.
+        let is_single = input.len() == 1
+            && matches!(target, CrossEntropyTarget::Classes(()))
+            && actual == [1]
+            && params.label_smoothing == 0.0;
         if expected != actual && !is_single {
             return Err(Error::invalid(
                 NAME,

@@ -82,6 +82,7 @@ fn indexed(boxes: &Boxes<'_>, batch: usize) -> Result<Array2<f32>> {
     };
     match boxes {
         Boxes::Indexed(boxes) => shaped(boxes, 5, "shape [K, 5]"),
+        Boxes::PerImage([]) => Err(Error::invalid(NAME, "boxes", "at least one array", "none")),
         Boxes::PerImage(images) => {
             if images.len() > batch {
                 return Err(Error::invalid(

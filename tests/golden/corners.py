@@ -86,6 +86,7 @@ def corners():
     yield "flatten", "an empty dimension stays empty", {"start_dim": 1}, {"input": torch.zeros(2, 0, 3)}
     yield "flatten", "a range of one dimension changes nothing", {"start_dim": 1, "end_dim": 1}, {"input": ramp(2, 3, 4)}
 
+    yield "sigmoid", "batch of 0", {}, {"input": torch.zeros(0, 3)}
     yield "sigmoid", "infinities, zeros and NaN", {}, {"input": torch.tensor([inf, -inf, 0.0, -0.0, nan, -nan])}
     yield "sigmoid", "where exp leaves float32", {}, {"input": torch.tensor([88.0, 89.0, 104.0, 1e30, -87.0, -88.7, -100.0, -104.0, -1e30])}
     yield "sigmoid", "close to 0 and to 1", {}, {"input": torch.tensor([1e-8, -1e-8, 16.0, 17.5, -16.0])}
@@ -106,6 +107,7 @@ def corners():
     yield "roi_pool", "a fraction of an image index is cut off", {"output_size": 1}, {"input": ramp(2, 1, 4, 4), "boxes": torch.tensor([[1.9, 0, 0, 3, 3]])}
     yield "roi_pool", "a NaN is never the maximum", {"output_size": 1}, {"input": image([[nan, 1], [0, nan]]), "boxes": torch.tensor([[0.0, 0, 0, 1, 1]])}
     yield "roi_pool", "-infinity gives the lowest finite number", {"output_size": 1}, {"input": torch.full((1, 1, 2, 2), -inf), "boxes": torch.tensor([[0.0, 0, 0, 1, 1]])}
+    yield "roi_pool", "batch of 0", {"output_size": 2}, {"input": torch.zeros(0, 2, 8, 8), "boxes": torch.zeros(0, 5)}
     yield "roi_pool", "no boxes", {"output_size": 2}, {"input": x, "boxes": torch.zeros(0, 5)}
 
     c = {"running_mean": torch.tensor([0.5, -1.0]), "running_var": torch.tensor([2.0, 0.25])}
@@ -154,6 +156,26 @@ def corners():
     yield "mse_loss", "NaN and infinities", {"reduction": "none"}, {"input": torch.tensor([nan, inf, inf, 1.0]), "target": torch.tensor([1.0, 1.0, inf, -inf])}
     yield "mse_loss", "an overflowing square", {"reduction": "none"}, {"input": torch.tensor([3e38, 1.0]), "target": torch.tensor([-3e38, 0.0])}
     yield "mse_loss", "a square that is no normal number", {"reduction": "none"}, {"input": torch.tensor([1e-20, 1.0]), "target": torch.tensor([0.0, 0.0])}
+
+
+def refused():
+    """Corners that PyTorch refuses: (operator, what is asked, parameters, tensors)."""
+    window = {"input": ramp(1, 1, 7, 7)}
+    for op in ("max_pool2d", "avg_pool2d"):
+        yield op, "padding beyond half of kernel_size", {"kernel_size": 3, "padding": 2}, window
+    yield "max_pool2d", "padding beyond half of kernel_size, though not of the dilated window", {"kernel_size": 3, "dilation": 2, "padding": 2}, window
+    yield "avg_pool2d", "a divisor_override of 0", {"kernel_size": 2, "divisor_override": 0}, window
+    weight = {**window, "weight": ramp(1, 1, 2, 2)}
+    yield "conv2d", "padding 'same' with a stride", {"padding": "same", "stride": 2}, weight
+    yield "conv_transpose2d", "output_padding that is neither below stride nor below dilation", {"stride": 2, "output_padding": 2}, weight
+    yield "conv_transpose2d", "padding that leaves nothing", {"padding": 4}, weight
+    yield "flatten", "start_dim behind end_dim", {"start_dim": 2, "end_dim": 1}, {"input": ramp(2, 3, 4)}
+    yield "batch_norm", "one value per channel in training", {"training": True}, {"input": ramp(1, 3, 1)}
+    yield "batch_norm", "neither training nor running statistics", {}, {"input": ramp(2, 3)}
+    yield "cross_entropy", "a class index that is no class", {}, {"input": ramp(2, 3), "target": classes(0, 3)}
+    yield "cross_entropy", "ignore_index beside probabilities", {"ignore_index": 1}, {"input": ramp(2, 3), "target": ramp(2, 3)}
+    yield "cross_entropy", "a single row's class as (1), with smoothing", {"label_smoothing": 0.1}, {"input": ramp(3), "target": classes(1)}
+    yield "mse_loss", "shapes that do not broadcast", {}, {"input": ramp(2, 3), "target": ramp(2)}
 
 
 def bad_inputs():

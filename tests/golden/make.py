@@ -552,6 +552,16 @@ def make_corners():
         shown = "; ".join(f"{name} {in_short(output)}" for name, output in outputs32.items())
         names = ", ".join(f"{k} {v}" for k, v in params.items() if k != "return_indices")
         lines.append(f"| {op}/{index} | {text} | {names} | {shown} |")
+    for index, (op, text, params, tensors) in enumerate(corners.refused()):
+        try:
+            sources.call(op, params)(**tensors)
+        except Exception as error:
+            reason = str(error).split("\n")[0]
+        else:
+            raise AssertionError(f"PyTorch takes {op}: {text}")
+        folder.add_error(f"corners/{op}/refused_{index}", op, params, tensors)
+        names = ", ".join(f"{k} {v}" for k, v in params.items())
+        lines.append(f"| {op}/refused_{index} | {text} | {names} | an error: {reason} |")
     (HERE / "CORNERS.md").write_text("\n".join(lines) + "\n")
     folder.save("corners")
 

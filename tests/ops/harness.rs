@@ -136,6 +136,7 @@ pub fn call(op: &str, params: serde_json::Value, inputs: &[(&str, CaseArray)]) -
         op: op.into(),
         params: params.as_object().unwrap().clone(),
         inputs: inputs.iter().map(|(name, array)| (name.to_string(), vec![Arc::new(array.clone())])).collect(),
+        lists: Default::default(),
         outputs: BTreeMap::new(),
         is_error: true,
     })
@@ -216,6 +217,7 @@ mod on_gpu {
             op: String::new(),
             params: Default::default(),
             inputs: BTreeMap::new(),
+            lists: Default::default(),
             outputs: outputs
                 .into_iter()
                 .map(|(name, array)| {

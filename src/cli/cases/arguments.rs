@@ -1,6 +1,6 @@
 //! A case's parameters and inputs, read as what an operator takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ndarray::ArrayD;
@@ -27,11 +27,18 @@ impl Params<'_> {
         read: impl Fn(&Value) -> Option<T>,
     ) -> Result<Option<T>, Refusal> {
         match self.left.remove(name) {
-            None | Some(Value::Null) => Ok(None),
+            None => Ok(None),
             Some(value) => match read(&value) {
                 Some(taken) => Ok(Some(taken)),
                 None => self.bad(name, expected, &value),
             },
+        }
+    }
+
+    /// Takes PyTorch's None for what it is, in a parameter that may be None.
+    pub fn accept_none(&mut self, name: &str) {
+        if self.left.get(name) == Some(&Value::Null) {
+            self.left.remove(name);
         }
     }
 
@@ -94,6 +101,7 @@ pub fn pair(value: &Value) -> Option<[usize; 2]> {
 pub struct Inputs<'a> {
     pub op: &'a str,
     pub left: BTreeMap<String, Vec<Arc<CaseArray>>>,
+    pub lists: &'a BTreeSet<String>,
 }
 
 impl Inputs<'_> {
@@ -104,7 +112,7 @@ impl Inputs<'_> {
     pub fn optional(&mut self, name: &str) -> Result<Option<CaseArray>, Refusal> {
         match self.left.remove(name).map(|mut arrays| (arrays.len(), arrays.pop())) {
             None => Ok(None),
-            Some((1, array)) => Ok(array.map(Arc::unwrap_or_clone)),
+            Some((1, array)) if !self.lists.contains(name) => Ok(array.map(Arc::unwrap_or_clone)),
             Some(_) => self.wrong(name, "one array, got a list"),
         }
     }

@@ -89,7 +89,7 @@ impl Call {
     /// Reads a case's call.
     pub fn new(case: &Case) -> Result<Call, Refusal> {
         let mut params = Params { op: &case.op, left: case.params.clone() };
-        let mut inputs = Inputs { op: &case.op, left: case.inputs.clone() };
+        let mut inputs = Inputs { op: &case.op, left: case.inputs.clone(), lists: &case.lists };
         let mut call = Self::read(&case.op, &mut params, &mut inputs)?;
         params.finish()?;
         inputs.finish()?;
@@ -103,6 +103,7 @@ impl Call {
     fn read(op: &str, params: &mut Params<'_>, inputs: &mut Inputs<'_>) -> Result<Call, Refusal> {
         Ok(match op {
             "max_pool2d" => {
+                params.accept_none("stride");
                 let kernel_size = params.pair("kernel_size")?;
                 let default = MaxPool2dParams::new(params.required("kernel_size", kernel_size)?);
                 Call::MaxPool2d {
@@ -118,6 +119,8 @@ impl Call {
                 }
             }
             "avg_pool2d" => {
+                params.accept_none("stride");
+                params.accept_none("divisor_override");
                 let kernel_size = params.pair("kernel_size")?;
                 let default = AvgPool2dParams::new(params.required("kernel_size", kernel_size)?);
                 let include = params.flag("count_include_pad")?;
@@ -196,10 +199,8 @@ impl Call {
                     None => return inputs.wrong("boxes", "an array or a list of them, got none"),
                 };
                 inputs.left.remove("boxes");
-                // One array of 4 columns can only be the list of a single image's.
-                let is_indexed = arrays.len() == 1 && arrays[0].shape().last() != Some(&4);
                 let boxes = match arrays.pop() {
-                    Some(boxes) if is_indexed => CaseBoxes::Indexed(boxes),
+                    Some(boxes) if !inputs.lists.contains("boxes") => CaseBoxes::Indexed(boxes),
                     last => CaseBoxes::PerImage(arrays.into_iter().chain(last).collect()),
                 };
                 Call::RoiPool {

@@ -15,7 +15,7 @@ pub use compare::{Difference, Verdict, compare, difference, judge};
 #[cfg(feature = "gpu")]
 pub use eager::class_indices;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -68,6 +68,8 @@ pub struct Case {
     pub op: String,
     pub params: Map<String, Value>,
     pub inputs: BTreeMap<String, Vec<Arc<CaseArray>>>,
+    /// The inputs that are lists of arrays.
+    pub lists: BTreeSet<String>,
     pub outputs: BTreeMap<String, Expected>,
     /// Whether the call must be refused.
     pub is_error: bool,
@@ -106,7 +108,7 @@ pub type Arrays = BTreeMap<String, Arc<CaseArray>>;
 /// What came out of a call, by name.
 pub type Outputs = BTreeMap<&'static str, CaseArray>;
 
-/// Reads the arrays of a safetensors file; those that are neither F32 nor I64 are left out.
+/// Reads the arrays of a safetensors file, which are F32 and I64.
 pub fn read_arrays(safetensors: &[u8]) -> Result<Arrays, String> {
     let file = SafeTensors::deserialize(safetensors).map_err(|error| error.to_string())?;
     let mut arrays = Arrays::new();
@@ -116,7 +118,7 @@ pub fn read_arrays(safetensors: &[u8]) -> Result<Arrays, String> {
         let array = match view.dtype() {
             Dtype::F32 => ArrayD::from_shape_vec(shape, numbers(bytes, f32::from_le_bytes)).map(CaseArray::F32),
             Dtype::I64 => ArrayD::from_shape_vec(shape, numbers(bytes, i64::from_le_bytes)).map(CaseArray::I64),
-            _ => continue,
+            other => return Err(format!("{name} is {other:?}; F32 and I64 can be read")),
         };
         arrays.insert(name.to_owned(), Arc::new(array.map_err(|error| format!("{name}: {error}"))?));
     }
@@ -144,19 +146,23 @@ fn read_case(line: &str, arrays: &Arrays) -> Result<Case, String> {
         return Err("it is not an object".into());
     }
     let text = |key: &str| value[key].as_str().map(str::to_owned).ok_or_else(|| format!("{key} is not a text"));
-    let object = |key: &str| match &value[key] {
-        Value::Null => Ok(Map::new()),
-        Value::Object(object) => Ok(object.clone()),
+    let (id, op) = (text("id")?, text("op")?);
+    let object = |key: &str| match value.get(key) {
+        None => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object.clone()),
         _ => Err(format!("{key} is not an object")),
     };
     let array = |name: &Value| {
         let name = name.as_str().ok_or("an array's name is not a text")?;
         arrays.get(name).cloned().ok_or_else(|| format!("there is no array {name:?}"))
     };
-    let mut inputs = BTreeMap::new();
+    let (mut inputs, mut lists) = (BTreeMap::new(), BTreeSet::new());
     for (name, of) in object("inputs")? {
         let of = match of {
-            Value::Array(names) => names.iter().map(array).collect::<Result<Vec<_>, _>>()?,
+            Value::Array(names) => {
+                lists.insert(name.clone());
+                names.iter().map(array).collect::<Result<Vec<_>, _>>()?
+            }
             name => vec![array(&name)?],
         };
         inputs.insert(name, of);
@@ -177,5 +183,5 @@ fn read_case(line: &str, arrays: &Arrays) -> Result<Case, String> {
     if outputs.is_empty() && !is_error {
         return Err("it expects neither outputs nor an error".into());
     }
-    Ok(Case { id: text("id")?, op: text("op")?, params: object("params")?, inputs, outputs, is_error })
+    Ok(Case { id, op, params: object("params")?, inputs, lists, outputs, is_error })
 }
