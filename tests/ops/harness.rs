@@ -174,10 +174,22 @@ mod on_gpu {
     use crate::cases::compare;
     use wgdnn::{Gpu, GpuOptions};
 
+    /// What the environment asks the tests' device to be: `WGDNN_TEST_ADAPTER` names an adapter, and
+    /// `WGDNN_TEST_LIMITS` is `default` or `downlevel`.
+    fn options() -> GpuOptions {
+        let limits = match std::env::var("WGDNN_TEST_LIMITS").as_deref() {
+            Ok("default") => Some(wgdnn::wgpu::Limits::defaults()),
+            Ok("downlevel") => Some(wgdnn::wgpu::Limits::downlevel_defaults()),
+            Ok(other) => panic!("WGDNN_TEST_LIMITS is {other:?}"),
+            Err(_) => None,
+        };
+        GpuOptions { adapter: std::env::var("WGDNN_TEST_ADAPTER").ok(), limits, ..Default::default() }
+    }
+
     /// The device that tests share. There must be one: without it nothing of the GPU would be tested.
     pub fn gpu() -> &'static Gpu {
         static GPU: OnceLock<Gpu> = OnceLock::new();
-        GPU.get_or_init(|| Gpu::new_blocking().unwrap_or_else(|error| panic!("{error}")))
+        GPU.get_or_init(|| Gpu::with_options_blocking(&options()).unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// A device without optional features.
