@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Why a call was refused or failed.
 ///
-/// Everything that depends on a call's arguments is reported before anything is recorded or allocated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Everything that depends on a call's arguments is reported before anything is recorded.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument that the operator cannot take.
@@ -54,6 +54,37 @@ pub enum Error {
         /// wgpu's own words.
         reason: String,
     },
+    /// The device lacks an optional feature that the call needs.
+    MissingFeature {
+        /// What was asked for.
+        operation: &'static str,
+        /// The feature, as in `wgpu::Features`.
+        feature: &'static str,
+    },
+    /// A file that cannot be read or written.
+    File {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// The system's own words.
+        reason: String,
+    },
+    /// With [`Gpu::set_validation`](crate::Gpu::set_validation): the GPU's result is not the CPU reference's.
+    Mismatch {
+        /// The operator.
+        operator: &'static str,
+        /// Which of its outputs.
+        output: &'static str,
+        /// The shapes of its arguments, by name.
+        shapes: Vec<(&'static str, Vec<usize>)>,
+        /// The first element that differs.
+        index: Vec<usize>,
+        /// What the CPU reference gives there.
+        expected: f64,
+        /// What the GPU gave.
+        actual: f64,
+        /// How far apart rounding may bring them.
+        tolerance: f64,
+    },
     /// wgpu refused something: a defect of this crate, or a foreign buffer that is not what it was said to be.
     Validation {
         /// wgpu's own words.
@@ -62,6 +93,11 @@ pub enum Error {
 }
 
 impl Error {
+    #[cfg(feature = "gpu")]
+    pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Error::File { path: path.to_owned(), reason: error.to_string() }
+    }
+
     pub(crate) fn invalid(
         operator: &'static str,
         argument: &'static str,
@@ -91,6 +127,19 @@ impl fmt::Display for Error {
             Error::NoDevice { reason } => write!(f, "the adapter gives no device: {reason}"),
             Error::DeviceLost { reason } => write!(f, "the device is lost: {reason}"),
             Error::OutOfMemory { reason } => write!(f, "out of device memory: {reason}"),
+            Error::MissingFeature { operation, feature } => {
+                write!(f, "{operation}: needs the device feature {feature}, which this device was not made with")
+            }
+            Error::File { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Error::Mismatch { operator, output, shapes, index, expected, actual, tolerance } => {
+                let shapes: Vec<_> = shapes.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
+                write!(
+                    f,
+                    "{operator} of {}: {output}{index:?} is {actual} on the GPU and {expected} on the CPU reference, \
+                     where rounding explains {tolerance:.1e}",
+                    shapes.join(", ")
+                )
+            }
             Error::Validation { reason } => write!(f, "wgpu refused the call: {reason}"),
         }
     }

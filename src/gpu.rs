@@ -1,26 +1,31 @@
-//! The device: where operators run, and what is cached for them.
+//! The device: where operators run, and what is kept for them.
 
-mod buffers;
-mod caches;
+mod adapters;
+mod cache;
+mod disk_cache;
+mod eager;
 pub(crate) mod kernel;
+pub(crate) mod operator;
+mod pipelines;
+pub(crate) mod pool;
+pub(crate) mod profile;
+mod read_back;
 pub(crate) mod recorder;
 pub(crate) mod tensor;
+mod upload;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::gpu::caches::Caches;
+use crate::gpu::disk_cache::DiskCache;
+use crate::gpu::eager::Pending;
+use crate::gpu::pipelines::Caches;
+use crate::gpu::pool::{Memory, Pool};
+use crate::gpu::read_back::Waiter;
 use crate::gpu::recorder::Recorder;
-use crate::gpu::tensor::Storage;
 
-/// Eager calls are submitted once this many are pending, so that the GPU starts while the caller still records.
-const PENDING_CALLS: usize = 128;
-
-/// Eager calls are submitted once they hold this many bytes of fresh buffers, so that dropped ones are freed.
-const PENDING_BYTES: u64 = 256 << 20;
-
-/// The features that operators can use where the adapter has them.
-const USEFUL_FEATURES: wgpu::Features = wgpu::Features::SHADER_FLOAT32_ATOMIC;
+pub use adapters::GpuOptions;
 
 /// A device to run operators on. Cheap to clone; clones are the same device.
 ///
@@ -36,195 +41,79 @@ pub struct Gpu {
     inner: Arc<Inner>,
 }
 
-/// Which adapter [`Gpu::with_options`] takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GpuOptions {
-    /// Part of the adapter's name, backend or driver, in any case; without it the fastest kind is taken.
-    pub adapter: Option<String>,
-    /// Take no optional feature, so that every operator runs its portable variant.
-    pub portable: bool,
-    /// Take these limits rather than all that the adapter has, to see what holds elsewhere.
-    pub limits: Option<wgpu::Limits>,
-}
-
 #[derive(Debug)]
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     limits: wgpu::Limits,
+    features: wgpu::Features,
     state: Arc<DeviceState>,
     caches: Mutex<Caches>,
+    disk_cache: OnceLock<DiskCache>,
+    pool: Arc<Mutex<Pool>>,
     pending: Mutex<Pending>,
+    waiter: Waiter,
+    validates: AtomicBool,
 }
 
-/// What wgpu's callbacks tell of a device that we made.
+/// What is known of a device's health: from wgpu's callbacks if we made it, from failed calls otherwise.
 #[derive(Debug, Default)]
 struct DeviceState {
+    /// Set before either of the others, so that a call looks at no lock while all is well.
+    is_troubled: AtomicBool,
     lost: Mutex<Option<String>>,
     error: Mutex<Option<Error>>,
 }
 
-/// The encoder that eager calls gather in.
-#[derive(Debug, Default)]
-struct Pending {
-    /// Before the encoder, so that it is dropped, and so ended, first.
-    pass: Option<wgpu::ComputePass<'static>>,
-    encoder: Option<wgpu::CommandEncoder>,
-    batch: Arc<Batch>,
-    calls: usize,
-    bytes: u64,
-}
-
-/// Eager calls that are submitted together, and whether that failed.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    failure: OnceLock<Error>,
-}
-
-impl Batch {
-    fn fail(&self, error: &Error) {
-        self.failure.get_or_init(|| error.clone());
+impl DeviceState {
+    fn lose(&self, reason: String) {
+        let mut lost = lock(&self.lost);
+        if lost.is_none() {
+            log::error!("the device is lost: {reason}");
+            *lost = Some(reason);
+        }
+        self.is_troubled.store(true, Ordering::Release);
     }
 
-    /// Fails if the calls did not run.
-    pub fn check(&self) -> Result<()> {
-        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+    fn fail(&self, error: Error) {
+        lock(&self.error).get_or_insert(error);
+        self.is_troubled.store(true, Ordering::Release);
+    }
+
+    /// Fails if the device is lost.
+    fn check_lost(&self) -> Result<()> {
+        match lock(&self.lost).clone() {
+            Some(reason) => Err(Error::DeviceLost { reason }),
+            None => Ok(()),
+        }
     }
 }
 
-fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
-}
-
-/// The one instance of all backends but OpenGL, so that resources of two devices, given to the wrong one, are an error
-/// and not a panic of wgpu's.
-fn primary_instance() -> wgpu::Instance {
-    #[cfg(not(target_arch = "wasm32"))]
-    {
-        static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
-        INSTANCE.get_or_init(|| new_instance(wgpu::Backends::PRIMARY)).clone()
-    }
-    #[cfg(target_arch = "wasm32")]
-    new_instance(wgpu::Backends::PRIMARY)
-}
-
-/// A panic in another thread leaves these maps whole, so their lock is taken all the same.
+/// A panic in another thread leaves what these locks guard whole, so they are taken all the same.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gpu {
-    /// A device on the adapter that promises most: a discrete GPU before an integrated one before a software one.
-    ///
-    /// What wgpu reports of this device outside of calls of this crate is returned by the next call.
-    ///
-    /// # Errors
-    /// [`Error::NoAdapter`], [`Error::NoDevice`].
-    pub async fn new() -> Result<Self> {
-        Self::with_options(&GpuOptions::default()).await
-    }
-
-    /// [`Gpu::new`], waiting for it.
-    ///
-    /// # Errors
-    /// As [`Gpu::new`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn new_blocking() -> Result<Self> {
-        pollster::block_on(Self::new())
-    }
-
-    /// A device on the adapter that `options` ask for, with all of the adapter's limits.
-    ///
-    /// # Errors
-    /// [`Error::NoAdapter`], [`Error::NoDevice`].
-    pub async fn with_options(options: &GpuOptions) -> Result<Self> {
-        let adapters = Self::adapters().await;
-        let describe = |adapter: &wgpu::Adapter| {
-            let info = adapter.get_info();
-            format!("{} ({} {})", info.name, info.backend, info.driver).replace(" )", ")")
-        };
-        let fits = |adapter: &&wgpu::Adapter| {
-            let wanted = options.adapter.as_deref().unwrap_or_default().to_lowercase();
-            describe(adapter).to_lowercase().contains(&wanted)
-        };
-        let mut error = Error::NoAdapter {
-            wanted: options.adapter.clone().filter(|_| !adapters.is_empty()),
-            found: adapters.iter().map(describe).collect(),
-        };
-        for adapter in adapters.iter().filter(fits) {
-            match Self::on_adapter(adapter, options).await {
-                Ok(gpu) => return Ok(gpu),
-                Err(reason) => error = Error::NoDevice { reason },
-            }
-        }
-        Err(error)
-    }
-
-    async fn on_adapter(adapter: &wgpu::Adapter, options: &GpuOptions) -> std::result::Result<Self, String> {
-        let features = if options.portable { wgpu::Features::empty() } else { adapter.features() & USEFUL_FEATURES };
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("wgdnn"),
-                required_features: features,
-                required_limits: options.limits.clone().unwrap_or_else(|| adapter.limits()),
-                ..Default::default()
-            })
-            .await
-            .map_err(|error| error.to_string())?;
-        let gpu = Self::from_wgpu(device, queue);
-        let state = Arc::clone(&gpu.inner.state);
-        gpu.inner.device.set_device_lost_callback(move |reason, message| {
-            *lock(&state.lost) = Some(format!("{reason:?}: {message}"));
-        });
-        let state = Arc::clone(&gpu.inner.state);
-        gpu.inner.device.on_uncaptured_error(Arc::new(move |error| {
-            lock(&state.error).get_or_insert(from_wgpu_error(error));
-        }));
-        Ok(gpu)
-    }
-
-    /// [`Gpu::with_options`], waiting for it.
-    ///
-    /// # Errors
-    /// As [`Gpu::with_options`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn with_options_blocking(options: &GpuOptions) -> Result<Self> {
-        pollster::block_on(Self::with_options(options))
-    }
-
-    /// The adapters that operators can run on, the most promising first.
-    pub async fn adapters() -> Vec<wgpu::Adapter> {
-        let mut adapters = primary_instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
-        // All adapters of an instance share one OpenGL context, which threads must not use at once: an instance each.
-        let secondary = new_instance(wgpu::Backends::SECONDARY);
-        adapters.extend(secondary.enumerate_adapters(wgpu::Backends::SECONDARY).await);
-        adapters.retain(|adapter| {
-            adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        });
-        adapters.sort_by_key(|adapter| {
-            let info = adapter.get_info();
-            let kind = match info.device_type {
-                wgpu::DeviceType::DiscreteGpu => 0,
-                wgpu::DeviceType::IntegratedGpu => 1,
-                wgpu::DeviceType::VirtualGpu => 2,
-                wgpu::DeviceType::Other => 3,
-                wgpu::DeviceType::Cpu => 4,
-            };
-            (kind, info.backend == wgpu::Backend::Gl)
-        });
-        adapters
-    }
-
     /// Operators on the caller's own device. Its error handlers and callbacks are left alone.
+    ///
+    /// [`own_device`](crate::own_device) tells what a caller and this crate may expect of each other.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let asked = std::env::var_os("WGDNN_VALIDATE").is_some_and(|value| !value.is_empty() && value != "0");
+        let state = Arc::default();
         Gpu {
             inner: Arc::new(Inner {
                 limits: device.limits(),
+                features: device.features(),
+                waiter: Waiter::new(&device, &state),
                 device,
                 queue,
-                state: Arc::default(),
+                state,
                 caches: Mutex::default(),
+                disk_cache: OnceLock::new(),
+                pool: Arc::default(),
                 pending: Mutex::default(),
+                validates: AtomicBool::new(asked),
             }),
         }
     }
@@ -254,72 +143,69 @@ impl Gpu {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Whether the device adds f32 atomically without a compare-exchange loop.
-    pub(crate) fn has_float32_atomic(&self) -> bool {
-        self.inner.device.features().contains(wgpu::Features::SHADER_FLOAT32_ATOMIC)
+    /// Whether the device has an optional feature.
+    pub(crate) fn has(&self, feature: wgpu::Features) -> bool {
+        self.inner.features.contains(feature)
+    }
+
+    /// Fails with [`Error::MissingFeature`] if the device has not what a call needs.
+    fn expect_feature(&self, operation: &'static str, feature: wgpu::Features, name: &'static str) -> Result<()> {
+        if self.has(feature) { Ok(()) } else { Err(Error::MissingFeature { operation, feature: name }) }
     }
 
     /// Records operators into `encoder`. Nothing of it runs until the caller submits.
     pub fn record<'a>(&'a self, encoder: &'a mut wgpu::CommandEncoder) -> Recorder<'a> {
+        lock(&self.inner.caches).count_recorder();
         Recorder::new(self, encoder)
     }
 
-    /// Submits the eager calls that are pending.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Validation`] or [`Error::OutOfMemory`] if wgpu refuses them. Then none of them
-    /// ran, and reading or using what they would have written gives the same error.
-    pub fn submit(&self) -> Result<()> {
-        self.submit_pending(&mut lock(&self.inner.pending))
+    /// Records operators into a compute pass that the caller has begun. They set the pass's pipeline and its bind
+    /// group 0, and leave them set.
+    pub fn record_in_pass<'a>(&'a self, pass: &'a mut wgpu::ComputePass<'_>) -> Recorder<'a> {
+        lock(&self.inner.caches).count_recorder();
+        Recorder::in_pass(self, pass)
     }
 
-    fn submit_pending(&self, pending: &mut Pending) -> Result<()> {
-        self.check_device()?;
-        let Pending { pass, encoder, batch, .. } = std::mem::take(pending);
-        drop(pass);
-        let Some(encoder) = encoder else { return Ok(()) };
-        let result = self.scoped(|_| {
-            self.inner.queue.submit([encoder.finish()]);
-        });
-        result.inspect_err(|error| batch.fail(error))
+    /// The memory of tensors and workspaces.
+    pub fn memory(&self) -> Memory {
+        lock(&self.inner.pool).memory()
     }
 
-    /// Records an eager call, which reads and writes these tensors, into the pending encoder.
-    pub(crate) fn eager(
-        &self,
-        reads: &[&Storage],
-        writes: &[&Storage],
-        call: impl FnOnce(&mut Recorder<'_>) -> Result<()>,
-    ) -> Result<()> {
-        for storage in reads {
-            storage.check()?;
-        }
-        let mut pending = lock(&self.inner.pending);
-        let Pending { pass, encoder, .. } = &mut *pending;
-        let pass = pass.get_or_insert_with(|| {
-            encoder
-                .get_or_insert_with(|| self.new_encoder())
-                .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("wgdnn eager"), timestamp_writes: None })
-                .forget_lifetime()
-        });
-        call(&mut Recorder::in_pass(self, pass))?;
-        for storage in writes {
-            storage.set_batch(&pending.batch);
-        }
-        pending.calls += 1;
-        if pending.calls >= PENDING_CALLS || pending.bytes >= PENDING_BYTES {
-            // A failure shows in the tensors that it concerns.
-            let _ = self.submit_pending(&mut pending);
-        }
-        Ok(())
+    /// Gives back what is kept for later calls: free memory, and bind groups, which keep the buffers that they were
+    /// recorded with. Pipelines stay.
+    pub fn trim(&self) {
+        lock(&self.inner.caches).forget_buffers();
+        let staging = lock(&self.inner.pending).uploads.trim();
+        let freed = {
+            let mut pool = lock(&self.inner.pool);
+            pool.count_staging(staging);
+            pool.trim()
+        };
+        // Dropped outside of the lock: wgpu may run callbacks meanwhile.
+        drop(freed);
     }
 
-    fn new_encoder(&self) -> wgpu::CommandEncoder {
-        self.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("wgdnn eager") })
+    /// Whether every eager call is replayed on the CPU reference, waited for and compared. See
+    /// [`Gpu::set_validation`].
+    pub fn validates(&self) -> bool {
+        self.inner.validates.load(Ordering::Relaxed)
+    }
+
+    /// Replays every eager call from now on on the CPU reference, and fails it with [`Error::Mismatch`] where the GPU's
+    /// result is further from the CPU's than rounding explains. For finding what is wrong with a driver or a shader: it
+    /// waits for every call. The environment variable `WGDNN_VALIDATE=1` turns it on for every device.
+    pub fn set_validation(&self, is_on: bool) {
+        self.inner.validates.store(is_on, Ordering::Relaxed);
     }
 
     /// Runs `call` so that an error of wgpu's comes back as a value, whatever handlers the device has.
     pub(crate) fn scoped<R>(&self, call: impl FnOnce(&wgpu::Device) -> R) -> Result<R> {
+        self.scoped_quietly(call).map_err(|error| self.explained(error))
+    }
+
+    /// [`Gpu::scoped`] without a look at what is behind an error, which polls: for where a lock is held, since a poll
+    /// runs the caller's callbacks.
+    fn scoped_quietly<R>(&self, call: impl FnOnce(&wgpu::Device) -> R) -> Result<R> {
         let device = &self.inner.device;
         // In a browser errors arrive later than this; there they reach the device's handler.
         if cfg!(target_arch = "wasm32") {
@@ -331,7 +217,7 @@ impl Gpu {
         let result = call(device);
         let errors = [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
         match errors.into_iter().flatten().next() {
-            Some(error) => Err(self.explained(from_wgpu_error(error))),
+            Some(error) => Err(from_wgpu_error(error)),
             None => Ok(result),
         }
     }
@@ -340,19 +226,26 @@ impl Gpu {
     pub(crate) fn explained(&self, error: Error) -> Error {
         // wgpu tells of a loss only when it is polled.
         let _ = self.inner.device.poll(wgpu::PollType::Poll);
-        match self.check_device() {
-            Err(lost) => lost,
-            Ok(()) if is_lost(&self.inner.device) => Error::DeviceLost { reason: error.to_string() },
-            Ok(()) => error,
+        if let Err(lost) = self.inner.state.check_lost() {
+            return lost;
         }
+        if is_lost(&self.inner.device) {
+            let reason = error.to_string();
+            self.inner.state.lose(reason.clone());
+            return Error::DeviceLost { reason };
+        }
+        error
     }
 
     /// Fails once the device is lost, or if it reported an error that no call of ours has returned.
     pub(crate) fn check_device(&self) -> Result<()> {
-        if let Some(reason) = lock(&self.inner.state.lost).clone() {
-            return Err(Error::DeviceLost { reason });
+        let state = &self.inner.state;
+        if !state.is_troubled.load(Ordering::Acquire) {
+            return Ok(());
         }
-        match lock(&self.inner.state.error).take() {
+        state.check_lost()?;
+        state.is_troubled.store(false, Ordering::Release);
+        match lock(&state.error).take() {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -13,6 +13,8 @@ mod gpu;
 mod ops;
 pub mod reference;
 mod shape;
+#[cfg(feature = "gpu")]
+mod validation;
 mod window;
 
 pub use error::{Error, Result};
@@ -20,7 +22,10 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub use gpu::kernel::{Access, Scalar};
 #[cfg(feature = "gpu")]
-pub use gpu::{Gpu, GpuOptions, recorder::Recorder, tensor::Element, tensor::Tensor};
+pub use gpu::{
+    Gpu, GpuOptions, operator::Operator, pool::Memory, profile::Timing, recorder::Recorder, tensor::Element,
+    tensor::Tensor,
+};
 pub use ops::*;
 pub use shape::MAX_TENSOR_BYTES;
 #[cfg(feature = "gpu")]

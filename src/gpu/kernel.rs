@@ -100,20 +100,20 @@ pub(crate) use uniform;
 
 /// One dispatch of an operator, before it is tied to buffers.
 #[derive(Debug)]
-pub(crate) struct Dispatch {
-    pub kernel: &'static Kernel,
+pub struct Dispatch {
+    pub(crate) kernel: &'static Kernel,
     /// Values of the shader's `override` constants.
-    pub constants: Vec<(&'static str, f64)>,
+    pub(crate) constants: Vec<(&'static str, f64)>,
     /// The uniform's bytes.
-    pub uniform: Vec<u8>,
+    pub(crate) uniform: Vec<u8>,
     /// The operator's argument at each of the kernel's storage bindings.
-    pub arguments: Vec<&'static str>,
-    pub workgroups: u32,
+    pub(crate) arguments: Vec<&'static str>,
+    pub(crate) workgroups: u32,
 }
 
 impl Dispatch {
     /// A dispatch of this many workgroups.
-    pub fn per_workgroup(
+    pub(crate) fn per_workgroup(
         kernel: &'static Kernel,
         uniform: Vec<u8>,
         arguments: Vec<&'static str>,
@@ -123,7 +123,7 @@ impl Dispatch {
     }
 
     /// A dispatch with one invocation for each of `invocations` elements.
-    pub fn per_element(
+    pub(crate) fn per_element(
         kernel: &'static Kernel,
         uniform: Vec<u8>,
         arguments: Vec<&'static str>,
@@ -134,7 +134,7 @@ impl Dispatch {
     }
 
     /// A dispatch of a reduction: each workgroup leaves one sum.
-    pub fn reduction(
+    pub(crate) fn reduction(
         kernel: &'static Kernel,
         uniform: Vec<u8>,
         arguments: Vec<&'static str>,
@@ -146,7 +146,7 @@ impl Dispatch {
     }
 
     /// The dispatch with one of the shader's `override` constants set.
-    pub fn with_constant(mut self, name: &'static str, value: u32) -> Self {
+    pub(crate) fn with_constant(mut self, name: &'static str, value: u32) -> Self {
         self.constants.push((name, f64::from(value)));
         self
     }

@@ -3,13 +3,15 @@
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Access, Dispatch};
+use crate::gpu::operator::{Operator, Split};
+use crate::gpu::pipelines::Binding;
 use crate::shape::ELEMENT_BYTES;
 
-/// Records operators into a command encoder.
+/// Records operators into a command encoder or a compute pass.
 ///
-/// Its first operator begins a compute pass, which holds all that follow and ends when the recorder is dropped. It never
-/// submits, polls, maps or writes through the queue; pipelines and uniforms come from the [`Gpu`]'s caches, which an
-/// operator's `warm_up` fills ahead.
+/// Into an encoder, its first operator begins a compute pass, which holds all that follow and ends when the recorder is
+/// dropped. It never submits, polls, maps or writes through the queue; pipelines, uniforms and bind groups come from the
+/// [`Gpu`]'s caches, which [`Gpu::warm_up`] and an operator's own `warm_up` fill ahead.
 #[derive(Debug)]
 pub struct Recorder<'a> {
     gpu: &'a Gpu,
@@ -25,7 +27,20 @@ enum Target<'a> {
         /// Its own borrow of the encoder is forgotten; the one above stands for it.
         pass: Option<wgpu::ComputePass<'static>>,
     },
-    Pass(&'a mut wgpu::ComputePass<'static>),
+    Pass(&'a mut (dyn Pass + 'a)),
+}
+
+/// A compute pass of any lifetime.
+trait Pass: std::fmt::Debug {
+    fn dispatch(&mut self, pipeline: &wgpu::ComputePipeline, group: &wgpu::BindGroup, grid: [u32; 2]);
+}
+
+impl Pass for wgpu::ComputePass<'_> {
+    fn dispatch(&mut self, pipeline: &wgpu::ComputePipeline, group: &wgpu::BindGroup, [x, y]: [u32; 2]) {
+        self.set_pipeline(pipeline);
+        self.set_bind_group(0, group, &[]);
+        self.dispatch_workgroups(x, y, 1);
+    }
 }
 
 /// A buffer that stands for one of an operator's arguments.
@@ -69,6 +84,13 @@ impl<'a> Argument<'a> {
         Ok(argument.map(Argument::written))
     }
 
+    /// What some of an operator's items use of it.
+    fn part(&self, split: &Split, begin: usize, items: usize) -> Self {
+        let Some(share) = split.share(self.name) else { return *self };
+        let [begin, bytes] = [begin, items].map(|items| (items * share) as u64 * ELEMENT_BYTES);
+        Argument { slice: self.slice.slice(begin..begin + bytes), bytes, ..*self }
+    }
+
     /// The same argument, written too.
     pub fn written(self) -> Self {
         Argument { access: Access::ReadWrite, ..self }
@@ -84,50 +106,54 @@ impl<'a> Recorder<'a> {
         Recorder { gpu, target: Target::Encoder { encoder, pass: None } }
     }
 
-    pub(crate) fn in_pass(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'static>) -> Self {
+    pub(crate) fn in_pass(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'_>) -> Self {
         Recorder { gpu, target: Target::Pass(pass) }
     }
 
-    pub(crate) fn gpu(&self) -> &'a Gpu {
-        self.gpu
+    /// Records an operator's dispatches on its arguments, once all of them are known to be right.
+    pub(crate) fn run(&mut self, operator: &dyn Operator, arguments: &[Argument<'_>]) -> Result<()> {
+        let name = operator.name();
+        self.gpu.check_device()?;
+        self.check_arguments(name, arguments)?;
+        let split = operator.split();
+        let part = split.part(name, self.gpu.limits())?;
+        if part >= split.items {
+            self.check_bindings(name, arguments)?;
+            return self.run_part(name, arguments, &operator.dispatches(self.gpu, split.items));
+        }
+        let parts = (0..split.items).step_by(part).map(|begin| {
+            let items = part.min(split.items - begin);
+            let cut: Vec<_> = arguments.iter().map(|argument| argument.part(&split, begin, items)).collect();
+            self.check_bindings(name, &cut)?;
+            Ok((cut, operator.dispatches(self.gpu, items)))
+        });
+        // All of them before the first is recorded: it is the whole or nothing.
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        parts.iter().try_for_each(|(arguments, dispatches)| self.run_part(name, arguments, dispatches))
     }
 
-    /// Records an operator's dispatches on its arguments, once all of them are known to be right.
-    pub(crate) fn run(
-        &mut self,
-        operator: &'static str,
-        arguments: &[Argument<'_>],
-        dispatches: &[Dispatch],
-    ) -> Result<()> {
-        self.gpu.check_device()?;
-        self.check_arguments(operator, arguments)?;
+    fn run_part(&mut self, operator: &'static str, arguments: &[Argument<'_>], dispatches: &[Dispatch]) -> Result<()> {
         // All that can still fail comes before the first command.
-        let prepared = dispatches
+        let ready = dispatches
             .iter()
             .map(|dispatch| {
                 self.check_workgroups(operator, dispatch)?;
-                let pipeline = self.gpu.pipeline(dispatch.kernel, &dispatch.constants)?;
-                let bindings = self.bind(&pipeline, arguments, dispatch)?;
-                Ok((pipeline, bindings))
+                self.gpu.ready(dispatch, &bindings(arguments, dispatch))
             })
             .collect::<Result<Vec<_>>>()?;
-
-        if prepared.is_empty() {
+        if ready.is_empty() {
             return Ok(());
         }
         let most = self.gpu.limits().max_compute_workgroups_per_dimension;
-        let pass = match &mut self.target {
-            Target::Pass(pass) => pass,
+        let pass: &mut dyn Pass = match &mut self.target {
+            Target::Pass(pass) => *pass,
             Target::Encoder { encoder, pass } => pass.get_or_insert_with(|| {
                 let descriptor = wgpu::ComputePassDescriptor { label: Some("wgdnn"), timestamp_writes: None };
                 encoder.begin_compute_pass(&descriptor).forget_lifetime()
             }),
         };
-        for (dispatch, (pipeline, bindings)) in dispatches.iter().zip(&prepared) {
-            let [x, y] = grid(dispatch.workgroups, most);
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bindings, &[]);
-            pass.dispatch_workgroups(x, y, 1);
+        for (dispatch, (pipeline, group)) in dispatches.iter().zip(&ready) {
+            pass.dispatch(pipeline, group, grid(dispatch.workgroups, most));
         }
         Ok(())
     }
@@ -142,15 +168,6 @@ impl<'a> Recorder<'a> {
                     format!("a buffer of at least {} bytes", argument.bytes),
                     format!("{} bytes", argument.slice.size()),
                 );
-            }
-            if argument.bytes > limits.max_storage_buffer_binding_size {
-                return Err(Error::LimitExceeded {
-                    operator,
-                    argument: argument.name,
-                    limit: "max_storage_buffer_binding_size",
-                    maximum: limits.max_storage_buffer_binding_size,
-                    actual: argument.bytes,
-                });
             }
             let alignment = u64::from(limits.min_storage_buffer_offset_alignment);
             if !argument.slice.offset().is_multiple_of(alignment) {
@@ -183,6 +200,17 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    fn check_bindings(&self, operator: &'static str, arguments: &[Argument<'_>]) -> Result<()> {
+        let maximum = self.gpu.limits().max_storage_buffer_binding_size;
+        match arguments.iter().find(|argument| argument.bytes > maximum) {
+            Some(&Argument { name: argument, bytes: actual, .. }) => {
+                let limit = "max_storage_buffer_binding_size";
+                Err(Error::LimitExceeded { operator, argument, limit, maximum, actual })
+            }
+            None => Ok(()),
+        }
+    }
+
     fn check_workgroups(&self, operator: &'static str, dispatch: &Dispatch) -> Result<()> {
         let most = u64::from(self.gpu.limits().max_compute_workgroups_per_dimension);
         if u64::from(dispatch.workgroups) > most * most {
@@ -196,37 +224,21 @@ impl<'a> Recorder<'a> {
         }
         Ok(())
     }
+}
 
-    fn bind(
-        &self,
-        pipeline: &wgpu::ComputePipeline,
-        arguments: &[Argument<'_>],
-        dispatch: &Dispatch,
-    ) -> Result<wgpu::BindGroup> {
-        let uniform = self.gpu.uniform(&dispatch.uniform)?;
-        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() }];
-        for (&(binding, _), name) in dispatch.kernel.storage.iter().zip(&dispatch.arguments) {
+/// A dispatch's storage bindings.
+fn bindings<'a>(arguments: &[Argument<'a>], dispatch: &Dispatch) -> Vec<Binding<'a>> {
+    let numbers = dispatch.kernel.storage.iter().map(|&(number, _)| number);
+    numbers
+        .zip(&dispatch.arguments)
+        .map(|(number, name)| {
             let argument = arguments
                 .iter()
                 .find(|argument| argument.name == *name)
                 .expect("an operator's dispatches use only the arguments that it passes");
-            entries.push(wgpu::BindGroupEntry {
-                binding,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: argument.slice.buffer(),
-                    offset: argument.slice.offset(),
-                    size: wgpu::BufferSize::new(argument.bytes),
-                }),
-            });
-        }
-        self.gpu.scoped(|device| {
-            device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(dispatch.kernel.entry_point),
-                layout: &pipeline.get_bind_group_layout(0),
-                entries: &entries,
-            })
+            Binding { number, buffer: argument.slice.buffer(), offset: argument.slice.offset(), bytes: argument.bytes }
         })
-    }
+        .collect()
 }
 
 /// Spreads workgroups over two dimensions, neither above `most`; the few too many end at once.

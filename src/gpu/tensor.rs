@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Batch, Gpu, lock};
+use crate::gpu::eager::Submission;
+use crate::gpu::pool::PooledBuffer;
+use crate::gpu::{Gpu, lock};
 use crate::shape::{self, ELEMENT_BYTES};
 
 /// The operator's name in errors about tensors themselves.
@@ -55,21 +57,43 @@ pub struct Tensor<T = f32> {
 /// Where a tensor and its clones hold their data.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
     offset: u64,
     distinct: Option<Arc<[i32]>>,
     /// The eager calls that wrote it last.
-    batch: Mutex<Option<Arc<Batch>>>,
+    submission: Mutex<Option<Arc<Submission>>>,
+}
+
+#[derive(Debug)]
+enum Buffer {
+    Own(PooledBuffer),
+    Callers(wgpu::Buffer),
 }
 
 impl Storage {
-    /// Fails if an eager call that was to write it did not run.
-    pub fn check(&self) -> Result<()> {
-        lock(&self.batch).as_ref().map_or(Ok(()), |batch| batch.check())
+    /// A buffer that is no tensor's.
+    pub fn over(buffer: wgpu::Buffer) -> Self {
+        Storage { buffer: Buffer::Callers(buffer), offset: 0, distinct: None, submission: Mutex::new(None) }
     }
 
-    pub fn set_batch(&self, batch: &Arc<Batch>) {
-        *lock(&self.batch) = Some(Arc::clone(batch));
+    pub fn buffer(&self) -> &wgpu::Buffer {
+        match &self.buffer {
+            Buffer::Own(buffer) => buffer.buffer(),
+            Buffer::Callers(buffer) => buffer,
+        }
+    }
+
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Fails if an eager call that was to write it did not run.
+    pub fn check(&self) -> Result<()> {
+        lock(&self.submission).as_ref().map_or(Ok(()), |submission| submission.check())
+    }
+
+    pub fn set_submission(&self, submission: &Arc<Submission>) {
+        *lock(&self.submission) = Some(Arc::clone(submission));
     }
 }
 
@@ -102,8 +126,10 @@ impl<T: Element> Tensor<T> {
                 format!("{}", data.len()),
             ));
         }
-        let buffer = gpu.storage_buffer(TENSOR, "shape", elements, Some(bytemuck::cast_slice(data)))?;
-        Ok(Self::over(gpu, buffer, 0, shape, T::distinct(data)))
+        let buffer = Buffer::Own(gpu.storage_buffer(TENSOR, "shape", elements, true)?);
+        let tensor = Self::over(gpu, buffer, 0, shape, T::distinct(data));
+        gpu.upload(&tensor.storage, bytemuck::cast_slice(data))?;
+        Ok(tensor)
     }
 
     /// A tensor over a caller's buffer, from `offset` bytes on. The buffer needs the usage `STORAGE`, and `COPY_SRC`
@@ -134,20 +160,20 @@ impl<T: Element> Tensor<T> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(TENSOR, "buffer", "the usage STORAGE", format!("{:?}", buffer.usage())));
         }
-        Ok(Self::over(gpu, buffer, offset, shape, None))
+        Ok(Self::over(gpu, Buffer::Callers(buffer), offset, shape, None))
     }
 
     /// A tensor for an operator to write; what it holds until then is not specified.
     pub(crate) fn uninitialized(gpu: &Gpu, operator: &'static str, shape: &[usize]) -> Result<Self> {
         let elements = shape::element_count(operator, "output", shape)?;
-        let buffer = gpu.storage_buffer(operator, "output", elements, None)?;
+        let buffer = Buffer::Own(gpu.storage_buffer(operator, "output", elements, false)?);
         Ok(Self::over(gpu, buffer, 0, shape, None))
     }
 
-    fn over(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize], distinct: Option<Arc<[i32]>>) -> Self {
+    fn over(gpu: &Gpu, buffer: Buffer, offset: u64, shape: &[usize], distinct: Option<Arc<[i32]>>) -> Self {
         Tensor {
             gpu: gpu.clone(),
-            storage: Arc::new(Storage { buffer, offset, distinct, batch: Mutex::new(None) }),
+            storage: Arc::new(Storage { buffer, offset, distinct, submission: Mutex::new(None) }),
             shape: shape.to_vec(),
             element: PhantomData,
         }
@@ -186,10 +212,19 @@ impl<T: Element> Tensor<T> {
     /// the values: write no others into it. An empty tensor has one element's room.
     ///
     /// Eager calls that write it may still be pending: [`Gpu::submit`] before submitting an encoder of your own
-    /// that reads it.
+    /// that reads it. The buffer is yours to use for as long as you like: once this was called it is not given to
+    /// another tensor, even when this one is dropped.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+        if let Buffer::Own(buffer) = &self.storage.buffer {
+            buffer.expose();
+        }
+        self.own_slice()
+    }
+
+    /// [`Tensor::slice`] for an eager call, behind which the buffer may go to another tensor.
+    pub(crate) fn own_slice(&self) -> wgpu::BufferSlice<'_> {
         let bytes = (self.len() as u64).max(1) * ELEMENT_BYTES;
-        self.storage.buffer.slice(self.storage.offset..self.storage.offset + bytes)
+        self.storage.buffer().slice(self.storage.offset..self.storage.offset + bytes)
     }
 
     /// The distinct values, if it was uploaded and its type is one whose values operators check.
@@ -203,7 +238,7 @@ impl<T: Element> Tensor<T> {
     /// [`Error::InvalidArgument`] for a foreign buffer without `COPY_SRC`, [`Error::OutOfMemory`],
     /// [`Error::DeviceLost`], [`Error::Validation`] if wgpu refused something that was pending.
     pub async fn read(&self) -> Result<ArrayD<T>> {
-        let data = self.gpu.read_buffer(&self.storage, self.readable()?).await?;
+        let data = self.gpu.read_storage(&self.storage, self.readable()?).await?;
         Ok(self.to_array(data))
     }
 
@@ -213,24 +248,21 @@ impl<T: Element> Tensor<T> {
     /// As [`Tensor::read`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_blocking(&self) -> Result<ArrayD<T>> {
-        let data = self.gpu.read_buffer_blocking(&self.storage, self.readable()?)?;
+        let data = self.gpu.read_storage_blocking(&self.storage, self.readable()?)?;
         Ok(self.to_array(data))
     }
 
-    fn readable(&self) -> Result<wgpu::BufferSlice<'_>> {
-        if !self.storage.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(Error::invalid(
-                TENSOR,
-                "buffer",
-                "the usage COPY_SRC, to be read back",
-                format!("{:?}", self.storage.buffer.usage()),
-            ));
+    /// The bytes to read back.
+    fn readable(&self) -> Result<u64> {
+        let usage = self.storage.buffer().usage();
+        if !usage.contains(wgpu::BufferUsages::COPY_SRC) {
+            let expected = "the usage COPY_SRC, to be read back";
+            return Err(Error::invalid(TENSOR, "buffer", expected, format!("{usage:?}")));
         }
-        Ok(self.slice())
+        Ok(self.len() as u64 * ELEMENT_BYTES)
     }
 
-    fn to_array(&self, mut data: Vec<T>) -> ArrayD<T> {
-        data.truncate(self.len());
+    fn to_array(&self, data: Vec<T>) -> ArrayD<T> {
         Array::from_shape_vec(IxDyn(&self.shape), data).expect("a tensor's shape is that of its data")
     }
 }

@@ -104,8 +104,11 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
+    use crate::reference;
+    use crate::validation::{Replay, magnitudes, read, rounding};
 
     uniform! {
         struct Params {
@@ -145,9 +148,21 @@ mod on_gpu {
         pub output: wgpu::BufferSlice<'a>,
     }
 
-    impl AvgPool2d {
-        fn dispatches(&self) -> Vec<Dispatch> {
-            let output_count = self.output_shape().iter().product::<usize>();
+    impl Sealed for AvgPool2d {}
+
+    impl Operator for AvgPool2d {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            // Planes have nothing to do with each other.
+            let [input, output] = [self.input.rows * self.input.cols, self.out_rows * self.out_cols];
+            Split { items: self.input.batch * self.input.channels, shares: vec![("input", input), ("output", output)] }
+        }
+
+        fn dispatches(&self, _: &Gpu, planes: usize) -> Vec<Dispatch> {
+            let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
             }
@@ -185,13 +200,15 @@ mod on_gpu {
                 })
                 .collect()
         }
+    }
 
+    impl AvgPool2d {
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -205,7 +222,7 @@ mod on_gpu {
                 Argument::read("input", buffers.input, self.input.count()),
                 Argument::write("output", buffers.output, self.output_shape().iter().product()),
             ];
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -229,9 +246,20 @@ mod on_gpu {
     pub fn avg_pool2d(input: &Tensor, params: &AvgPool2dParams) -> Result<Tensor> {
         let operator = AvgPool2d::new(input.shape(), params)?;
         let output = Tensor::uninitialized(input.gpu(), NAME, &operator.output_shape())?;
-        input.gpu().eager(&[input.storage()], &[output.storage()], |recorder| {
-            operator.record(recorder, &AvgPool2dBuffers { input: input.slice(), output: output.slice() })
+        input.gpu().eager(NAME, &[input.storage()], &[output.storage()], |recorder| {
+            operator.record(recorder, &AvgPool2dBuffers { input: input.own_slice(), output: output.own_slice() })
         })?;
+        if input.gpu().validates() {
+            let x = read(input)?;
+            let expected = reference::avg_pool2d(&x, params)?;
+            let sums = reference::avg_pool2d(&magnitudes(&x), params)?.into_flat();
+            Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
+                "output",
+                &output,
+                &expected,
+                |index| rounding(8, sums[index].abs().into()),
+            )?;
+        }
         Ok(output)
     }
 }

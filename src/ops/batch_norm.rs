@@ -56,6 +56,17 @@ impl<T> BatchNormArguments<T> {
             bias: self.bias.as_ref().map(&map),
         }
     }
+
+    /// [`BatchNormArguments::as_map`] where that can fail.
+    #[cfg(feature = "gpu")]
+    fn try_map<U>(&self, map: impl Fn(&T) -> Result<U>) -> Result<BatchNormArguments<U>> {
+        Ok(BatchNormArguments {
+            running_mean: self.running_mean.as_ref().map(&map).transpose()?,
+            running_var: self.running_var.as_ref().map(&map).transpose()?,
+            weight: self.weight.as_ref().map(&map).transpose()?,
+            bias: self.bias.as_ref().map(&map).transpose()?,
+        })
+    }
 }
 
 /// A validated [`batch_norm`](crate::batch_norm) on arguments of known shapes.
@@ -160,12 +171,17 @@ pub use on_gpu::*;
 
 #[cfg(feature = "gpu")]
 mod on_gpu {
+    use ndarray::ArrayD;
+
     use super::{BatchNorm, BatchNormArguments, BatchNormParams, NAME};
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
+    use crate::reference;
+    use crate::validation::{Replay, largest, read, rounding};
 
     uniform! {
         struct Params {
@@ -221,9 +237,25 @@ mod on_gpu {
         pub workspace: Option<wgpu::BufferSlice<'a>>,
     }
 
-    impl BatchNorm {
-        fn dispatches(&self) -> Vec<Dispatch> {
-            let total = self.shape.iter().product::<usize>();
+    impl Sealed for BatchNorm {}
+
+    impl Operator for BatchNorm {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            if self.params.training {
+                // The statistics are those of the whole batch.
+                return Split::none();
+            }
+            let image = self.channels * self.inner;
+            Split { items: self.batch, shares: vec![("input", image), ("output", image)] }
+        }
+
+        fn dispatches(&self, _: &Gpu, batch: usize) -> Vec<Dispatch> {
+            let batch = if self.params.training { self.batch } else { batch };
+            let total = batch * self.channels * self.inner;
             if total == 0 {
                 return Vec::new();
             }
@@ -233,7 +265,7 @@ mod on_gpu {
             let params = Params {
                 channels: self.channels as u32,
                 inner: self.inner as u32,
-                channel_count: (self.batch * self.inner) as u32,
+                channel_count: (batch * self.inner) as u32,
                 chunks: self.chunks() as u32,
                 total: total as u32,
                 eps: self.params.eps as f32,
@@ -282,13 +314,15 @@ mod on_gpu {
             ));
             dispatches
         }
+    }
 
+    impl BatchNorm {
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -313,7 +347,7 @@ mod on_gpu {
                 arguments.extend(Argument::optional(NAME, name, slice, channels(is_used))?);
             }
             arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -366,17 +400,39 @@ mod on_gpu {
         if params.training {
             writes.extend([given.running_mean, given.running_var].into_iter().flatten());
         }
-        gpu.eager(&reads, &writes, |recorder| {
+        // The running ones are about to change.
+        let before = if gpu.validates() { Some(arguments.try_map(|tensor| read(tensor))?) } else { None };
+        gpu.eager(NAME, &reads, &writes, |recorder| {
             operator.record(
                 recorder,
                 &BatchNormBuffers {
-                    input: input.slice(),
-                    arguments: arguments.as_map(|tensor| tensor.slice()),
-                    output: output.slice(),
-                    workspace: workspace.as_ref().map(|buffer| buffer.slice(..)),
+                    input: input.own_slice(),
+                    arguments: arguments.as_map(|tensor| tensor.own_slice()),
+                    output: output.own_slice(),
+                    workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
                 },
             )
         })?;
+        if let Some(before) = before {
+            let input_before = read(input)?;
+            let expected = reference::batch_norm(&input_before, &before.as_map(|array| array), params)?;
+            let replay = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
+            // Of a channel's largest output and of what cancels in it, in pairs of floats.
+            let largest_of = |array: &Option<ArrayD<f32>>| array.as_ref().map_or(1.0, largest);
+            let [scale, shift] = [largest_of(&before.weight), before.bias.as_ref().map_or(0.0, largest)];
+            let cancelled = largest(&input_before) * scale / params.eps.max(1e-12).sqrt() / f64::from(1 << 16);
+            let size = largest(&expected.output) + shift + cancelled;
+            replay.floats("output", &output, &expected.output, |_| rounding(16, size))?;
+            for (name, tensor, expected, before) in [
+                ("running_mean", arguments.running_mean, &expected.running_mean, &before.running_mean),
+                ("running_var", arguments.running_var, &expected.running_var, &before.running_var),
+            ] {
+                if let (Some(tensor), Some(expected)) = (tensor, expected) {
+                    let size = largest(expected) + largest_of(before);
+                    replay.floats(name, tensor, expected, |_| rounding(16, size))?;
+                }
+            }
+        }
         Ok(output)
     }
 }

@@ -198,8 +198,11 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
+    use crate::reference;
+    use crate::validation::{Replay, magnitudes, read, rounding};
 
     uniform! {
         struct Params {
@@ -248,13 +251,21 @@ mod on_gpu {
         pub workspace: Option<wgpu::BufferSlice<'a>>,
     }
 
-    impl Conv2d {
-        fn in_channels(&self) -> usize {
-            self.input.channels / self.groups
+    impl Sealed for Conv2d {}
+
+    impl Operator for Conv2d {
+        fn name(&self) -> &'static str {
+            NAME
         }
 
-        fn dispatches(&self) -> Vec<Dispatch> {
-            let output_count = self.output_shape().iter().product::<usize>();
+        fn split(&self) -> Split {
+            let input = self.input.channels * self.input.rows * self.input.cols;
+            let output = self.out_channels * self.out_rows * self.out_cols;
+            Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
+        }
+
+        fn dispatches(&self, _: &Gpu, images: usize) -> Vec<Dispatch> {
+            let output_count = images * self.out_channels * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
             }
@@ -299,13 +310,19 @@ mod on_gpu {
                 })
                 .collect()
         }
+    }
+
+    impl Conv2d {
+        fn in_channels(&self) -> usize {
+            self.input.channels / self.groups
+        }
 
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -324,7 +341,7 @@ mod on_gpu {
             ];
             let bias_count = self.has_bias.then_some(self.out_channels);
             arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -356,18 +373,29 @@ mod on_gpu {
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let mut reads = vec![input.storage(), weight.storage()];
         reads.extend(bias.map(Tensor::storage));
-        gpu.eager(&reads, &[output.storage()], |recorder| {
+        gpu.eager(NAME, &reads, &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &Conv2dBuffers {
-                    input: input.slice(),
-                    weight: weight.slice(),
-                    bias: bias.map(Tensor::slice),
-                    output: output.slice(),
+                    input: input.own_slice(),
+                    weight: weight.own_slice(),
+                    bias: bias.map(Tensor::own_slice),
+                    output: output.own_slice(),
                     workspace: None,
                 },
             )
         })?;
+        if gpu.validates() {
+            let [x, w] = [read(input)?, read(weight)?];
+            let b = bias.map(read).transpose()?;
+            let expected = reference::conv2d(&x, &w, b.as_ref(), params)?;
+            let b = b.as_ref().map(magnitudes);
+            let sums = reference::conv2d(&magnitudes(&x), &magnitudes(&w), b.as_ref(), params)?.into_flat();
+            let terms = operator.in_channels() * operator.windows[0].kernel * operator.windows[1].kernel;
+            let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
+            Replay { operator: NAME, shapes }
+                .floats("output", &output, &expected, |index| rounding(terms + 2, sums[index].into()))?;
+        }
         Ok(output)
     }
 }

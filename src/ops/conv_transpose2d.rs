@@ -175,8 +175,11 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
+    use crate::reference;
+    use crate::validation::{Replay, magnitudes, read, rounding};
 
     uniform! {
         struct Params {
@@ -242,6 +245,31 @@ mod on_gpu {
         pub workspace: Option<wgpu::BufferSlice<'a>>,
     }
 
+    impl Sealed for ConvTranspose2d {}
+
+    impl Operator for ConvTranspose2d {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            let input = self.input.channels * self.input.rows * self.input.cols;
+            let output = self.out_channels * self.out_rows * self.out_cols;
+            Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
+        }
+
+        fn dispatches(&self, gpu: &Gpu, images: usize) -> Vec<Dispatch> {
+            let output_count = images * self.out_channels * self.out_rows * self.out_cols;
+            if output_count == 0 {
+                return Vec::new();
+            }
+            match self.algorithm() {
+                ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, images, output_count),
+                _ => self.gather(output_count),
+            }
+        }
+    }
+
     impl ConvTranspose2d {
         fn group_out_channels(&self) -> usize {
             self.out_channels / self.groups
@@ -279,17 +307,6 @@ mod on_gpu {
             .to_bytes()
         }
 
-        fn dispatches(&self, gpu: &Gpu) -> Vec<Dispatch> {
-            let output_count = self.output_shape().iter().product::<usize>();
-            if output_count == 0 {
-                return Vec::new();
-            }
-            match self.algorithm() {
-                ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, output_count),
-                _ => self.gather(output_count),
-            }
-        }
-
         fn gather(&self, output_count: usize) -> Vec<Dispatch> {
             let [rows, cols] = &self.windows;
             let bias = if self.has_bias { "bias" } else { "weight" };
@@ -307,8 +324,8 @@ mod on_gpu {
                 .collect()
         }
 
-        fn scatter_add(&self, gpu: &Gpu, output_count: usize) -> Vec<Dispatch> {
-            let (start, scatter_add, cost) = if gpu.has_float32_atomic() {
+        fn scatter_add(&self, gpu: &Gpu, images: usize, output_count: usize) -> Vec<Dispatch> {
+            let (start, scatter_add, cost) = if gpu.has(wgpu::Features::SHADER_FLOAT32_ATOMIC) {
                 (&START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC, 1)
             } else {
                 (&START, &SCATTER_ADD, EXCHANGE_COST)
@@ -316,7 +333,7 @@ mod on_gpu {
             let [rows, cols] = &self.windows;
             let bias = if self.has_bias { "bias" } else { "weight" };
             let parts = split_costly_loops([self.group_out_channels(), rows.kernel, cols.kernel], cost);
-            let input_count = self.input.count();
+            let input_count = images * self.input.channels * self.input.rows * self.input.cols;
             let start = Dispatch::per_element(
                 start,
                 self.params(output_count, &parts[0], true),
@@ -337,9 +354,9 @@ mod on_gpu {
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches(gpu))
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -358,8 +375,7 @@ mod on_gpu {
             ];
             let bias_count = self.has_bias.then_some(self.out_channels);
             arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
-            let dispatches = self.dispatches(recorder.gpu());
-            recorder.run(NAME, &arguments, &dispatches)
+            recorder.run(self, &arguments)
         }
     }
 
@@ -395,18 +411,30 @@ mod on_gpu {
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let mut reads = vec![input.storage(), weight.storage()];
         reads.extend(bias.map(Tensor::storage));
-        gpu.eager(&reads, &[output.storage()], |recorder| {
+        gpu.eager(NAME, &reads, &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &ConvTranspose2dBuffers {
-                    input: input.slice(),
-                    weight: weight.slice(),
-                    bias: bias.map(Tensor::slice),
-                    output: output.slice(),
+                    input: input.own_slice(),
+                    weight: weight.own_slice(),
+                    bias: bias.map(Tensor::own_slice),
+                    output: output.own_slice(),
                     workspace: None,
                 },
             )
         })?;
+        if gpu.validates() {
+            let [x, w] = [read(input)?, read(weight)?];
+            let b = bias.map(read).transpose()?;
+            let expected = reference::conv_transpose2d(&x, &w, b.as_ref(), params)?;
+            let b = b.as_ref().map(magnitudes);
+            let sums = reference::conv_transpose2d(&magnitudes(&x), &magnitudes(&w), b.as_ref(), params)?.into_flat();
+            let terms =
+                operator.input.channels / operator.groups * operator.windows[0].kernel * operator.windows[1].kernel;
+            let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
+            Replay { operator: NAME, shapes }
+                .floats("output", &output, &expected, |index| rounding(terms + 2, sums[index].into()))?;
+        }
         Ok(output)
     }
 }

@@ -184,10 +184,13 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
     use crate::ops::Reduction;
+    use crate::reference;
     use crate::shape;
+    use crate::validation::{Replay, largest, read, rounding};
 
     uniform! {
         struct Params {
@@ -228,22 +231,35 @@ mod on_gpu {
         pub workspace: Option<wgpu::BufferSlice<'a>>,
     }
 
-    impl CrossEntropy {
-        /// How many invocations share a row, and the workgroup's size.
-        fn lanes(&self) -> [u32; 2] {
-            match self.classes {
-                0..=32 => [1, 64],
-                33..=4096 => [32, 64],
-                _ => [256, 256],
+    impl Sealed for CrossEntropy {}
+
+    impl Operator for CrossEntropy {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            if self.params.reduction != Reduction::None {
+                return Split::none();
+            }
+            let scores = self.classes * self.inner;
+            let target = match self.target {
+                CrossEntropyTarget::Classes(()) => self.inner,
+                CrossEntropyTarget::Probabilities(()) => scores,
+            };
+            Split {
+                items: self.rows / self.inner.max(1),
+                shares: vec![("input", scores), ("target", target), ("output", self.inner)],
             }
         }
 
-        fn dispatches(&self) -> Vec<Dispatch> {
+        fn dispatches(&self, _: &Gpu, batch: usize) -> Vec<Dispatch> {
             let reduction = self.params.reduction;
             let ignore_index = i32::try_from(self.params.ignore_index);
-            let partial_count = shape::reduction_parts(self.rows);
+            let rows = if reduction == Reduction::None { batch * self.inner } else { self.rows };
+            let partial_count = shape::reduction_parts(rows);
             let params = Params {
-                rows: self.rows as u32,
+                rows: rows as u32,
                 classes: self.classes as u32,
                 inner: self.inner as u32,
                 partial_count: partial_count as u32,
@@ -259,7 +275,7 @@ mod on_gpu {
             .to_bytes();
 
             let mut dispatches = Vec::new();
-            if self.rows > 0 {
+            if rows > 0 {
                 let kernel = match self.target {
                     CrossEntropyTarget::Classes(()) => &CLASS_LOSSES,
                     CrossEntropyTarget::Probabilities(()) => &PROBABILITY_LOSSES,
@@ -272,14 +288,14 @@ mod on_gpu {
                         kernel,
                         params.clone(),
                         vec!["input", "target", weight, losses],
-                        self.rows.div_ceil((workgroup_size / lanes) as usize),
+                        rows.div_ceil((workgroup_size / lanes) as usize),
                     )
                     .with_constant("LANES", lanes)
                     .with_constant("WORKGROUP_SIZE", workgroup_size),
                 );
             }
             if reduction != Reduction::None {
-                if self.rows > 0 {
+                if rows > 0 {
                     dispatches.push(Dispatch::reduction(
                         &PARTIAL_SUMS,
                         params.clone(),
@@ -292,13 +308,24 @@ mod on_gpu {
             }
             dispatches
         }
+    }
+
+    impl CrossEntropy {
+        /// How many invocations share a row, and the workgroup's size.
+        fn lanes(&self) -> [u32; 2] {
+            match self.classes {
+                0..=32 => [1, 64],
+                33..=4096 => [32, 64],
+                _ => [256, 256],
+            }
+        }
 
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers. Class indices in them are not checked: see
@@ -322,7 +349,7 @@ mod on_gpu {
             let weight_count = self.has_weight.then_some(self.classes);
             arguments.extend(Argument::optional(NAME, "weight", buffers.weight, weight_count)?);
             arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -357,14 +384,14 @@ mod on_gpu {
             CrossEntropyTarget::Classes(classes) => (
                 CrossEntropyTarget::Classes(classes.shape()),
                 classes.gpu(),
-                classes.slice(),
+                classes.own_slice(),
                 classes.storage(),
                 classes.distinct(),
             ),
             CrossEntropyTarget::Probabilities(probabilities) => (
                 CrossEntropyTarget::Probabilities(probabilities.shape()),
                 probabilities.gpu(),
-                probabilities.slice(),
+                probabilities.own_slice(),
                 probabilities.storage(),
                 None,
             ),
@@ -378,18 +405,40 @@ mod on_gpu {
         let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
         let mut reads = vec![input.storage(), target_storage];
         reads.extend(weight.map(Tensor::storage));
-        gpu.eager(&reads, &[output.storage()], |recorder| {
+        gpu.eager(NAME, &reads, &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &CrossEntropyBuffers {
-                    input: input.slice(),
+                    input: input.own_slice(),
                     target: target_slice,
-                    weight: weight.map(Tensor::slice),
-                    output: output.slice(),
-                    workspace: workspace.as_ref().map(|buffer| buffer.slice(..)),
+                    weight: weight.map(Tensor::own_slice),
+                    output: output.own_slice(),
+                    workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
                 },
             )
         })?;
+        if gpu.validates() {
+            let logits = read(input)?;
+            let weights = weight.map(read).transpose()?;
+            let (expected, share) = match target {
+                CrossEntropyTarget::Classes(classes) => {
+                    let classes = read(classes)?.mapv(i64::from);
+                    let target = CrossEntropyTarget::Classes(&classes);
+                    (reference::cross_entropy(&logits, target, weights.as_ref(), params)?, 1.0)
+                }
+                CrossEntropyTarget::Probabilities(probabilities) => {
+                    let probabilities = read(probabilities)?;
+                    let target = CrossEntropyTarget::Probabilities(&probabilities);
+                    let share = operator.classes as f64 * largest(&probabilities);
+                    (reference::cross_entropy(&logits, target, weights.as_ref(), params)?, share.max(1.0))
+                }
+            };
+            let added = if params.reduction == Reduction::Sum { operator.rows as f64 } else { 1.0 };
+            let one = 2.0 * largest(&logits) + (operator.classes as f64).ln() + 1.0;
+            let size = one * share * added * weights.as_ref().map_or(1.0, |weights| largest(weights).max(1.0));
+            let shapes = vec![("input", input.shape().to_vec())];
+            Replay { operator: NAME, shapes }.floats("output", &output, &expected, |_| rounding(16, size))?;
+        }
         Ok(output)
     }
 }

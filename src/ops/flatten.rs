@@ -100,3 +100,27 @@ impl Flatten {
 pub fn flatten<T: crate::Element>(input: &crate::Tensor<T>, params: &FlattenParams) -> Result<crate::Tensor<T>> {
     Ok(input.with_shape(Flatten::new(input.shape(), params)?.output))
 }
+
+#[cfg(feature = "gpu")]
+mod on_gpu {
+    use super::{Flatten, NAME};
+    use crate::gpu::Gpu;
+    use crate::gpu::kernel::Dispatch;
+    use crate::gpu::operator::{Operator, Sealed, Split};
+
+    impl Sealed for Flatten {}
+
+    impl Operator for Flatten {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            Split::none()
+        }
+
+        fn dispatches(&self, _: &Gpu, _: usize) -> Vec<Dispatch> {
+            Vec::new()
+        }
+    }
+}

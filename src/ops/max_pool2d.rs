@@ -106,8 +106,11 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
+    use crate::reference;
+    use crate::validation::{Replay, read};
 
     uniform! {
         struct Params {
@@ -157,9 +160,24 @@ mod on_gpu {
         pub indices: Option<Tensor<i32>>,
     }
 
-    impl MaxPool2d {
-        fn dispatches(&self) -> Vec<Dispatch> {
-            let output_count = self.output_shape().iter().product::<usize>();
+    impl Sealed for MaxPool2d {}
+
+    impl Operator for MaxPool2d {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            // Planes have nothing to do with each other.
+            let [input, output] = [self.input.rows * self.input.cols, self.out_rows * self.out_cols];
+            Split {
+                items: self.input.batch * self.input.channels,
+                shares: vec![("input", input), ("output", output), ("indices", output)],
+            }
+        }
+
+        fn dispatches(&self, _: &Gpu, planes: usize) -> Vec<Dispatch> {
+            let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
             }
@@ -201,13 +219,15 @@ mod on_gpu {
                 })
                 .collect()
         }
+    }
 
+    impl MaxPool2d {
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -225,7 +245,7 @@ mod on_gpu {
                 Argument::write("output", buffers.output, output_count),
             ];
             arguments.extend(indices.map(Argument::written));
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -256,16 +276,24 @@ mod on_gpu {
             params.return_indices.then(|| Tensor::uninitialized(gpu, NAME, &operator.output_shape())).transpose()?;
         let mut writes = vec![output.storage()];
         writes.extend(indices.as_ref().map(Tensor::storage));
-        gpu.eager(&[input.storage()], &writes, |recorder| {
+        gpu.eager(NAME, &[input.storage()], &writes, |recorder| {
             operator.record(
                 recorder,
                 &MaxPool2dBuffers {
-                    input: input.slice(),
-                    output: output.slice(),
-                    indices: indices.as_ref().map(Tensor::slice),
+                    input: input.own_slice(),
+                    output: output.own_slice(),
+                    indices: indices.as_ref().map(Tensor::own_slice),
                 },
             )
         })?;
+        if gpu.validates() {
+            let expected = reference::max_pool2d(&read(input)?, params)?;
+            let replay = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
+            replay.floats("output", &output, &expected.output, |_| 0.0)?;
+            if let (Some(indices), Some(expected)) = (&indices, &expected.indices) {
+                replay.integers("indices", indices, expected)?;
+            }
+        }
         Ok(MaxPool2dOutput { output, indices })
     }
 }

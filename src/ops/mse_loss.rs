@@ -148,9 +148,12 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
     use crate::ops::Reduction;
+    use crate::reference;
+    use crate::validation::{Replay, read, rounding};
 
     uniform! {
         struct Params {
@@ -191,13 +194,32 @@ mod on_gpu {
         pub workspace: Option<wgpu::BufferSlice<'a>>,
     }
 
-    impl MseLoss {
-        fn dispatches(&self) -> Vec<Dispatch> {
+    impl Sealed for MseLoss {}
+
+    impl Operator for MseLoss {
+        fn name(&self) -> &'static str {
+            NAME
+        }
+
+        fn split(&self) -> Split {
+            if !self.is_elementwise() {
+                return Split::none();
+            }
             let count = self.common.iter().product::<usize>();
+            Split { items: count, shares: vec![("input", 1), ("target", 1), ("output", 1)] }
+        }
+
+        fn dispatches(&self, _: &Gpu, count: usize) -> Vec<Dispatch> {
+            let is_elementwise = self.is_elementwise();
+            let count = if is_elementwise { count } else { self.common.iter().product::<usize>() };
             // Missing dimensions are outer ones of one element.
             let mut walk = [WalkDimension { length: 1, input_stride: 0, target_stride: 0 }; 4];
             let missing = walk.len() - self.walk.len();
-            walk[missing..].copy_from_slice(&self.walk);
+            if is_elementwise {
+                walk[3] = WalkDimension { length: count, input_stride: 1, target_stride: 1 };
+            } else {
+                walk[missing..].copy_from_slice(&self.walk);
+            }
             let params = Params {
                 count: count as u32,
                 partial_count: self.partial_count() as u32,
@@ -236,13 +258,20 @@ mod on_gpu {
             dispatches.push(Dispatch::reduction(&FINISH, params, vec!["output", "workspace"], 1));
             dispatches
         }
+    }
+
+    impl MseLoss {
+        /// Whether each element of the output is of one of each operand, in the same order.
+        fn is_elementwise(&self) -> bool {
+            self.reduction == Reduction::None && self.input == self.target
+        }
 
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -258,7 +287,7 @@ mod on_gpu {
                 Argument::write("output", buffers.output, self.output_shape().iter().product::<usize>()),
             ];
             arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -287,17 +316,24 @@ mod on_gpu {
         gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
-        gpu.eager(&[input.storage(), target.storage()], &[output.storage()], |recorder| {
+        gpu.eager(NAME, &[input.storage(), target.storage()], &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &MseLossBuffers {
-                    input: input.slice(),
-                    target: target.slice(),
-                    output: output.slice(),
-                    workspace: workspace.as_ref().map(|buffer| buffer.slice(..)),
+                    input: input.own_slice(),
+                    target: target.own_slice(),
+                    output: output.own_slice(),
+                    workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
                 },
             )
         })?;
+        if gpu.validates() {
+            let expected = reference::mse_loss(&read(input)?, &read(target)?, params)?;
+            let sizes = expected.clone().into_flat();
+            let shapes = vec![("input", input.shape().to_vec()), ("target", target.shape().to_vec())];
+            Replay { operator: NAME, shapes }
+                .floats("output", &output, &expected, |index| rounding(16, sizes[index].into()))?;
+        }
         Ok(output)
     }
 }

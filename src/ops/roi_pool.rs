@@ -198,8 +198,11 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
+    use crate::reference;
+    use crate::validation::{Replay, read};
 
     uniform! {
         struct Params {
@@ -231,19 +234,20 @@ mod on_gpu {
         pub output: wgpu::BufferSlice<'a>,
     }
 
-    impl RoiPool {
-        /// The most rows and the most columns that a bin has.
-        fn longest_bins(&self) -> [usize; 2] {
-            let longest = |edges: &[(usize, usize)]| {
-                edges.iter().map(|(first, end)| end.saturating_sub(*first)).max().unwrap_or(0)
-            };
-            self.boxes
-                .iter()
-                .fold([1, 1], |[rows, cols], bins| [rows.max(longest(&bins.rows)), cols.max(longest(&bins.cols))])
+    impl Sealed for RoiPool {}
+
+    impl Operator for RoiPool {
+        fn name(&self) -> &'static str {
+            NAME
         }
 
-        fn dispatches(&self) -> Vec<Dispatch> {
-            let output_count = self.output_shape().iter().product::<usize>();
+        fn split(&self) -> Split {
+            let output = self.channels * self.output_size[0] * self.output_size[1];
+            Split { items: self.boxes.len(), shares: vec![("bins", self.box_words()), ("output", output)] }
+        }
+
+        fn dispatches(&self, _: &Gpu, boxes: usize) -> Vec<Dispatch> {
+            let output_count = boxes * self.channels * self.output_size[0] * self.output_size[1];
             if output_count == 0 {
                 return Vec::new();
             }
@@ -269,13 +273,30 @@ mod on_gpu {
                 })
                 .collect()
         }
+    }
+
+    impl RoiPool {
+        /// How long a box's row of the table of bins is.
+        fn box_words(&self) -> usize {
+            1 + 2 * (self.output_size[0] + self.output_size[1])
+        }
+
+        /// The most rows and the most columns that a bin has.
+        fn longest_bins(&self) -> [usize; 2] {
+            let longest = |edges: &[(usize, usize)]| {
+                edges.iter().map(|(first, end)| end.saturating_sub(*first)).max().unwrap_or(0)
+            };
+            self.boxes
+                .iter()
+                .fold([1, 1], |[rows, cols], bins| [rows.max(longest(&bins.rows)), cols.max(longest(&bins.cols))])
+        }
 
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -286,13 +307,12 @@ mod on_gpu {
         /// device's limits.
         pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &RoiPoolBuffers<'_>) -> Result<()> {
             let input_count = self.batch * self.channels * self.rows * self.cols;
-            let box_words = 1 + 2 * (self.output_size[0] + self.output_size[1]);
             let arguments = [
                 Argument::read("input", buffers.input, input_count),
-                Argument::read("bins", buffers.bins, self.boxes.len() * box_words),
+                Argument::read("bins", buffers.bins, self.boxes.len() * self.box_words()),
                 Argument::write("output", buffers.output, self.output_shape().iter().product::<usize>()),
             ];
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -323,10 +343,21 @@ mod on_gpu {
         gpu.check_size(NAME, "bins", table.len())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let bins = Tensor::from_slice(gpu, &table, &[table.len()])?;
-        gpu.eager(&[input.storage()], &[output.storage()], |recorder| {
-            operator
-                .record(recorder, &RoiPoolBuffers { input: input.slice(), bins: bins.slice(), output: output.slice() })
+        gpu.eager(NAME, &[input.storage()], &[output.storage()], |recorder| {
+            operator.record(
+                recorder,
+                &RoiPoolBuffers { input: input.own_slice(), bins: bins.own_slice(), output: output.own_slice() },
+            )
         })?;
+        if gpu.validates() {
+            let expected = reference::roi_pool(&read(input)?, boxes, params)?;
+            Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
+                "output",
+                &output,
+                &expected,
+                |_| 0.0,
+            )?;
+        }
         Ok(output)
     }
 }

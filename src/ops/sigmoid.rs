@@ -41,8 +41,11 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::operator::{Operator, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
+    use crate::reference;
+    use crate::validation::{Replay, read, rounding};
 
     uniform! {
         struct Params {
@@ -62,26 +65,37 @@ mod on_gpu {
         pub output: wgpu::BufferSlice<'a>,
     }
 
-    impl Sigmoid {
-        fn count(&self) -> usize {
-            self.shape.iter().product::<usize>()
+    impl Sealed for Sigmoid {}
+
+    impl Operator for Sigmoid {
+        fn name(&self) -> &'static str {
+            NAME
         }
 
-        fn dispatches(&self) -> Vec<Dispatch> {
-            let count = self.count();
+        fn split(&self) -> Split {
+            Split { items: self.count(), shares: vec![("input", 1), ("output", 1)] }
+        }
+
+        fn dispatches(&self, _: &Gpu, count: usize) -> Vec<Dispatch> {
             if count == 0 {
                 return Vec::new();
             }
             let params = Params { count: count as u32 };
             vec![Dispatch::per_element(&SIGMOID, params.to_bytes(), vec!["input", "output"], count)]
         }
+    }
+
+    impl Sigmoid {
+        fn count(&self) -> usize {
+            self.shape.iter().product::<usize>()
+        }
 
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`](crate::Error::DeviceLost), [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+        /// As [`Gpu::warm_up`].
         pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&self.dispatches())
+            gpu.warm_up(&[self])
         }
 
         /// Records the operator on the caller's buffers.
@@ -95,7 +109,7 @@ mod on_gpu {
                 Argument::read("input", buffers.input, self.count()),
                 Argument::write("output", buffers.output, self.count()),
             ];
-            recorder.run(NAME, &arguments, &self.dispatches())
+            recorder.run(self, &arguments)
         }
     }
 
@@ -118,9 +132,19 @@ mod on_gpu {
     pub fn sigmoid(input: &Tensor) -> Result<Tensor> {
         let operator = Sigmoid::new(input.shape())?;
         let output = Tensor::uninitialized(input.gpu(), NAME, input.shape())?;
-        input.gpu().eager(&[input.storage()], &[output.storage()], |recorder| {
-            operator.record(recorder, &SigmoidBuffers { input: input.slice(), output: output.slice() })
+        input.gpu().eager(NAME, &[input.storage()], &[output.storage()], |recorder| {
+            operator.record(recorder, &SigmoidBuffers { input: input.own_slice(), output: output.own_slice() })
         })?;
+        if input.gpu().validates() {
+            let expected = reference::sigmoid(&read(input)?)?;
+            let sizes = expected.clone().into_flat();
+            Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
+                "output",
+                &output,
+                &expected,
+                |index| rounding(16, sizes[index].into()),
+            )?;
+        }
         Ok(output)
     }
 }

@@ -1,5 +1,7 @@
 //! All tests of operators, in one binary: each operator against PyTorch's results, on the CPU and on the GPU.
 
+#[cfg(feature = "gpu")]
+mod api;
 mod bad_input;
 #[allow(dead_code, unused_imports)] // The program uses the rest.
 #[path = "../../src/cli/cases/mod.rs"]

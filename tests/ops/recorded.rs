@@ -6,9 +6,11 @@ use wgdnn::wgpu::{self, util::DeviceExt};
 use wgdnn::{
     AvgPool2d, AvgPool2dBuffers, BatchNorm, BatchNormArguments, BatchNormBuffers, Conv2d, Conv2dBuffers,
     ConvTranspose2d, ConvTranspose2dBuffers, CrossEntropy, CrossEntropyBuffers, CrossEntropyTarget, Gpu, MaxPool2d,
-    MaxPool2dBuffers, MseLoss, MseLossBuffers, Recorder, RoiPool, RoiPoolBuffers, Sigmoid, SigmoidBuffers, Tensor,
+    MaxPool2dBuffers, MseLoss, MseLossBuffers, Operator, Recorder, RoiPool, RoiPoolBuffers, Sigmoid, SigmoidBuffers,
+    Tensor,
 };
 
+use crate::api::expect_recording_only;
 use crate::cases::{Call, Refusal, borrowed, class_indices};
 use crate::harness::Outputs;
 
@@ -97,14 +99,18 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
     let input = |array: &ArrayD<f32>| Guarded::input(gpu, array);
     let optional = |array: &Option<ArrayD<f32>>| array.as_ref().map(input);
     let output = |shape: &[usize]| Guarded::output(gpu, shape);
-    // Recorded twice into one encoder: the second run finds outputs and workspace as the first left them.
-    let submit = |record: &dyn Fn(&mut Recorder<'_>) -> wgdnn::Result<()>, times: usize| {
+    // Recorded twice into one encoder, the second time into a pass of the caller's: it finds outputs and workspace as
+    // the first left them. Neither may do anything but record.
+    let submit = |operator: &dyn Operator, record: &dyn Fn(&mut Recorder<'_>) -> wgdnn::Result<()>, times: usize| {
+        gpu.warm_up(&[operator])?;
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut recorder = gpu.record(&mut encoder);
-        for _ in 0..times {
-            record(&mut recorder)?;
-        }
+        expect_recording_only(|| record(&mut recorder)).0?;
         drop(recorder);
+        if times == 2 {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            expect_recording_only(|| record(&mut gpu.record_in_pass(&mut pass))).0?;
+        }
         gpu.queue().submit([encoder.finish()]);
         Ok::<_, Refusal>(())
     };
@@ -120,7 +126,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
                 output: output.slice(),
                 indices: indices.as_ref().map(Guarded::slice),
             };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             input.words();
             outputs.insert("output", output.floats().into());
             outputs.extend(indices.map(|indices| ("indices", indices.integers_back().into())));
@@ -129,7 +135,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             let operator = AvgPool2d::new(array.shape(), params)?;
             let (input, output) = (input(array), output(&operator.output_shape()));
             let buffers = AvgPool2dBuffers { input: input.slice(), output: output.slice() };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             input.words();
             outputs.insert("output", output.floats().into());
         }
@@ -146,7 +152,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
                 output: output.slice(),
                 workspace: workspace.as_ref().map(Guarded::slice),
             };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             for guarded in [Some(&input), Some(&weight), bias.as_ref(), workspace.as_ref()].into_iter().flatten() {
                 guarded.words();
             }
@@ -165,7 +171,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
                 output: output.slice(),
                 workspace: workspace.as_ref().map(Guarded::slice),
             };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             for guarded in [Some(&input), Some(&weight), bias.as_ref(), workspace.as_ref()].into_iter().flatten() {
                 guarded.words();
             }
@@ -177,7 +183,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             let operator = Sigmoid::new(array.shape())?;
             let (input, output) = (input(array), output(&operator.output_shape()));
             let buffers = SigmoidBuffers { input: input.slice(), output: output.slice() };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             input.words();
             outputs.insert("output", output.floats().into());
         }
@@ -187,7 +193,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             let table = operator.bins();
             let bins = Guarded::integers(gpu, &[table.len()], table);
             let buffers = RoiPoolBuffers { input: input.slice(), bins: bins.slice(), output: output.slice() };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             input.words();
             bins.words();
             outputs.insert("output", output.floats().into());
@@ -224,7 +230,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
                 workspace: workspace.as_ref().map(Guarded::slice),
             };
             // A second run would update the running statistics again.
-            submit(&|recorder| operator.record(recorder, &buffers), 1)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 1)?;
             for guarded in [Some(&input), weight.as_ref(), bias.as_ref(), workspace.as_ref()].into_iter().flatten() {
                 guarded.words();
             }
@@ -268,7 +274,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
                 output: output.slice(),
                 workspace: workspace.as_ref().map(Guarded::slice),
             };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             for guarded in [Some(&input), Some(&target), weight.as_ref(), workspace.as_ref()].into_iter().flatten() {
                 guarded.words();
             }
@@ -285,7 +291,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
                 output: output.slice(),
                 workspace: workspace.as_ref().map(Guarded::slice),
             };
-            submit(&|recorder| operator.record(recorder, &buffers), 2)?;
+            submit(&operator, &|recorder| operator.record(recorder, &buffers), 2)?;
             for guarded in [Some(&input), Some(&target), workspace.as_ref()].into_iter().flatten() {
                 guarded.words();
             }

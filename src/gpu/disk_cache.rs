@@ -1,0 +1,131 @@
+//! Compiled pipelines on disk. The only module with `unsafe`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+
+/// What a file begins with. The number changes with the format.
+const MAGIC: &[u8; 8] = b"wgdnnpc1";
+
+const OPERATION: &str = "pipeline cache";
+
+/// A driver's compiled pipelines, and the file that they are kept in.
+#[derive(Debug)]
+pub(super) struct DiskCache {
+    pub cache: wgpu::PipelineCache,
+    file: PathBuf,
+    /// Which driver the file is for.
+    key: String,
+}
+
+impl Gpu {
+    /// Compiles with the help of what an earlier run left in `folder`, and makes the folder if it is not there. Call it
+    /// before the first operator; [`Gpu::save_pipeline_cache`] writes what this run compiled. Only the first call counts.
+    ///
+    /// The file is named for adapter and driver. One that is damaged, or of another driver, is ignored. It holds machine
+    /// code, so the folder should be as safe from others as the program itself.
+    ///
+    /// # Errors
+    /// [`Error::MissingFeature`] without `PIPELINE_CACHE`, which so far only Vulkan has; [`Error::File`] if the folder
+    /// cannot be made.
+    pub fn open_pipeline_cache(&self, folder: &Path) -> Result<()> {
+        self.expect_feature(OPERATION, wgpu::Features::PIPELINE_CACHE, "PIPELINE_CACHE")?;
+        std::fs::create_dir_all(folder).map_err(|error| Error::file(folder, &error))?;
+        let info = self.adapter_info();
+        let key = format!(
+            "{} {:08x} {:08x} {} {} {}",
+            info.backend, info.vendor, info.device, info.name, info.driver, info.driver_info
+        );
+        let file = folder.join(format!("wgdnn-{:016x}.pipelines", checksum(key.as_bytes())));
+        let data = match std::fs::read(&file) {
+            Ok(bytes) => {
+                let data = unpack(&bytes, &key).map(<[u8]>::to_vec);
+                if data.is_none() {
+                    log::warn!("{} is damaged or of another driver: ignored", file.display());
+                }
+                data
+            }
+            Err(error) => {
+                log::debug!("{}: {error}", file.display());
+                None
+            }
+        };
+        let cache = self.scoped(|device| create(device, data.as_deref()))?;
+        let _ = self.inner.disk_cache.set(DiskCache { cache, file, key });
+        Ok(())
+    }
+
+    /// Writes what was compiled since [`Gpu::open_pipeline_cache`], in one step: another program sees the old file or
+    /// the new one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] without an open pipeline cache, [`Error::File`] if it cannot be written.
+    pub fn save_pipeline_cache(&self) -> Result<()> {
+        let Some(DiskCache { cache, file, key }) = self.inner.disk_cache.get() else {
+            return Err(Error::invalid(OPERATION, "folder", "one that open_pipeline_cache was given", "none"));
+        };
+        let data = self.scoped(|_| cache.get_data())?.unwrap_or_default();
+        let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+        std::fs::write(&temporary, pack(&data, key))
+            .and_then(|()| std::fs::rename(&temporary, file))
+            .map_err(|error| Error::file(file, &error))
+    }
+}
+
+/// SAFETY: `create_pipeline_cache` wants data that `PipelineCache::get_data` returned. What `unpack` lets through was
+/// written by `pack` from just that, on the driver of the same name and version, and has its checksum still; wgpu then
+/// holds its own header against the adapter, and `fallback` makes it drop what does not fit. That leaves a file that
+/// somebody forged, which is why the folder must be safe from others; its documentation says so.
+#[allow(unsafe_code)]
+fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
+    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgdnn"), data, fallback: true };
+    unsafe { device.create_pipeline_cache(&descriptor) }
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Magic, checksum of all that follows, length of the key, key, data.
+fn pack(data: &[u8], key: &str) -> Vec<u8> {
+    let body = [&(key.len() as u64).to_le_bytes(), key.as_bytes(), data].concat();
+    [MAGIC, &checksum(&body).to_le_bytes()[..], &body].concat()
+}
+
+/// The data of a file that [`pack`] made for this key.
+fn unpack<'a>(bytes: &'a [u8], key: &str) -> Option<&'a [u8]> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (sum, body) = rest.split_first_chunk::<8>()?;
+    if u64::from_le_bytes(*sum) != checksum(body) {
+        return None;
+    }
+    let (length, rest) = body.split_first_chunk::<8>()?;
+    let (found, data) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    (found == key.as_bytes()).then_some(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_file_of_the_same_driver_is_taken() {
+        let data: Vec<u8> = (0..200).collect();
+        let file = pack(&data, "driver 1");
+        assert_eq!(unpack(&file, "driver 1"), Some(&data[..]));
+        assert_eq!(unpack(&file, "driver 2"), None);
+        for length in 0..file.len() {
+            assert_eq!(unpack(&file[..length], "driver 1"), None, "cut to {length}");
+        }
+        for index in 0..file.len() {
+            let mut damaged = file.clone();
+            damaged[index] ^= 1;
+            assert_eq!(unpack(&damaged, "driver 1"), None, "byte {index}");
+        }
+        assert_eq!(unpack(&[file, vec![0]].concat(), "driver 1"), None);
+    }
+}

@@ -1,0 +1,325 @@
+//! What a device keeps to record with: shader modules, pipelines, uniforms and bind groups.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::gpu::cache::Cache;
+use crate::gpu::kernel::{Access, Dispatch, Kernel};
+use crate::gpu::{Gpu, lock};
+
+/// How many uniform buffers are kept for certain; twice as many at most.
+const KEPT_UNIFORMS: usize = 4096;
+
+/// How many bind groups are kept for certain; twice as many at most.
+const KEPT_BIND_GROUPS: usize = 4096;
+
+/// After how many recorders a bind group that none of them used is forgotten, and with it its hold on buffers that
+/// their owner may have dropped; after twice as many at most.
+const RECORDERS_PER_AGE: u32 = 256;
+
+#[derive(Debug)]
+pub(super) struct Caches {
+    modules: HashMap<&'static str, wgpu::ShaderModule>,
+    pipelines: HashMap<PipelineKey, Pipeline>,
+    uniforms: Cache<Vec<u8>, wgpu::Buffer>,
+    ready: Cache<u64, Ready>,
+    /// Dispatches that were made ready once. Only the second time is kept: what is recorded once keeps no buffer.
+    seen: Cache<u64, ()>,
+    recorders: u32,
+    /// Texts that stand in for a file's own, to test that tests see a wrong shader.
+    substitutes: HashMap<&'static str, String>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Caches {
+            modules: HashMap::new(),
+            pipelines: HashMap::new(),
+            uniforms: Cache::new(KEPT_UNIFORMS),
+            ready: Cache::new(KEPT_BIND_GROUPS),
+            seen: Cache::new(KEPT_BIND_GROUPS),
+            recorders: 0,
+            substitutes: HashMap::new(),
+        }
+    }
+}
+
+impl Caches {
+    /// Drops everything that holds a buffer of a caller's or of the pool.
+    pub fn forget_buffers(&mut self) {
+        self.ready.clear();
+        self.seen.clear();
+    }
+
+    /// Forgets bind groups that have gone out of use.
+    pub fn count_recorder(&mut self) {
+        self.recorders += 1;
+        if self.recorders >= RECORDERS_PER_AGE {
+            self.recorders = 0;
+            self.ready.age();
+            self.seen.age();
+        }
+    }
+}
+
+/// A pipeline, and the layout of its bind groups.
+#[derive(Debug, Clone)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// Which pipeline: file, entry point, and the bits of the constants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PipelineKey(&'static str, &'static str, Vec<(&'static str, u64)>);
+
+impl PipelineKey {
+    fn new(dispatch: &Dispatch) -> Self {
+        let bits = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
+        PipelineKey(dispatch.kernel.file, dispatch.kernel.entry_point, bits.collect())
+    }
+}
+
+/// A storage binding of a dispatch.
+pub(super) struct Binding<'a> {
+    pub number: u32,
+    pub buffer: &'a wgpu::Buffer,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+/// A dispatch that only has to be put into a pass.
+#[derive(Debug)]
+struct Ready {
+    pipeline_key: PipelineKey,
+    uniform: Vec<u8>,
+    bindings: Vec<(wgpu::Buffer, u64, u64)>,
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+}
+
+impl Ready {
+    fn is_for(&self, dispatch: &Dispatch, bindings: &[Binding<'_>]) -> bool {
+        let PipelineKey(file, entry_point, constants) = &self.pipeline_key;
+        *file == dispatch.kernel.file
+            && *entry_point == dispatch.kernel.entry_point
+            && constants.iter().copied().eq(dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())))
+            && self.uniform == dispatch.uniform
+            && self.bindings.len() == bindings.len()
+            && self.bindings.iter().zip(bindings).all(|((buffer, offset, bytes), binding)| {
+                buffer == binding.buffer && *offset == binding.offset && *bytes == binding.bytes
+            })
+    }
+}
+
+fn hash(dispatch: &Dispatch, bindings: &[Binding<'_>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    std::ptr::from_ref(dispatch.kernel).hash(&mut hasher);
+    for (name, value) in &dispatch.constants {
+        (name, value.to_bits()).hash(&mut hasher);
+    }
+    dispatch.uniform.hash(&mut hasher);
+    for binding in bindings {
+        (binding.buffer, binding.offset, binding.bytes).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+impl Gpu {
+    /// The pipeline and the bind group of a dispatch on these buffers.
+    pub(super) fn ready(
+        &self,
+        dispatch: &Dispatch,
+        bindings: &[Binding<'_>],
+    ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroup)> {
+        let hash = hash(dispatch, bindings);
+        let was_seen = {
+            let mut caches = lock(&self.inner.caches);
+            match caches.ready.get(&hash) {
+                Some(ready) if ready.is_for(dispatch, bindings) => {
+                    return Ok((ready.pipeline.clone(), ready.group.clone()));
+                }
+                _ => {}
+            }
+            let was_seen = caches.seen.get(&hash).is_some();
+            caches.seen.insert(hash, ());
+            was_seen
+        };
+        let Pipeline { pipeline, layout } = self.pipeline(dispatch)?;
+        let uniform = self.uniform(&dispatch.uniform)?;
+        let uniform_entry = wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() };
+        let storage_entries = bindings.iter().map(|binding| wgpu::BindGroupEntry {
+            binding: binding.number,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: binding.buffer,
+                offset: binding.offset,
+                size: wgpu::BufferSize::new(binding.bytes),
+            }),
+        });
+        let entries: Vec<_> = std::iter::once(uniform_entry).chain(storage_entries).collect();
+        let group = self.scoped(|device| {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.kernel.entry_point),
+                layout: &layout,
+                entries: &entries,
+            })
+        })?;
+        if was_seen {
+            let ready = Ready {
+                pipeline_key: PipelineKey::new(dispatch),
+                uniform: dispatch.uniform.clone(),
+                bindings: bindings
+                    .iter()
+                    .map(|binding| (binding.buffer.clone(), binding.offset, binding.bytes))
+                    .collect(),
+                pipeline: pipeline.clone(),
+                group: group.clone(),
+            };
+            lock(&self.inner.caches).ready.insert(hash, ready);
+        }
+        Ok((pipeline, group))
+    }
+
+    /// The pipeline of a dispatch, compiled at first use.
+    fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline> {
+        let key = PipelineKey::new(dispatch);
+        if let Some(pipeline) = lock(&self.inner.caches).pipelines.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        // Compiled without the lock, so that threads compile side by side.
+        let module = self.module(dispatch.kernel)?;
+        // Browsers' clocks are not behind `Instant`.
+        let start = (!cfg!(target_arch = "wasm32")).then(Instant::now);
+        let cache = self.inner.disk_cache.get().map(|cache| &cache.cache);
+        let pipeline =
+            self.scoped(|device| create_pipeline(device, &module, dispatch.kernel, &dispatch.constants, cache))?;
+        let time = start.map(|start| start.elapsed()).unwrap_or_default();
+        log::debug!("made pipeline {}::{} in {time:.1?}", dispatch.kernel.file, dispatch.kernel.entry_point);
+        Ok(lock(&self.inner.caches).pipelines.entry(key).or_insert(pipeline).clone())
+    }
+
+    fn module(&self, kernel: &Kernel) -> Result<wgpu::ShaderModule> {
+        let source = {
+            let caches = lock(&self.inner.caches);
+            if let Some(module) = caches.modules.get(kernel.file) {
+                return Ok(module.clone());
+            }
+            caches.substitutes.get(kernel.file).cloned()
+        };
+        let source = source.as_deref().unwrap_or(kernel.source);
+        let module = self.scoped(|device| {
+            device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(kernel.file),
+                source: wgpu::ShaderSource::Wgsl(source.into()),
+            })
+        })?;
+        Ok(lock(&self.inner.caches).modules.entry(kernel.file).or_insert(module).clone())
+    }
+
+    /// A uniform buffer that holds `bytes`.
+    fn uniform(&self, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        if let Some(buffer) = lock(&self.inner.caches).uniforms.get(bytes) {
+            return Ok(buffer.clone());
+        }
+        let buffer = self.scoped(|device| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("wgdnn uniform"),
+                // OpenGL's uniform blocks are multiples of 16 bytes.
+                size: (bytes.len() as u64).next_multiple_of(16),
+                usage: wgpu::BufferUsages::UNIFORM,
+                mapped_at_creation: true,
+            })
+        })?;
+        // Mapped from the start, so there is no write through the queue.
+        self.fill_mapped(&buffer, 0, bytes)?;
+        buffer.unmap();
+        lock(&self.inner.caches).uniforms.insert(bytes.to_vec(), buffer.clone());
+        Ok(buffer)
+    }
+
+    /// Makes what recording these dispatches needs, on all cores.
+    pub(super) fn warm_up_dispatches(&self, dispatches: &[Dispatch]) -> Result<()> {
+        self.check_device()?;
+        let mut keys = HashSet::new();
+        let mut kernels = HashSet::new();
+        // Modules first: pipelines that share one would each make it.
+        let modules: Vec<_> = dispatches.iter().filter(|dispatch| kernels.insert(dispatch.kernel.file)).collect();
+        let pipelines: Vec<_> = dispatches.iter().filter(|dispatch| keys.insert(PipelineKey::new(dispatch))).collect();
+        for_each_in_parallel(&modules, |dispatch| self.module(dispatch.kernel).map(drop))?;
+        for_each_in_parallel(&pipelines, |dispatch| self.pipeline(dispatch).map(drop))?;
+        dispatches.iter().try_for_each(|dispatch| self.uniform(&dispatch.uniform).map(drop))
+    }
+
+    /// Runs `source` in place of the text of `shaders/FILE.wgsl` on this device. For tests of tests.
+    #[doc(hidden)]
+    pub fn substitute_shader(&self, file: &'static str, source: String) {
+        let mut caches = lock(&self.inner.caches);
+        caches.forget_buffers();
+        caches.modules.remove(file);
+        caches.pipelines.retain(|PipelineKey(other, ..), _| *other != file);
+        caches.substitutes.insert(file, source);
+    }
+}
+
+/// Runs `task` on every item, on as many threads as there are cores, and returns the first failure.
+fn for_each_in_parallel<T: Sync>(items: &[T], task: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if cfg!(target_arch = "wasm32") { 1 } else { cores.min(items.len()) };
+    if threads <= 1 {
+        return items.iter().try_for_each(task);
+    }
+    let next = Mutex::new(items.iter());
+    let work = || {
+        loop {
+            let Some(item) = lock(&next).next() else { return Ok(()) };
+            task(item)?;
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        others.into_iter().fold(own, |result, thread| {
+            result.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    })
+}
+
+fn create_pipeline(
+    device: &wgpu::Device,
+    module: &wgpu::ShaderModule,
+    kernel: &Kernel,
+    constants: &[(&'static str, f64)],
+    cache: Option<&wgpu::PipelineCache>,
+) -> Pipeline {
+    let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    };
+    let storage = kernel.storage.iter().map(|&(binding, access)| {
+        entry(binding, wgpu::BufferBindingType::Storage { read_only: access == Access::Read })
+    });
+    let entries: Vec<_> = std::iter::once(entry(0, wgpu::BufferBindingType::Uniform)).chain(storage).collect();
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: Some(kernel.entry_point),
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(kernel.entry_point),
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(kernel.entry_point),
+        layout: Some(&pipeline_layout),
+        module,
+        entry_point: Some(kernel.entry_point),
+        compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
+        cache,
+    });
+    Pipeline { pipeline, layout }
+}

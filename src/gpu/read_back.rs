@@ -1,0 +1,229 @@
+//! Read-backs: in pieces, through staging buffers of the pool's.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+#[cfg(not(target_arch = "wasm32"))]
+use std::time::Duration;
+
+use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot_channel};
+
+use crate::error::{Error, Result};
+use crate::gpu::pool::{Kind, PooledBuffer};
+use crate::gpu::tensor::Storage;
+use crate::gpu::{DeviceState, Gpu, lock};
+
+/// The most bytes of one piece.
+const PIECE_BYTES: u64 = 4 << 20;
+
+/// How many pieces are under way at once: one is copied by the GPU while another is by the CPU.
+const PIECES: usize = 2;
+
+/// How often, and how many times, a mapping is looked for that should have come.
+#[cfg(not(target_arch = "wasm32"))]
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+#[cfg(not(target_arch = "wasm32"))]
+const LOOKS: usize = 500;
+
+type MapResult = std::result::Result<(), String>;
+
+/// A piece that is being copied.
+struct Piece<'a> {
+    gpu: &'a Gpu,
+    staging: PooledBuffer,
+    bytes: u64,
+    receiver: OneshotReceiver<MapResult>,
+    mapping: Mapping,
+}
+
+/// A mapping that somebody has to poll for.
+#[derive(Clone)]
+struct Mapping {
+    submission: wgpu::SubmissionIndex,
+    is_done: Arc<AtomicBool>,
+    sender: Arc<OneshotSender<MapResult>>,
+}
+
+impl Mapping {
+    /// Polls until the mapping is done, or sends that it will not be.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait(self, device: &wgpu::Device, state: &DeviceState) {
+        if !poll_until(device, state, self.submission, || self.is_done.load(Ordering::Acquire)) {
+            // The receiver may be gone.
+            let _ = self.sender.send(Err("no mapping came".into()));
+        }
+    }
+}
+
+/// Waits for a submission and for what its end brings about, and says whether that came: on a lost device it may not.
+#[cfg(not(target_arch = "wasm32"))]
+fn poll_until(
+    device: &wgpu::Device,
+    state: &DeviceState,
+    submission: wgpu::SubmissionIndex,
+    is_done: impl Fn() -> bool,
+) -> bool {
+    // Without a timeout: wgpu-core can panic when one expires while another thread polls.
+    let _ = device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
+    // Another thread's poll may have taken the callback, and be about to run it.
+    for _ in 0..LOOKS {
+        if is_done() {
+            return true;
+        }
+        if state.check_lost().is_err() {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+        let _ = device.poll(wgpu::PollType::Poll);
+    }
+    is_done()
+}
+
+/// A thread that waits for read-backs, so that no executor has to. It starts with the first of them.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    device: wgpu::Device,
+    state: Arc<DeviceState>,
+    thread: Mutex<Option<mpsc::Sender<Mapping>>>,
+}
+
+impl Waiter {
+    pub fn new(device: &wgpu::Device, state: &Arc<DeviceState>) -> Self {
+        Waiter { device: device.clone(), state: Arc::clone(state), thread: Mutex::new(None) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn wait_for(&self, mapping: Mapping) {
+        let mut thread = lock(&self.thread);
+        let sender = thread.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel::<Mapping>();
+            let (device, state) = (self.device.clone(), Arc::clone(&self.state));
+            // Ends when the last `Gpu` drops the sender.
+            let wait = move || receiver.into_iter().for_each(|mapping| mapping.wait(&device, &state));
+            let builder = std::thread::Builder::new().name("wgdnn read-back".into());
+            if let Err(error) = builder.spawn(wait) {
+                log::error!("no thread for read-backs: {error}");
+            }
+            sender
+        });
+        if let Err(mpsc::SendError(mapping)) = sender.send(mapping) {
+            // There is no thread; better to block the executor than to let it wait for ever.
+            *thread = None;
+            drop(thread);
+            mapping.wait(&self.device, &self.state);
+        }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn wait_for(&self, _: Mapping) {
+        // The page's own loop polls.
+    }
+}
+
+impl Gpu {
+    /// Waits for a submission and for what its end brings about, and says whether that came.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn wait_until(&self, submission: wgpu::SubmissionIndex, is_done: impl Fn() -> bool) -> bool {
+        poll_until(&self.inner.device, &self.inner.state, submission, is_done)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn wait_until(&self, _: wgpu::SubmissionIndex, is_done: impl Fn() -> bool) -> bool {
+        is_done()
+    }
+
+    /// Reads what `storage` holds after all calls so far. Whoever polls for it is told of each piece.
+    async fn read_pieces<T: bytemuck::Pod>(
+        &self,
+        storage: &Storage,
+        bytes: u64,
+        wait: impl Fn(Mapping),
+    ) -> Result<Vec<T>> {
+        self.check_device()?;
+        // On its own: a failure concerns the tensors that these calls write, and no other.
+        let _ = self.submit();
+        storage.check()?;
+        let mut data = Vec::with_capacity(bytes as usize / size_of::<T>());
+        let mut pieces = VecDeque::new();
+        let mut begun = 0;
+        while begun < bytes || !pieces.is_empty() {
+            while begun < bytes && pieces.len() < PIECES {
+                let piece = self.copy_piece(storage, begun, (bytes - begun).min(PIECE_BYTES))?;
+                begun += piece.bytes;
+                pieces.push_back(piece);
+            }
+            if let Some(piece) = pieces.pop_front() {
+                wait(piece.mapping.clone());
+                let result = piece.receiver.receive().await;
+                self.take_piece(&piece, result, &mut data)?;
+            }
+        }
+        Ok(data)
+    }
+
+    /// Submits a copy of a piece into a staging buffer, which is then mapped.
+    fn copy_piece(&self, storage: &Storage, at: u64, bytes: u64) -> Result<Piece<'_>> {
+        let staging = self.pooled(Kind::ReadBack, bytes, false)?;
+        let submission = self.scoped(|_| {
+            let mut encoder = self.new_encoder("wgdnn read-back");
+            encoder.copy_buffer_to_buffer(storage.buffer(), storage.offset() + at, staging.buffer(), 0, bytes);
+            self.inner.queue.submit([encoder.finish()])
+        })?;
+        let (sender, receiver) = oneshot_channel();
+        let mapping = Mapping { submission, is_done: Arc::default(), sender: Arc::new(sender) };
+        let Mapping { is_done, sender, .. } = mapping.clone();
+        self.scoped(|_| {
+            staging.buffer().map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+                is_done.store(true, Ordering::Release);
+                // Nobody listens any more if the read-back was dropped.
+                let _ = sender.send(result.map_err(|error| error.to_string()));
+            });
+        })?;
+        Ok(Piece { gpu: self, staging, bytes, receiver, mapping })
+    }
+
+    fn take_piece<T: bytemuck::Pod>(
+        &self,
+        piece: &Piece<'_>,
+        mapped: Option<MapResult>,
+        data: &mut Vec<T>,
+    ) -> Result<()> {
+        // After a loss everything seems to succeed, so this comes first.
+        self.check_device()?;
+        mapped
+            .unwrap_or_else(|| Err("it was dropped".into()))
+            .map_err(|reason| self.explained(Error::Validation { reason: format!("a read-back failed: {reason}") }))?;
+        let range = piece
+            .staging
+            .buffer()
+            .get_mapped_range(..piece.bytes)
+            .map_err(|error| self.explained(Error::Validation { reason: error.to_string() }))?;
+        data.extend(bytemuck::pod_collect_to_vec::<u8, T>(&range));
+        Ok(())
+    }
+
+    /// Reads a whole buffer of ours.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn read_buffer_blocking<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>> {
+        self.read_storage_blocking(&Storage::over(buffer.clone()), buffer.size())
+    }
+
+    pub(super) async fn read_storage<T: bytemuck::Pod>(&self, storage: &Storage, bytes: u64) -> Result<Vec<T>> {
+        self.read_pieces(storage, bytes, |mapping| self.inner.waiter.wait_for(mapping)).await
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn read_storage_blocking<T: bytemuck::Pod>(&self, storage: &Storage, bytes: u64) -> Result<Vec<T>> {
+        pollster::block_on(
+            self.read_pieces(storage, bytes, |mapping| mapping.wait(&self.inner.device, &self.inner.state)),
+        )
+    }
+}
+
+impl Drop for Piece<'_> {
+    fn drop(&mut self) {
+        // Whether it is mapped, or will be: the next one to take the buffer must find it free. On a lost device it may
+        // be neither, which is no matter then.
+        let _ = self.gpu.scoped_quietly(|_| self.staging.buffer().unmap());
+    }
+}
