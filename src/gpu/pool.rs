@@ -107,7 +107,7 @@ pub(crate) struct PooledBuffer {
     buffer: wgpu::Buffer,
     class: (Kind, u64),
     pool: Arc<Mutex<Pool>>,
-    /// Whether the caller has seen it, and so may have recorded it into something that is not submitted.
+    /// Whether it is not to go back. A caller who has seen it may have recorded it into something not yet submitted.
     is_exposed: AtomicBool,
 }
 
@@ -116,9 +116,9 @@ impl PooledBuffer {
         &self.buffer
     }
 
-    /// Keeps the buffer out of the pool for good: somebody else has a hold on it.
-    pub fn expose(&self) {
-        self.is_exposed.store(true, Ordering::Relaxed);
+    /// Keeps the buffer out of the pool for as long as somebody else has a hold on it.
+    pub fn set_exposed(&self, is_exposed: bool) {
+        self.is_exposed.store(is_exposed, Ordering::Relaxed);
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
         let mut classes = std::collections::BTreeSet::new();
         for bytes in (4..1 << 20).step_by(4).chain((1..500).map(|n| n * 4_194_304 - 4)) {
             let class = class_bytes(bytes, most);
-            assert!(class >= bytes && class <= most && class % 4 == 0 || class == most, "{bytes}: {class}");
+            assert!(class >= bytes && class <= most && class.is_multiple_of(4) || class == most, "{bytes}: {class}");
             assert!(bytes < LEAST_BYTES || (class - bytes) * 4 <= bytes, "{bytes}: {class}");
             classes.insert(class);
         }

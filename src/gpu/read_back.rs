@@ -28,8 +28,7 @@ const LOOKS: usize = 500;
 type MapResult = std::result::Result<(), String>;
 
 /// A piece that is being copied.
-struct Piece<'a> {
-    gpu: &'a Gpu,
+struct Piece {
     staging: PooledBuffer,
     bytes: u64,
     receiver: OneshotReceiver<MapResult>,
@@ -148,22 +147,26 @@ impl Gpu {
         let mut begun = 0;
         while begun < bytes || !pieces.is_empty() {
             while begun < bytes && pieces.len() < PIECES {
-                let piece = self.copy_piece(storage, begun, (bytes - begun).min(PIECE_BYTES))?;
+                let piece =
+                    self.copy_piece(storage, begun, (bytes - begun).min(PIECE_BYTES), bytes.min(PIECE_BYTES))?;
                 begun += piece.bytes;
                 pieces.push_back(piece);
             }
             if let Some(piece) = pieces.pop_front() {
                 wait(piece.mapping.clone());
                 let result = piece.receiver.receive().await;
-                self.take_piece(&piece, result, &mut data)?;
+                self.take_piece(piece, result, &mut data)?;
             }
         }
         Ok(data)
     }
 
-    /// Submits a copy of a piece into a staging buffer, which is then mapped.
-    fn copy_piece(&self, storage: &Storage, at: u64, bytes: u64) -> Result<Piece<'_>> {
-        let staging = self.pooled(Kind::ReadBack, bytes, false)?;
+    /// Submits a copy of a piece into a staging buffer of `room`, which is then mapped.
+    fn copy_piece(&self, storage: &Storage, at: u64, bytes: u64, room: u64) -> Result<Piece> {
+        let staging = self.pooled(Kind::ReadBack, room, false)?;
+        // Out of the pool until it is known to be unmapped: a read-back that is dropped while another thread polls may
+        // find its buffer mapped after it was unmapped.
+        staging.set_exposed(true);
         let submission = self.scoped(|_| {
             let mut encoder = self.new_encoder("wgdnn read-back");
             encoder.copy_buffer_to_buffer(storage.buffer(), storage.offset() + at, staging.buffer(), 0, bytes);
@@ -179,26 +182,23 @@ impl Gpu {
                 let _ = sender.send(result.map_err(|error| error.to_string()));
             });
         })?;
-        Ok(Piece { gpu: self, staging, bytes, receiver, mapping })
+        Ok(Piece { staging, bytes, receiver, mapping })
     }
 
-    fn take_piece<T: bytemuck::Pod>(
-        &self,
-        piece: &Piece<'_>,
-        mapped: Option<MapResult>,
-        data: &mut Vec<T>,
-    ) -> Result<()> {
+    fn take_piece<T: bytemuck::Pod>(&self, piece: Piece, mapped: Option<MapResult>, data: &mut Vec<T>) -> Result<()> {
         // After a loss everything seems to succeed, so this comes first.
         self.check_device()?;
         mapped
             .unwrap_or_else(|| Err("it was dropped".into()))
             .map_err(|reason| self.explained(Error::Validation { reason: format!("a read-back failed: {reason}") }))?;
-        let range = piece
-            .staging
-            .buffer()
+        let buffer = piece.staging.buffer();
+        let range = buffer
             .get_mapped_range(..piece.bytes)
             .map_err(|error| self.explained(Error::Validation { reason: error.to_string() }))?;
         data.extend(bytemuck::pod_collect_to_vec::<u8, T>(&range));
+        drop(range);
+        self.scoped(|_| buffer.unmap())?;
+        piece.staging.set_exposed(false);
         Ok(())
     }
 
@@ -217,13 +217,5 @@ impl Gpu {
         pollster::block_on(
             self.read_pieces(storage, bytes, |mapping| mapping.wait(&self.inner.device, &self.inner.state)),
         )
-    }
-}
-
-impl Drop for Piece<'_> {
-    fn drop(&mut self) {
-        // Whether it is mapped, or will be: the next one to take the buffer must find it free. On a lost device it may
-        // be neither, which is no matter then.
-        let _ = self.gpu.scoped_quietly(|_| self.staging.buffer().unmap());
     }
 }

@@ -216,7 +216,7 @@ impl<T: Element> Tensor<T> {
     /// another tensor, even when this one is dropped.
     pub fn slice(&self) -> wgpu::BufferSlice<'_> {
         if let Buffer::Own(buffer) = &self.storage.buffer {
-            buffer.expose();
+            buffer.set_exposed(true);
         }
         self.own_slice()
     }

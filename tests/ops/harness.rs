@@ -223,6 +223,12 @@ mod on_gpu {
     /// Holds an eager call by every algorithm against the CPU reference.
     #[track_caller]
     pub fn expect_within(call: &Call, atol: f64) {
+        expect_within_on(gpu(), call, atol);
+    }
+
+    /// [`expect_within`] on another device than the tests'.
+    #[track_caller]
+    pub fn expect_within_on(gpu: &Gpu, call: &Call, atol: f64) {
         let outputs = call.run_reference().unwrap();
         let case = Case {
             id: format!("{call:.0?}").chars().take(40).collect(),
@@ -240,7 +246,7 @@ mod on_gpu {
         };
         check_expectation(&case).unwrap();
         for (algorithm, call) in call.by_every_algorithm() {
-            for (way, outputs) in [("eager", call.run_eager(gpu())), ("recorded", crate::recorded::run(&call, gpu()))] {
+            for (way, outputs) in [("eager", call.run_eager(gpu)), ("recorded", crate::recorded::run(&call, gpu))] {
                 if let Err(reason) = compare(&case, &outputs.unwrap()) {
                     panic!("{algorithm}, {way}: {reason}");
                 }

@@ -8,8 +8,14 @@ mod bad_input;
 mod cases;
 #[cfg(feature = "cli")]
 mod check;
+#[cfg(feature = "gpu")]
+mod faults;
 mod harness;
+#[cfg(feature = "gpu")]
+mod inspection;
 mod lint;
+#[cfg(feature = "gpu")]
+mod memory;
 #[cfg(feature = "gpu")]
 mod properties;
 #[cfg(feature = "gpu")]
@@ -19,7 +25,13 @@ mod report;
 mod shaders;
 #[cfg(feature = "gpu")]
 mod sharing;
+#[cfg(feature = "gpu")]
+mod splitting;
+#[cfg(feature = "gpu")]
+mod start_up;
 mod structure;
+#[cfg(feature = "gpu")]
+mod threads;
 
 mod avg_pool2d;
 mod batch_norm;

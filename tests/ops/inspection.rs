@@ -1,0 +1,116 @@
+//! Looking inside: GPU times, and eager calls replayed on the CPU reference.
+
+use std::time::Duration;
+
+use ndarray::{Array2, array};
+use wgdnn::{
+    BatchNormArguments, BatchNormParams, Conv2dParams, Error, Gpu, MaxPool2dParams, Tensor, batch_norm, conv2d,
+    flatten, max_pool2d, sigmoid,
+};
+
+use crate::cases::Call;
+use crate::harness::{failures_of_all_algorithms, golden, portable_gpu, random};
+
+/// A device with all features, and with no other test on it.
+fn fresh() -> Gpu {
+    Gpu::new_blocking().unwrap()
+}
+
+#[test]
+fn a_profile_has_the_time_of_each_call_in_order() {
+    let gpu = fresh();
+    let input = Tensor::from_array(&gpu, &random(&[2, 16, 64, 64], 1)).unwrap();
+    let weight = Tensor::from_array(&gpu, &random(&[32, 16, 3, 3], 2)).unwrap();
+    let work = || {
+        let convolved = conv2d(&input, &weight, None, &Conv2dParams::default()).unwrap();
+        let pooled = max_pool2d(&convolved, &MaxPool2dParams::new([2, 2])).unwrap().output;
+        let flat = flatten(&pooled, &Default::default()).unwrap();
+        sigmoid(&flat).unwrap()
+    };
+    let expected = work().read_blocking().unwrap();
+    let (output, timings) = gpu.profile(work).unwrap();
+    let operators: Vec<_> = timings.iter().map(|timing| timing.operator).collect();
+    assert_eq!(operators, ["conv2d", "max_pool2d", "sigmoid"]);
+    assert!(timings.iter().all(|timing| timing.time > Duration::ZERO), "{timings:?}");
+    assert_eq!(output.read_blocking().unwrap(), expected);
+    // Afterwards everything is as before.
+    assert_eq!(work().read_blocking().unwrap(), expected);
+    assert_eq!(gpu.profile(|| ()).unwrap(), ((), Vec::new()));
+}
+
+#[test]
+fn a_profile_holds_more_calls_than_a_query_set() {
+    let gpu = fresh();
+    let input = Tensor::from_array(&gpu, &array![0.5]).unwrap();
+    let ((), timings) = gpu.profile(|| (0..1000).for_each(|_| drop(sigmoid(&input).unwrap()))).unwrap();
+    assert_eq!(timings.len(), 1000);
+    let (inner, outer) = gpu.profile(|| gpu.profile(|| ())).unwrap();
+    assert!(matches!(inner, Err(Error::InvalidArgument { operator: "profile", .. })), "{inner:?}");
+    assert!(outer.is_empty());
+    // A panic in the work ends the profile too.
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| gpu.profile(|| panic!("as planned"))));
+    assert!(panicked.is_err() && gpu.profile(|| ()).is_ok());
+}
+
+#[test]
+fn a_profile_needs_timestamps() {
+    let result = portable_gpu().profile(|| ());
+    assert!(matches!(result, Err(Error::MissingFeature { feature: "TIMESTAMP_QUERY", .. })), "{result:?}");
+}
+
+/// No false alarm: every golden case agrees with the reference as closely as validation wants.
+#[test]
+fn validation_passes_what_is_right() {
+    let gpu = fresh();
+    gpu.set_validation(true);
+    assert!(gpu.validates());
+    let cases: Vec<_> = golden().iter().filter(|case| !case.is_error && case.op != "flatten").collect();
+    assert!(cases.len() > 2000);
+    let mut failures = Vec::new();
+    for op in ["avg_pool2d", "batch_norm", "conv2d", "conv_transpose2d", "cross_entropy", "max_pool2d", "mse_loss"] {
+        let of_op: Vec<_> = cases.iter().copied().filter(|case| case.op == op).collect();
+        failures.extend(failures_of_all_algorithms(&of_op, |call: &Call| call.run_eager(&gpu)));
+    }
+    for case in cases.iter().filter(|case| ["sigmoid", "roi_pool"].contains(&&*case.op)) {
+        failures.extend(failures_of_all_algorithms(&[case], |call: &Call| call.run_eager(&gpu)));
+    }
+    crate::harness::expect_none(&failures, cases.len());
+}
+
+#[test]
+fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
+    let gpu = fresh();
+    gpu.set_validation(true);
+    let source =
+        |file: &str| std::fs::read_to_string(format!("{}/shaders/{file}.wgsl", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let plant = |file: &'static str, from: &str, to: &str| {
+        assert!(source(file).contains(from), "{file}.wgsl has no {from:?}");
+        gpu.substitute_shader(file, source(file).replacen(from, to, 1));
+    };
+    let input = Tensor::from_array(&gpu, &random(&[1, 2, 5, 5], 1)).unwrap();
+    let weight = Tensor::from_array(&gpu, &random(&[3, 2, 2, 2], 2)).unwrap();
+    let bias = Tensor::from_array(&gpu, &array![0.0, 0.0, 1.0]).unwrap();
+    plant("conv2d", "sum += bias[out_channel]", "sum += bias[0]");
+    let error = conv2d(&input, &weight, Some(&bias), &Conv2dParams::default()).unwrap_err();
+    let Error::Mismatch { operator: "conv2d", output: "output", shapes, index, expected, actual, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(index, &[0, 2, 0, 0]);
+    assert!((expected - actual - 1.0).abs() < 1e-6);
+    assert_eq!(shapes, &[("input", vec![1, 2, 5, 5]), ("weight", vec![3, 2, 2, 2])]);
+    let text = error.to_string();
+    for part in ["conv2d", "input [1, 2, 5, 5]", "output[0, 2, 0, 0]"] {
+        assert!(text.contains(part), "{text}");
+    }
+
+    plant("batch_norm", "workspace[words + 4u] = bias[channel];", "");
+    let input = Tensor::from_array(&gpu, &Array2::from_shape_fn((4, 3), |(n, c)| (n * n + c) as f32)).unwrap();
+    let bias = Tensor::from_array(&gpu, &array![0.0, 2.0, 0.0]).unwrap();
+    let arguments = BatchNormArguments { bias: Some(&bias), ..Default::default() };
+    let params = BatchNormParams { training: true, ..Default::default() };
+    let error = batch_norm(&input, &arguments, &params).unwrap_err();
+    assert!(matches!(&error, Error::Mismatch { index, .. } if index == &[0, 1]), "{error}");
+    // Without validation nobody looks.
+    gpu.set_validation(false);
+    assert!(batch_norm(&input, &arguments, &params).is_ok());
+}
