@@ -11,6 +11,8 @@ mod error;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod ops;
+#[cfg(feature = "gpu")]
+pub mod own_device;
 pub mod reference;
 mod shape;
 #[cfg(feature = "gpu")]

@@ -2,7 +2,9 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, CellAlignment, Color};
 use ndarray::ArrayD;
@@ -35,6 +37,9 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Keep compiled pipelines in this folder, for later runs to start faster (Vulkan only)
+    #[arg(long, value_name = "FOLDER")]
+    pipeline_cache: Option<PathBuf>,
 }
 
 /// A row of the report.
@@ -105,9 +110,14 @@ struct Outcome {
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<dyn Error>> {
     let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
     let (gpu, device) = super::device(arguments.device, &options)?;
+    if let Some(folder) = &arguments.pipeline_cache {
+        let gpu = gpu.as_ref().ok_or("--pipeline-cache is for a GPU")?;
+        gpu.open_pipeline_cache(folder)?;
+    }
     let arrays = read_arrays(TENSORS)?;
     let cases = read_cases(CASES, &arrays)?;
 
+    let mut first_calls = Duration::ZERO;
     let mut outcomes = Vec::new();
     let mut results = Vec::new();
     for row in &ROWS {
@@ -117,23 +127,36 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         let result = output(experiment.call.run_reference())?;
         let (result, reference) = match &gpu {
             None => (result, None),
-            Some(gpu) => (output(experiment.call.run_eager(gpu))?, Some(result)),
+            Some(gpu) => {
+                let start = Instant::now();
+                let on_gpu = output(experiment.call.run_eager(gpu))?;
+                first_calls += start.elapsed();
+                (on_gpu, Some(result))
+            }
         };
         outcomes.push(judge(row, &experiment, &result, reference.as_ref()));
         results.push((experiment, result));
     }
 
+    if let (Some(gpu), Some(_)) = (&gpu, &arguments.pipeline_cache) {
+        gpu.save_pipeline_cache()?;
+    }
+    let first_calls = gpu.is_some().then_some(first_calls);
     let failed = outcomes.iter().filter(|outcome| !outcome.pass).count();
     if arguments.json {
         let passed = outcomes.len() - failed;
         let json = serde_json::json!({
             "device": device, "rows": outcomes, "passed": passed, "failed": failed,
+            "first_calls_seconds": first_calls.map(|time| time.as_secs_f64()),
         });
         writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
     } else {
         device.print(out)?;
         writeln!(out)?;
         print_table(&outcomes, gpu.is_some(), out)?;
+        if let Some(time) = first_calls {
+            writeln!(out, "First calls, which compile: {:.0} ms in all", time.as_secs_f64() * 1e3)?;
+        }
         if arguments.values {
             for ((experiment, result), outcome) in results.iter().zip(&outcomes) {
                 print_values(outcome, device.kind, result, &experiment.pytorch_float32, out)?;

@@ -52,3 +52,23 @@ fn the_readmes_code_is_that_of_the_examples() {
         assert!(readme.contains(&format!("```rust\n{code}```\n")), "README has not examples/{example}.rs as it is");
     }
 }
+
+/// Files of this folder and those below.
+fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn unsafe_code_is_in_one_small_module() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let sources = sources(&root);
+    assert!(sources.len() > 40);
+    for path in sources {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let is_the_one = path.ends_with("gpu/disk_cache.rs");
+        assert_eq!(text.contains("allow(unsafe_code)"), is_the_one, "{}", path.display());
+        assert!(!is_the_one || text.matches("unsafe {").count() == 1);
+        assert!(text.lines().count() <= 420, "{} is long: split it", path.display());
+    }
+}

@@ -1,0 +1,257 @@
+//! batch_norm on the GPU: what is dispatched, recorded, and called eagerly.
+
+use ndarray::ArrayD;
+
+use super::{BatchNorm, BatchNormArguments, BatchNormParams, NAME};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+use crate::gpu::operator::{Operator, Sealed, Split};
+use crate::gpu::recorder::{Argument, Recorder};
+use crate::gpu::tensor::{Tensor, expect_same_gpu};
+use crate::reference;
+use crate::validation::{Replay, largest, read, rounding};
+
+uniform! {
+    struct Params {
+        channels: u32,
+        inner: u32,
+        channel_count: u32,
+        chunks: u32,
+        total: u32,
+        eps: f32,
+        momentum: f32,
+        momentum_rest: f32,
+        kept: f32,
+        kept_rest: f32,
+        has_weight: u32,
+        has_bias: u32,
+        hidden_zero: u32,
+    }
+}
+
+static PARTIAL_SUMS: Kernel = kernel!("batch_norm", "partial_sums", Params, [(1, Read), (2, ReadWrite)]);
+static CHANNEL_MEANS: Kernel = kernel!("batch_norm", "channel_means", Params, [(2, ReadWrite)]);
+static PARTIAL_DEVIATIONS: Kernel = kernel!("batch_norm", "partial_deviations", Params, [(1, Read), (2, ReadWrite)]);
+static CHANNEL_TERMS: Kernel = kernel!("batch_norm", "channel_terms", Params, [(2, ReadWrite)]);
+static UPDATE_RUNNING: Kernel =
+    kernel!("batch_norm", "update_running", Params, [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]);
+static RUNNING_TERMS: Kernel = kernel!("batch_norm", "running_terms", Params, [(2, ReadWrite), (8, Read), (9, Read)]);
+static AFFINE: Kernel = kernel!("batch_norm", "affine", Params, [(2, ReadWrite), (6, Read), (7, Read)]);
+static NORMALIZE_ELEMENTS: Kernel =
+    kernel!("batch_norm", "normalize_elements", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
+pub(crate) const KERNELS: &[&Kernel] = &[
+    &PARTIAL_SUMS,
+    &CHANNEL_MEANS,
+    &PARTIAL_DEVIATIONS,
+    &CHANNEL_TERMS,
+    &UPDATE_RUNNING,
+    &RUNNING_TERMS,
+    &AFFINE,
+    &NORMALIZE_ELEMENTS,
+];
+
+/// The buffers of a recorded [`BatchNorm`].
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNormBuffers<'a> {
+    /// f32, of the input's shape.
+    pub input: wgpu::BufferSlice<'a>,
+    /// f32, each (C), those that the operator was made with. In training the running ones are updated in place.
+    pub arguments: BatchNormArguments<wgpu::BufferSlice<'a>>,
+    /// f32, of the input's shape.
+    pub output: wgpu::BufferSlice<'a>,
+    /// [`BatchNorm::workspace_size`] bytes, if that is not 0.
+    pub workspace: Option<wgpu::BufferSlice<'a>>,
+}
+
+impl Sealed for BatchNorm {}
+
+impl Operator for BatchNorm {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn split(&self) -> Split {
+        if self.params.training {
+            // The statistics are those of the whole batch.
+            return Split::none();
+        }
+        let image = self.channels * self.inner;
+        Split { items: self.batch, shares: vec![("input", image), ("output", image)] }
+    }
+
+    fn dispatches(&self, _: &Gpu, batch: usize) -> Vec<Dispatch> {
+        let batch = if self.params.training { self.batch } else { batch };
+        let total = batch * self.channels * self.inner;
+        if total == 0 {
+            return Vec::new();
+        }
+        let momentum = self.params.momentum;
+        let kept = 1.0 - momentum;
+        let rest = |number: f64| (number - f64::from(number as f32)) as f32;
+        let params = Params {
+            channels: self.channels as u32,
+            inner: self.inner as u32,
+            channel_count: (batch * self.inner) as u32,
+            chunks: self.chunks() as u32,
+            total: total as u32,
+            eps: self.params.eps as f32,
+            momentum: momentum as f32,
+            momentum_rest: rest(momentum),
+            kept: kept as f32,
+            kept_rest: rest(kept),
+            has_weight: u32::from(self.has_weight),
+            has_bias: u32::from(self.has_bias),
+            hidden_zero: 0,
+        }
+        .to_bytes();
+        let reduction =
+            |kernel, arguments, workgroups| Dispatch::reduction(kernel, params.clone(), arguments, workgroups);
+        let per_channel = |kernel, arguments| Dispatch::per_element(kernel, params.clone(), arguments, self.channels);
+
+        let mut dispatches = Vec::new();
+        if self.params.training {
+            let chunks = self.channels * self.chunks();
+            dispatches.extend([
+                reduction(&PARTIAL_SUMS, vec!["input", "workspace"], chunks),
+                reduction(&CHANNEL_MEANS, vec!["workspace"], self.channels),
+                reduction(&PARTIAL_DEVIATIONS, vec!["input", "workspace"], chunks),
+                reduction(&CHANNEL_TERMS, vec!["workspace"], self.channels),
+            ]);
+            if self.has_running {
+                let arguments = vec!["workspace", "running_mean", "running_var"];
+                dispatches.push(per_channel(&UPDATE_RUNNING, arguments));
+            }
+        } else {
+            let arguments = vec!["workspace", "running_mean", "running_var"];
+            dispatches.push(per_channel(&RUNNING_TERMS, arguments));
+        }
+        if self.has_weight || self.has_bias {
+            // One stands in for the other; the shader does not look at it.
+            let weight = if self.has_weight { "weight" } else { "bias" };
+            let bias = if self.has_bias { "bias" } else { "weight" };
+            dispatches.push(per_channel(&AFFINE, vec!["workspace", weight, bias]));
+        }
+        dispatches.push(Dispatch::per_element(
+            &NORMALIZE_ELEMENTS,
+            params.clone(),
+            vec!["input", "workspace", "output"],
+            total,
+        ));
+        dispatches
+    }
+}
+
+impl BatchNorm {
+    /// Compiles what recording needs, now rather than then.
+    ///
+    /// # Errors
+    /// As [`Gpu::warm_up`].
+    pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+        gpu.warm_up(&[self])
+    }
+
+    /// Records the operator on the caller's buffers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
+    /// misaligned, without `STORAGE`, or both read and written;
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
+    pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &BatchNormBuffers<'_>) -> Result<()> {
+        let total = self.shape.iter().product::<usize>();
+        let given = &buffers.arguments;
+        let channels = |is_used: bool| is_used.then_some(self.channels);
+        let mut arguments =
+            vec![Argument::read("input", buffers.input, total), Argument::write("output", buffers.output, total)];
+        for (name, slice) in [("running_mean", given.running_mean), ("running_var", given.running_var)] {
+            let argument = Argument::optional(NAME, name, slice, channels(self.has_running))?;
+            arguments.extend(if self.params.training { argument.map(Argument::written) } else { argument });
+        }
+        for (name, slice, is_used) in [("weight", given.weight, self.has_weight), ("bias", given.bias, self.has_bias)] {
+            arguments.extend(Argument::optional(NAME, name, slice, channels(is_used))?);
+        }
+        arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
+        recorder.run(self, &arguments)
+    }
+}
+
+/// Every channel of an input (N,C) or (N,C,..) shifted and scaled to mean 0 and variance 1, then by weight and
+/// bias, as
+/// [`torch.nn.functional.batch_norm`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.batch_norm.html).
+///
+/// In training the running tensors are updated in place, as in PyTorch.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{BatchNormArguments, BatchNormParams, Gpu, Tensor, batch_norm};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let input = Tensor::from_array(&gpu, &ndarray::array![[1.0, 5.0], [3.0, 9.0]])?;
+/// let params = BatchNormParams { training: true, ..Default::default() };
+/// let output = batch_norm(&input, &BatchNormArguments::default(), &params)?;
+/// assert_eq!(output.shape(), [2, 2]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`BatchNorm::new`] and [`BatchNorm::record`].
+pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, params: &BatchNormParams) -> Result<Tensor> {
+    let gpu = input.gpu();
+    let operator = BatchNorm::new(input.shape(), &arguments.as_map(|tensor| tensor.shape()), params)?;
+    let gpus = arguments.as_map(|tensor| tensor.gpu());
+    expect_same_gpu(
+        NAME,
+        gpu,
+        &[
+            ("running_mean", gpus.running_mean),
+            ("running_var", gpus.running_var),
+            ("weight", gpus.weight),
+            ("bias", gpus.bias),
+        ],
+    )?;
+    gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
+    let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
+    let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
+    let given = arguments.as_map(|tensor| tensor.storage());
+    let mut reads = vec![input.storage()];
+    reads.extend([given.running_mean, given.running_var, given.weight, given.bias].into_iter().flatten());
+    let mut writes = vec![output.storage()];
+    if params.training {
+        writes.extend([given.running_mean, given.running_var].into_iter().flatten());
+    }
+    // The running ones are about to change.
+    let before = if gpu.validates() { Some(arguments.try_map(|tensor| read(tensor))?) } else { None };
+    gpu.eager(NAME, &reads, &writes, |recorder| {
+        operator.record(
+            recorder,
+            &BatchNormBuffers {
+                input: input.own_slice(),
+                arguments: arguments.as_map(|tensor| tensor.own_slice()),
+                output: output.own_slice(),
+                workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
+            },
+        )
+    })?;
+    if let Some(before) = before {
+        let input_before = read(input)?;
+        let expected = reference::batch_norm(&input_before, &before.as_map(|array| array), params)?;
+        let replay = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
+        // Of a channel's largest output and of what cancels in it, in pairs of floats.
+        let largest_of = |array: &Option<ArrayD<f32>>| array.as_ref().map_or(1.0, largest);
+        let [scale, shift] = [largest_of(&before.weight), before.bias.as_ref().map_or(0.0, largest)];
+        let cancelled = largest(&input_before) * scale / params.eps.max(1e-12).sqrt() / f64::from(1 << 16);
+        let size = largest(&expected.output) + shift + cancelled;
+        replay.floats("output", &output, &expected.output, |_| rounding(16, size))?;
+        for (name, tensor, expected, before) in [
+            ("running_mean", arguments.running_mean, &expected.running_mean, &before.running_mean),
+            ("running_var", arguments.running_var, &expected.running_var, &before.running_var),
+        ] {
+            if let (Some(tensor), Some(expected)) = (tensor, expected) {
+                let size = largest(expected) + largest_of(before);
+                replay.floats(name, tensor, expected, |_| rounding(16, size))?;
+            }
+        }
+    }
+    Ok(output)
+}

@@ -1,0 +1,107 @@
+//! # Use it on your own device
+//!
+//! [`Gpu::from_wgpu`] takes a device and a queue that your program made, for rendering say, and shares them. This page
+//! tells what the two may expect of each other. `examples/render.rs` is a whole program: its frame draws the result of a
+//! convolution without a read-back.
+//!
+//! ```no_run
+//! # async fn start(adapter: wgdnn::wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
+//! use wgdnn::{Gpu, wgpu};
+//!
+//! // No feature is needed. These are used where they are: the first by conv_transpose2d's scatter-add, the second by
+//! // Gpu::profile, the third by Gpu::open_pipeline_cache.
+//! let useful = wgpu::Features::SHADER_FLOAT32_ATOMIC
+//!     | wgpu::Features::TIMESTAMP_QUERY
+//!     | wgpu::Features::PIPELINE_CACHE;
+//! let (device, queue) = adapter
+//!     .request_device(&wgpu::DeviceDescriptor {
+//!         required_features: adapter.features() & useful,
+//!         // WebGPU's defaults do, but then a binding has at most 128 MiB.
+//!         required_limits: adapter.limits(),
+//!         ..Default::default()
+//!     })
+//!     .await?;
+//! let gpu = Gpu::from_wgpu(device.clone(), queue.clone());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Make one [`Gpu`] and clone it: each that you make has caches and pending calls of its own. The device must come from
+//! the wgpu that this crate re-exports as [`wgpu`], and what you give to a `Gpu` from its own device. wgpu
+//! has no way to ask, and panics itself if a resource comes from another `Instance`.
+//!
+//! ## Two ways to call
+//!
+//! | | recorded: [`Gpu::record`], [`Gpu::record_in_pass`] | eager: [`conv2d`](crate::conv2d) on [`Tensor`]s |
+//! |---|---|---|
+//! | runs on | your buffers | buffers of ours, or yours by [`Tensor::from_buffer`] |
+//! | goes into | your encoder or your open compute pass | an encoder of ours |
+//! | is submitted | by you | by a read-back, by [`Gpu::submit`], and after 128 calls or 256 MiB |
+//! | makes on the GPU | nothing, after `warm_up`; bind groups where buffers are new | buffers, out of the pool if it has them |
+//! | waits | never | never; a large upload for its staging buffers; a read-back |
+//!
+//! ## What we touch
+//!
+//! - **Your encoder:** the first operator that is recorded into it begins a compute pass, and dropping the [`Recorder`]
+//!   ends it, so keep one recorder for a sequence of operators. Nothing else is recorded.
+//! - **Your pass:** the pipeline and bind group 0 are set, and left set. Your own bind groups 1 and up, as far as the
+//!   pipeline layouts agree, are yours.
+//! - **Your buffers:** exactly the range of the slice that is asked for, from its start; the rest keeps its bytes. They
+//!   need the usage `STORAGE`, and offsets in multiples of `min_storage_buffer_offset_alignment`. One that is written must
+//!   stand for no other argument, since wgpu tracks whole buffers.
+//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. Before you submit an
+//!   encoder that reads what eager calls write, call [`Gpu::submit`].
+//! - **Your device:** objects are made on it, all labelled. Its uncaptured-error handler and its device-lost callback are
+//!   not touched: what we do runs inside error scopes and comes back as an [`Error`]. What wgpu finds wrong with an encoder
+//!   of yours, at `finish` or at your submit, comes to your handler.
+//! - **Polling:** recording never polls. [`Tensor::read_blocking`] polls on its thread and [`Tensor::read`] on one thread
+//!   of ours, which starts with the first read; `map_async` callbacks of yours may run there. A failed call polls once, to
+//!   see whether the device is lost. You may poll as you like; so may you not.
+//!
+//! ## What must stay alive
+//!
+//! - wgpu keeps what is recorded alive, so buffers, tensors and the `Gpu` may be dropped before the submit. A tensor
+//!   whose buffer you have seen, by [`Tensor::slice`], never gives it to another tensor.
+//! - Bind groups are kept for reuse, and hold buffers of yours. One that is recorded once is not held; one that is
+//!   recorded again is let go some 256 to 512 recorders after its last use, or by [`Gpu::trim`]. `Buffer::destroy` frees it
+//!   at once.
+//! - A read-back may be dropped whenever you like, and so may an encoder that is not submitted. A read-back that has begun
+//!   needs neither the tensor's `Gpu` nor anything else of yours.
+//! - Do not write a tensor of more than 4 MiB while it is being read back: it comes in pieces.
+//!
+//! ## Memory
+//!
+//! Tensors are taken from a pool, and go back to it when the last clone is dropped. [`Gpu::memory`] tells how much is in
+//! use and how much is kept; [`Gpu::trim`] gives the latter back, as does running out of memory. Buffers are not cleared
+//! between uses. Uploads pass through at most 8 MiB of staging, and a read-back through 8 MiB.
+//!
+//! Where an argument is larger than the device's `max_storage_buffer_binding_size`, the operator runs in parts along the
+//! batch. What has no batch to cut, like a convolution's weight or the mean of a loss, is refused with
+//! [`Error::LimitExceeded`]; so is a tensor of more than `max_buffer_size`.
+//!
+//! ## Threads and errors
+//!
+//! [`Gpu`] and [`Tensor`] are `Send` and `Sync`. Reads can be awaited on any executor. A [`Recorder`] belongs to the
+//! encoder that it borrows.
+//!
+//! [`Error::OutOfMemory`] leaves the device in use. [`Error::DeviceLost`] does not: every later call returns it, and
+//! read-backs that wait end with it; make a new device and a new `Gpu`.
+//!
+//! [`wgpu`]: crate::wgpu
+//! [`Gpu`]: crate::Gpu
+//! [`Gpu::from_wgpu`]: crate::Gpu::from_wgpu
+//! [`Gpu::record`]: crate::Gpu::record
+//! [`Gpu::record_in_pass`]: crate::Gpu::record_in_pass
+//! [`Gpu::submit`]: crate::Gpu::submit
+//! [`Gpu::memory`]: crate::Gpu::memory
+//! [`Gpu::trim`]: crate::Gpu::trim
+//! [`Tensor`]: crate::Tensor
+//! [`Tensor::slice`]: crate::Tensor::slice
+//! [`Tensor::read`]: crate::Tensor::read
+//! [`Tensor::read_blocking`]: crate::Tensor::read_blocking
+//! [`Tensor::from_buffer`]: crate::Tensor::from_buffer
+//! [`Recorder`]: crate::Recorder
+//! [`Error`]: crate::Error
+//! [`Error::LimitExceeded`]: crate::Error::LimitExceeded
+//! [`Error::OutOfMemory`]: crate::Error::OutOfMemory
+//! [`Error::DeviceLost`]: crate::Error::DeviceLost
