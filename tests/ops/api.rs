@@ -35,8 +35,11 @@ pub fn calls<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
     CALLS.set(Some(Vec::new()));
     let result = work();
     let texts = CALLS.take().unwrap();
-    // "Device::create_buffer -> Id(1,2)" and the like; what has no "::" is no call.
-    let name = |text: &String| text.split(' ').next().unwrap().split('(').next().unwrap().to_owned();
+    // "Device::create_buffer -> Id(1,2)" and the like; what has no "::" is no call, but for the end of a pass.
+    let name = |text: &String| {
+        let text = text.replace("Finished encoding compute pass", "ComputePass::end");
+        text.split(' ').next().unwrap().split('(').next().unwrap().to_owned()
+    };
     (result, texts.iter().map(name).filter(|name| name.contains("::")).collect())
 }
 
@@ -103,4 +106,69 @@ fn recording_again_on_the_same_buffers_makes_nothing_at_all() {
         let (_, calls) = self::calls(|| encoder.finish());
         assert_eq!(calls.iter().filter(|call| *call == "ComputePass::dispatch").count(), 1, "{calls:?}");
     }
+}
+
+/// convolution, batch norm, sigmoid, pooling and flatten, planned from one another's shapes.
+#[test]
+fn a_sequence_of_operators_is_one_pass() {
+    use crate::harness::{gpu, random};
+    use wgdnn::wgpu::{Buffer, BufferUsages, util::DeviceExt};
+    use wgdnn::{
+        BatchNorm, BatchNormArguments, BatchNormBuffers, BatchNormParams, Conv2d, Conv2dBuffers, Flatten, MaxPool2d,
+        MaxPool2dBuffers, MaxPool2dParams, Sigmoid, SigmoidBuffers, Tensor, reference,
+    };
+
+    let (image, kernel) = (random(&[2, 3, 12, 12], 1), random(&[4, 3, 3, 3], 2));
+    let conv = Conv2d::new(image.shape(), kernel.shape(), None, &Default::default()).unwrap();
+    let training = BatchNormParams { training: true, ..Default::default() };
+    let norm = BatchNorm::new(&conv.output_shape(), &BatchNormArguments::default(), &training).unwrap();
+    let sigmoid = Sigmoid::new(&norm.output_shape()).unwrap();
+    let pool = MaxPool2d::new(&conv.output_shape(), &MaxPool2dParams::new([2, 2])).unwrap();
+    let flat = Flatten::new(&pool.output_shape(), &Default::default()).unwrap();
+    gpu().warm_up(&[&conv, &norm, &sigmoid, &pool, &flat]).unwrap();
+
+    let buffer = |contents: &[u8]| {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
+        let descriptor = wgdnn::wgpu::util::BufferInitDescriptor { label: None, contents, usage };
+        gpu().device().create_buffer_init(&descriptor)
+    };
+    let empty = |shape: &[usize]| buffer(&vec![0; 4 * shape.iter().product::<usize>()]);
+    let bytes = |array: &ndarray::ArrayD<f32>| array.iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<_>>();
+    let (input, weight) = (buffer(&bytes(&image)), buffer(&bytes(&kernel)));
+    let features: [Buffer; 3] = std::array::from_fn(|_| empty(&conv.output_shape()));
+    let (workspace, output) = (empty(&[norm.workspace_size() as usize / 4]), empty(&flat.output_shape()));
+
+    let mut last = Vec::new();
+    for _ in 0..3 {
+        let mut encoder = gpu().device().create_command_encoder(&Default::default());
+        let record = |encoder: &mut wgdnn::wgpu::CommandEncoder| -> wgdnn::Result<()> {
+            let recorder = &mut gpu().record(encoder);
+            let [a, b, c] = features.each_ref().map(|buffer| buffer.slice(..));
+            let (input, weight) = (input.slice(..), weight.slice(..));
+            conv.record(recorder, &Conv2dBuffers { input, weight, bias: None, output: a, workspace: None })?;
+            let workspace = Some(workspace.slice(..));
+            let arguments = BatchNormArguments::default();
+            norm.record(recorder, &BatchNormBuffers { input: a, arguments, output: b, workspace })?;
+            sigmoid.record(recorder, &SigmoidBuffers { input: b, output: c })?;
+            pool.record(recorder, &MaxPool2dBuffers { input: c, output: output.slice(..), indices: None })
+        };
+        let (result, recording) = expect_recording_only(|| record(&mut encoder));
+        assert_eq!(result, Ok(()));
+        let (commands, finishing) = calls(|| encoder.finish());
+        gpu().queue().submit([commands]);
+        last = [recording, finishing].concat();
+    }
+    assert_eq!(last.iter().filter(|call| *call == "ComputePass::end").count(), 1, "{last:?}");
+    assert!(last.iter().all(|call| call != "Device::create_bind_group"), "{last:?}");
+    // One of convolution, five of batch norm, one of sigmoid, one of pooling.
+    assert_eq!(last.iter().filter(|call| *call == "ComputePass::dispatch").count(), 8, "{last:?}");
+
+    let expected = reference::conv2d(&image, &kernel, None, &Default::default()).unwrap();
+    let expected = reference::batch_norm(&expected, &BatchNormArguments::default(), &training).unwrap().output;
+    let expected = reference::sigmoid(&expected).unwrap();
+    let expected = reference::max_pool2d(&expected, &MaxPool2dParams::new([2, 2])).unwrap().output;
+    let expected = reference::flatten(&expected, &Default::default()).unwrap();
+    let got: Tensor = Tensor::from_buffer(gpu(), output, 0, &flat.output_shape()).unwrap();
+    let got = got.read_blocking().unwrap();
+    assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-5));
 }
