@@ -27,6 +27,9 @@ struct Params {
     has_divisor_override: u32,
     divisor_override: f32,
     hidden_zero: u32,       // always 0
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -74,9 +77,9 @@ fn avg_pool2d(
 
     var sum = vec2<f32>(0.0, 0.0);
     if (params.is_first == 0u) {
-        sum.x = output[index];
+        sum.x = output[params.output_base + index];
     }
-    let plane_begin = plane * params.in_rows * params.in_cols;
+    let plane_begin = i32(params.input_base) + plane * params.in_rows * params.in_cols;
     for (var row = first_row + params.row_begin; row < min(first_row + params.row_end, end_row); row++) {
         let row_begin = plane_begin + row * params.in_cols;
         for (var col = first_col + params.col_begin; col < min(first_col + params.col_end, end_col); col++) {
@@ -89,7 +92,7 @@ fn avg_pool2d(
         total += sum.y;
     }
     if (params.is_last == 0u) {
-        output[index] = total;
+        output[params.output_base + index] = total;
         return;
     }
 
@@ -101,5 +104,5 @@ fn avg_pool2d(
         divisor = f32(padded_end_row - start_row) * f32(padded_end_col - start_col);
     }
     let is_outside = first_row >= end_row || first_col >= end_col;
-    output[index] = select(total / divisor, 0.0, is_outside);
+    output[params.output_base + index] = select(total / divisor, 0.0, is_outside);
 }

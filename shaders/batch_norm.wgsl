@@ -5,14 +5,15 @@
 //   partial_sums        sums of a chunk of a channel, one workgroup a chunk
 //   channel_means       a mean for each channel, one workgroup a channel
 //   partial_deviations  sums of (x - mean) and (x - mean)^2 of a chunk
-//   channel_terms       what normalize_elements needs of each channel, one workgroup a channel
+//   channel_terms       what the output needs of each channel, one workgroup a channel
 //   update_running      running statistics, one invocation a channel; only if there are any
-//   normalize_elements  the output, one invocation an element
+//   normalize_planes    the output, PLANE_ITEMS elements of a plane an invocation, so that a workgroup has one channel;
+//   normalize_elements  or, where planes are small, one element an invocation
 // Since deviations are summed, not squares, a mean far larger than the spread costs no digits: the mean is kept as the
 // rounded mean plus the small rest that the deviations' own mean shows. Sums are pairs of f32 (value, what its rounding
 // lost), good to about twice the digits, and added in a fixed order.
 //
-// Inference: running_terms instead of all but normalize_elements. affine follows either where there is a weight or a bias.
+// Inference: running_terms instead of all but the output. affine follows either where there is a weight or a bias.
 //
 // workspace: CHANNEL_WORDS f32 for each channel
 //     0: rounded mean  1: rest of the mean
@@ -34,10 +35,14 @@ struct Params {
     has_weight: u32,
     has_bias: u32,
     hidden_zero: u32,       // always 0
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
 override ITEMS: u32 = 32u;
+override PLANE_ITEMS: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, channels, inner]
@@ -325,6 +330,18 @@ fn affine(
     }
 }
 
+// Element `index`, which is of the channel whose terms begin at `words`.
+fn normalize(index: u32, words: u32) {
+    let deviation = subtract(input[params.input_base + index], workspace[words]);
+    let scaled = multiply(deviation.x, workspace[words + 2u]);
+    let low = scaled.y
+        + deviation.x * workspace[words + 3u]
+        + (deviation.y - workspace[words + 1u]) * workspace[words + 2u];
+    // Where the product is infinite or no number, what was lost is no number.
+    let is_finite = (bitcast<u32>(scaled.x) & 0x7f800000u) != 0x7f800000u;
+    output[params.output_base + index] = scaled.x + select(0.0, low + workspace[words + 4u], is_finite);
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn normalize_elements(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -332,16 +349,29 @@ fn normalize_elements(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index >= params.total) {
+    if (index < params.total) {
+        normalize(index, index / params.inner % params.channels * CHANNEL_WORDS);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn normalize_planes(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part_items = WORKGROUP_SIZE * PLANE_ITEMS;
+    let parts = (params.inner + part_items - 1u) / part_items;
+    let number = workgroup.y * grid.x + workgroup.x;
+    let plane = number / parts;
+    let begin = plane * params.inner;
+    if (begin >= params.total) {
         return;
     }
-    let words = index / params.inner % params.channels * CHANNEL_WORDS;
-    let deviation = subtract(input[index], workspace[words]);
-    let scaled = multiply(deviation.x, workspace[words + 2u]);
-    let low = scaled.y
-        + deviation.x * workspace[words + 3u]
-        + (deviation.y - workspace[words + 1u]) * workspace[words + 2u];
-    // Where the product is infinite or no number, what was lost is no number.
-    let is_finite = (bitcast<u32>(scaled.x) & 0x7f800000u) != 0x7f800000u;
-    output[index] = scaled.x + select(0.0, low + workspace[words + 4u], is_finite);
+    let words = plane % params.channels * CHANNEL_WORDS;
+    let first = number % parts * part_items + lane;
+    let end = min(first + part_items, params.inner);
+    for (var at = first; at < end; at += WORKGROUP_SIZE) {
+        normalize(begin + at, words);
+    }
 }

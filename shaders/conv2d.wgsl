@@ -31,6 +31,9 @@ struct Params {
     kernel_col_end: i32,
     is_first: u32,
     has_bias: u32,
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -83,7 +86,7 @@ fn conv2d(
         var channel_sum = 0.0;
         for (var kernel_row = row_begin; kernel_row < row_end; kernel_row++) {
             let in_row = start_row + kernel_row * params.dilation_rows;
-            let in_begin = (in_plane + in_row) * params.in_cols + start_col;
+            let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols + start_col;
             let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
             for (var kernel_col = col_begin; kernel_col < col_end; kernel_col++) {
                 channel_sum += input[in_begin + kernel_col * params.dilation_cols] * weight[kernel_begin + kernel_col];
@@ -92,9 +95,9 @@ fn conv2d(
         sum += channel_sum;
     }
     if (params.is_first == 0u) {
-        sum += output[index];
+        sum += output[params.output_base + index];
     } else if (params.has_bias != 0u) {
         sum += bias[out_channel];
     }
-    output[index] = sum;
+    output[params.output_base + index] = sum;
 }

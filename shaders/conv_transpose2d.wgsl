@@ -32,6 +32,9 @@ struct Params {
     kernel_col_end: i32,
     is_first: u32,
     has_bias: u32,
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -73,7 +76,7 @@ fn conv_transpose2d(
             if (strided_row < 0 || strided_row % params.stride_rows != 0 || in_row >= params.in_rows) {
                 continue;
             }
-            let in_begin = (in_plane + in_row) * params.in_cols;
+            let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols;
             let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
             for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
                 let strided_col = out_col + params.padding_cols - kernel_col * params.dilation_cols;
@@ -87,9 +90,9 @@ fn conv_transpose2d(
         sum += channel_sum;
     }
     if (params.is_first == 0u) {
-        sum += output[index];
+        sum += output[params.output_base + index];
     } else if (params.has_bias != 0u) {
         sum += bias[out_channel];
     }
-    output[index] = sum;
+    output[params.output_base + index] = sum;
 }

@@ -32,6 +32,9 @@ struct Params {
     kernel_col_end: i32,
     is_first: u32,          // not looked at here
     has_bias: u32,
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -69,7 +72,7 @@ fn start(
         let plane = i32(index) / params.out_cols / params.out_rows;
         value = bias[plane % (params.groups * params.out_channels)];
     }
-    atomicStore(&output[index], bitcast<u32>(value));
+    atomicStore(&output[params.output_base + index], bitcast<u32>(value));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -91,7 +94,7 @@ fn scatter_add(
 
     let start_row = in_row * params.stride_rows - params.padding_rows;
     let start_col = in_col * params.stride_cols - params.padding_cols;
-    let value = input[index];
+    let value = input[params.input_base + index];
     for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
         let out_plane = ((image * params.groups + group) * params.out_channels + channel) * params.out_rows;
         let kernel_plane = (in_channel * params.out_channels + channel) * params.kernel_rows;
@@ -100,7 +103,7 @@ fn scatter_add(
             if (out_row < 0 || out_row >= params.out_rows) {
                 continue;
             }
-            let out_begin = (out_plane + out_row) * params.out_cols;
+            let out_begin = i32(params.output_base) + (out_plane + out_row) * params.out_cols;
             let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
             for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
                 let out_col = start_col + kernel_col * params.dilation_cols;

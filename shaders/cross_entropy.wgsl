@@ -25,6 +25,10 @@ struct Params {
     writes_weights: u32,    // whether there is room behind the losses for what each row counts in the mean
     label_smoothing: f32,
     hidden_zero: u32,       // always 0
+    // Where they begin in what is bound.
+    input_base: u32,
+    target_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -147,7 +151,7 @@ struct Row {
 fn row_of(workgroup_index: u32, invocation: u32) -> Row {
     var row: Row;
     row.index = workgroup_index * (WORKGROUP_SIZE / LANES) + invocation / LANES;
-    row.begin = row.index / params.inner * params.classes * params.inner + row.index % params.inner;
+    row.begin = params.input_base + row.index / params.inner * params.classes * params.inner + row.index % params.inner;
     row.lane = invocation % LANES;
     row.exists = row.index < params.rows;
     return row;
@@ -205,7 +209,7 @@ fn add_class_sums(row: Row, invocation: u32, sums: vec3<f32>) {
 }
 
 fn write_row(row: Row, loss: f32, count: f32) {
-    losses[row.index] = loss;
+    losses[params.output_base + row.index] = loss;
     if (params.writes_weights != 0u) {
         losses[params.rows + row.index] = count;
     }
@@ -243,7 +247,7 @@ fn class_losses(
     if (row.lane != 0u || !row.exists) {
         return;
     }
-    let class_index = target_classes[row.index];
+    let class_index = target_classes[params.target_base + row.index];
     if (params.has_ignore_index != 0u && class_index == params.ignore_index) {
         write_row(row, 0.0, 0.0);
         return;

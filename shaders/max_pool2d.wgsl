@@ -26,6 +26,9 @@ struct Params {
     col_begin: i32,
     col_end: i32,
     is_first: u32,
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -87,7 +90,7 @@ fn best_of(index: u32, so_far: Best) -> Best {
     if (params.is_first != 0u) {
         best = Best(NEGATIVE_INFINITY, first_row * params.in_cols + first_col);
     }
-    let plane_begin = plane * params.in_rows * params.in_cols;
+    let plane_begin = i32(params.input_base) + plane * params.in_rows * params.in_cols;
     for (var row_tap = params.row_begin; row_tap < min(params.row_end, rows); row_tap++) {
         let row_index = (first_row + row_tap * params.dilation_rows) * params.in_cols;
         for (var col_tap = params.col_begin; col_tap < min(params.col_end, cols); col_tap++) {
@@ -112,7 +115,7 @@ fn max_pool2d(
     if (index >= params.output_count) {
         return;
     }
-    output[index] = best_of(index, Best(output[index], 0)).value;
+    output[params.output_base + index] = best_of(index, Best(output[params.output_base + index], 0)).value;
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -125,7 +128,7 @@ fn max_pool2d_with_indices(
     if (index >= params.output_count) {
         return;
     }
-    let best = best_of(index, Best(output[index], indices[index]));
-    output[index] = best.value;
-    indices[index] = best.index;
+    let best = best_of(index, Best(output[params.output_base + index], indices[params.output_base + index]));
+    output[params.output_base + index] = best.value;
+    indices[params.output_base + index] = best.index;
 }

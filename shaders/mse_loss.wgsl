@@ -24,6 +24,8 @@ struct Params {
     target_stride_2: u32,
     target_stride_3: u32,
     hidden_zero: u32,       // always 0
+    // Where all of them begin in what is bound, if elementwise.
+    base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -116,8 +118,8 @@ fn elementwise(
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.count) {
         let at = positions(index);
-        let difference = input[at.x] - target_values[at.y];
-        output[index] = difference * difference;
+        let difference = input[params.base + at.x] - target_values[params.base + at.y];
+        output[params.base + index] = difference * difference;
     }
 }
 

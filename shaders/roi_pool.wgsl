@@ -21,6 +21,9 @@ struct Params {
     col_begin: i32,
     col_end: i32,
     is_first: u32,
+    // Where they begin in what is bound.
+    bins_base: u32,
+    output_base: u32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
@@ -56,7 +59,7 @@ fn roi_pool(
     let channel = plane % params.channels;
     let box = plane / params.channels;
 
-    let box_bins = box * (1 + 2 * params.pooled_rows + 2 * params.pooled_cols);
+    let box_bins = i32(params.bins_base) + box * (1 + 2 * params.pooled_rows + 2 * params.pooled_cols);
     let row_bins = box_bins + 1;
     let col_bins = row_bins + 2 * params.pooled_rows;
     let image = bins[box_bins];
@@ -65,13 +68,13 @@ fn roi_pool(
     let first_col = bins[col_bins + pooled_col];
     let end_col = bins[col_bins + params.pooled_cols + pooled_col];
     if (first_row >= end_row || first_col >= end_col) {
-        output[index] = 0u;
+        output[params.output_base + index] = 0u;
         return;
     }
 
     var best = LOWEST;
     if (params.is_first == 0u) {
-        best = output[index];
+        best = output[params.output_base + index];
     }
     let plane_begin = (image * params.channels + channel) * params.in_rows;
     for (var row = first_row + params.row_begin; row < min(first_row + params.row_end, end_row); row++) {
@@ -83,5 +86,5 @@ fn roi_pool(
             }
         }
     }
-    output[index] = best;
+    output[params.output_base + index] = best;
 }

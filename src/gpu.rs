@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::gpu::disk_cache::DiskCache;
-use crate::gpu::eager::Pending;
+use crate::gpu::eager::{Pending, Turns};
 use crate::gpu::pipelines::Caches;
 use crate::gpu::pool::{Memory, Pool};
 use crate::gpu::read_back::Waiter;
@@ -52,6 +52,7 @@ struct Inner {
     disk_cache: OnceLock<DiskCache>,
     pool: Arc<Mutex<Pool>>,
     pending: Mutex<Pending>,
+    turns: Turns,
     waiter: Waiter,
     validates: AtomicBool,
 }
@@ -113,6 +114,7 @@ impl Gpu {
                 disk_cache: OnceLock::new(),
                 pool: Arc::default(),
                 pending: Mutex::default(),
+                turns: Turns::default(),
                 validates: AtomicBool::new(asked),
             }),
         }
@@ -194,6 +196,10 @@ impl Gpu {
     /// Replays every eager call from now on on the CPU reference, and fails it with [`Error::Mismatch`] where the GPU's
     /// result is further from the CPU's than rounding explains. For finding what is wrong with a driver or a shader: it
     /// waits for every call. The environment variable `WGDNN_VALIDATE=1` turns it on for every device.
+    ///
+    /// Where float32 may have overflown nothing is compared. A call whose tensors cannot be read back, for want of
+    /// `COPY_SRC`, is left out with a warning in the log. Running statistics that other threads update meanwhile look
+    /// wrong to it.
     pub fn set_validation(&self, is_on: bool) {
         self.inner.validates.store(is_on, Ordering::Relaxed);
     }
@@ -215,15 +221,20 @@ impl Gpu {
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let result = call(device);
-        let errors = [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
-        match errors.into_iter().flatten().next() {
+        let [internal, validation, memory] =
+            [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
+        // Without memory the rest of the call is invalid as well.
+        match memory.or(validation).or(internal) {
             Some(error) => Err(from_wgpu_error(error)),
             None => Ok(result),
         }
     }
 
-    /// An error of wgpu's, or the loss of the device if that is behind it.
+    /// An error of wgpu's, or the loss of the device if that is behind it. Polls, and so runs callbacks of the caller's.
     pub(crate) fn explained(&self, error: Error) -> Error {
+        if !matches!(error, Error::Validation { .. } | Error::OutOfMemory { .. }) {
+            return error;
+        }
         // wgpu tells of a loss only when it is polled.
         let _ = self.inner.device.poll(wgpu::PollType::Poll);
         if let Err(lost) = self.inner.state.check_lost() {
@@ -255,7 +266,8 @@ impl Gpu {
 /// Whether a device is lost. A caller's device tells its caller only, so it has to be tried: on a lost device what is
 /// made is silently invalid, and shows when it is used.
 fn is_lost(device: &wgpu::Device) -> bool {
-    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let buffer = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("wgdnn probe"),
         size: 4,
@@ -263,7 +275,10 @@ fn is_lost(device: &wgpu::Device) -> bool {
         mapped_at_creation: false,
     });
     buffer.map_async(wgpu::MapMode::Read, .., |_| {});
-    pollster::block_on(scope.pop()).is_some()
+    let is_invalid = pollster::block_on(validation.pop()).is_some();
+    // A device without even these bytes left is no lost one.
+    let is_out_of_memory = pollster::block_on(memory.pop()).is_some();
+    is_invalid && !is_out_of_memory
 }
 
 fn from_wgpu_error(error: wgpu::Error) -> Error {

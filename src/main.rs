@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod cli;
 
-use cli::{adapters, check, report};
+use cli::{adapters, bench, check, report};
 
 /// Neural-network operators as WGSL compute shaders on wgpu, with PyTorch's semantics.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Report(report::Arguments),
     /// Run conformance cases: does this device give PyTorch's results?
     Check(check::Arguments),
+    /// Measure how long operators take, beside what the adapter can do at most
+    Bench(bench::Arguments),
     /// List the adapters, the one that is taken by default first
     Adapters,
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         None => report::run(&arguments.report, &mut out),
         Some(Command::Report(arguments)) => report::run(&arguments, &mut out),
         Some(Command::Check(arguments)) => check::run(&arguments, &mut out),
+        Some(Command::Bench(arguments)) => bench::run(&arguments, &mut out),
         Some(Command::Adapters) => adapters::run(&mut out),
     };
     match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {

@@ -36,9 +36,9 @@
 //! |---|---|---|
 //! | runs on | your buffers | buffers of ours, or yours by [`Tensor::from_buffer`] |
 //! | goes into | your encoder or your open compute pass | an encoder of ours |
-//! | is submitted | by you | by a read-back, by [`Gpu::submit`], and after 128 calls or 256 MiB |
+//! | is submitted | by you | by a read-back, by [`Gpu::submit`], after 128 calls or 256 MiB, and by an upload of many MiB |
 //! | makes on the GPU | nothing, after `warm_up`; bind groups where buffers are new | buffers, out of the pool if it has them |
-//! | waits | never | never; a large upload for its staging buffers; a read-back |
+//! | waits | never | for nothing, but: an upload of more than 8 MiB, a read-back, and once when memory runs out |
 //!
 //! ## What we touch
 //!
@@ -49,42 +49,48 @@
 //! - **Your buffers:** exactly the range of the slice that is asked for, from its start; the rest keeps its bytes. They
 //!   need the usage `STORAGE`, and offsets in multiples of `min_storage_buffer_offset_alignment`. One that is written must
 //!   stand for no other argument, since wgpu tracks whole buffers.
-//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. Before you submit an
-//!   encoder that reads what eager calls write, call [`Gpu::submit`].
+//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. Call [`Gpu::submit`]
+//!   before you submit or write what eager calls have to come before: an encoder that reads what they write, and one, or a
+//!   `write_buffer`, that changes what they read.
 //! - **Your device:** objects are made on it, all labelled. Its uncaptured-error handler and its device-lost callback are
 //!   not touched: what we do runs inside error scopes and comes back as an [`Error`]. What wgpu finds wrong with an encoder
 //!   of yours, at `finish` or at your submit, comes to your handler.
 //! - **Polling:** recording never polls. [`Tensor::read_blocking`] polls on its thread and [`Tensor::read`] on one thread
-//!   of ours, which starts with the first read; `map_async` callbacks of yours may run there. A failed call polls once, to
-//!   see whether the device is lost. You may poll as you like; so may you not.
-//!
+//!   of ours, which starts with the first read. A failed call polls once, to see whether the device is lost. You may poll
+//!   as you like; so may you not.
+//! - **Your callbacks:** wgpu runs those of `map_async` and `on_submitted_work_done` inside whatever polls or submits, so
+//!   they may run in [`Gpu::submit`], in a read, in an upload, in an eager call, in a failed call, and on the thread for
+//!   read-backs. No lock of ours is held there: a callback may call operators, submit and trim. It must not wait for a
+//!   read-back, which is what polls for it, and no lock that it takes may be held by a thread that calls us.
+
 //! ## What must stay alive
 //!
 //! - wgpu keeps what is recorded alive, so buffers, tensors and the `Gpu` may be dropped before the submit. A tensor
 //!   whose buffer you have seen, by [`Tensor::slice`], never gives it to another tensor.
 //! - Bind groups are kept for reuse, and hold buffers of yours. One that is recorded once is not held; one that is
-//!   recorded again is let go some 256 to 512 recorders after its last use, or by [`Gpu::trim`]. `Buffer::destroy` frees it
-//!   at once.
-//! - A read-back may be dropped whenever you like, and so may an encoder that is not submitted. A read-back that has begun
-//!   needs neither the tensor's `Gpu` nor anything else of yours.
+//!   recorded again is let go some 256 to 512 recorders after its last use, where all eager calls up to a submit count as
+//!   one, or by [`Gpu::trim`]. `Buffer::destroy` frees it at once.
+//! - A read-back may be dropped whenever you like, and so may an encoder that is not submitted. The future of
+//!   [`Tensor::read`] borrows its tensor, and needs no `Gpu` of yours.
 //! - Do not write a tensor of more than 4 MiB while it is being read back: it comes in pieces.
 //!
 //! ## Memory
 //!
 //! Tensors are taken from a pool, and go back to it when the last clone is dropped. [`Gpu::memory`] tells how much is in
 //! use and how much is kept; [`Gpu::trim`] gives the latter back, as does running out of memory. Buffers are not cleared
-//! between uses. Uploads pass through at most 8 MiB of staging, and a read-back through 8 MiB.
+//! between uses. Uploads and read-backs pass through some 16 MiB of staging, however large they are.
 //!
 //! Where an argument is larger than the device's `max_storage_buffer_binding_size`, the operator runs in parts along the
-//! batch. What has no batch to cut, like a convolution's weight or the mean of a loss, is refused with
-//! [`Error::LimitExceeded`]; so is a tensor of more than `max_buffer_size`.
+//! batch. What has no batch to cut, like a convolution's weight, batch norm in training or the mean of a loss, is refused
+//! with [`Error::LimitExceeded`]; so is an image that is too large alone, and a tensor of more than `max_buffer_size`.
 //!
 //! ## Threads and errors
 //!
 //! [`Gpu`] and [`Tensor`] are `Send` and `Sync`. Reads can be awaited on any executor. A [`Recorder`] belongs to the
 //! encoder that it borrows.
 //!
-//! [`Error::OutOfMemory`] leaves the device in use. [`Error::DeviceLost`] does not: every later call returns it, and
+//! Eager calls that are submitted together fail together: then what each would have written returns the error, also
+//! running statistics that would have been updated. [`Error::OutOfMemory`] leaves the device in use. [`Error::DeviceLost`] does not: every later call returns it, and
 //! read-backs that wait end with it; make a new device and a new `Gpu`.
 //!
 //! [`wgpu`]: crate::wgpu

@@ -1,6 +1,7 @@
 //! The program's subcommands, and what they share.
 
 pub mod adapters;
+pub mod bench;
 #[allow(dead_code, unused_imports)] // The tests use the rest.
 pub mod cases;
 pub mod check;

@@ -1,7 +1,7 @@
 //! Compiled pipelines on disk. The only module with `unsafe`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -67,10 +67,15 @@ impl Gpu {
             return Err(Error::invalid(OPERATION, "folder", "one that open_pipeline_cache was given", "none"));
         };
         let data = self.scoped(|_| cache.get_data())?.unwrap_or_default();
-        let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
-        std::fs::write(&temporary, pack(&data, key))
-            .and_then(|()| std::fs::rename(&temporary, file))
-            .map_err(|error| Error::file(file, &error))
+        // Of this process and this call alone.
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        let temporary = file.with_extension(format!("{}-{call}.tmp", std::process::id()));
+        let written = std::fs::write(&temporary, pack(&data, key)).and_then(|()| std::fs::rename(&temporary, file));
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&temporary);
+            Error::file(file, &error)
+        })
     }
 }
 
@@ -84,10 +89,9 @@ fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 
+/// FNV-1a, which stays the same from one compiler to the next.
 fn checksum(bytes: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    bytes.hash(&mut hasher);
-    hasher.finish()
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Magic, checksum of all that follows, length of the key, key, data.

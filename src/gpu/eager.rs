@@ -1,12 +1,14 @@
 //! Eager calls: they gather in one encoder, which is submitted when something is read or enough has gathered.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::ThreadId;
 
 use crate::error::{Error, Result};
+use crate::gpu::operator::Operator;
 use crate::gpu::profile::Profile;
 use crate::gpu::recorder::Recorder;
 use crate::gpu::tensor::Storage;
-use crate::gpu::upload::Uploads;
+use crate::gpu::upload::{Chunk, Uploads};
 use crate::gpu::{Gpu, lock};
 
 /// Eager calls are submitted once this many are pending, so that the GPU starts while the caller still records.
@@ -45,107 +47,182 @@ impl Submission {
     }
 }
 
+/// Whose turn it is to submit. wgpu runs callbacks of the caller's at the end of a submit, so no lock of ours may be held
+/// there that they need; but submits must keep the order of the calls. A callback may submit itself.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// The thread that submits, and how many submits of its callbacks are within each other.
+    holder: Mutex<Option<(ThreadId, usize)>>,
+    is_free: Condvar,
+}
+
+/// Gives the turn on when dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    /// Takes the turn, if no other thread has it.
+    fn try_take(&self) -> Option<Turn<'_>> {
+        let this = std::thread::current().id();
+        let mut holder = lock(&self.holder);
+        let depth = match *holder {
+            None => 0,
+            Some((thread, depth)) if thread == this => depth,
+            Some(_) => return None,
+        };
+        *holder = Some((this, depth + 1));
+        Some(Turn(self))
+    }
+
+    /// Waits for the turn.
+    fn take(&self) -> Turn<'_> {
+        loop {
+            if let Some(turn) = self.try_take() {
+                return turn;
+            }
+            let holder = lock(&self.holder);
+            let is_taken = |holder: &mut Option<(ThreadId, usize)>| holder.is_some();
+            drop(self.is_free.wait_while(holder, is_taken).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut holder = lock(&self.0.holder);
+        *holder = holder.and_then(|(thread, depth)| (depth > 1).then_some((thread, depth - 1)));
+        drop(holder);
+        self.0.is_free.notify_all();
+    }
+}
+
 impl Gpu {
-    /// Submits the eager calls that are pending.
+    /// Submits the eager calls that are pending. As with wgpu's own submit, callbacks that are due may run in here.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Validation`] or [`Error::OutOfMemory`] if wgpu refuses them. Then none of them
     /// ran, and reading or using what they would have written gives the same error.
     pub fn submit(&self) -> Result<()> {
         self.check_device()?;
-        let (submission, result) = self.submit_pending(&mut lock(&self.inner.pending));
-        self.explain(&submission, result)
-    }
-
-    /// Finds out what is behind a failed submission, and notes it for all that it concerns. Not under a lock.
-    fn explain(&self, submission: &Submission, result: Result<()>) -> Result<()> {
-        result.map_err(|error| {
-            let error = self.explained(error);
-            submission.fail(&error);
-            error
-        })
+        self.submit_pending(&self.inner.turns.take())
     }
 
     /// Submits uploads, and behind them the calls.
-    fn submit_pending(&self, pending: &mut Pending) -> (Arc<Submission>, Result<()>) {
-        drop(pending.pass.take());
-        let calls = std::mem::take(&mut pending.calls);
-        pending.bytes = 0;
-        let mut encoder = pending.encoder.take();
-        let mut result = Ok(());
-        if let (Some(profile), Some(encoder)) = (&mut pending.profile, &mut encoder) {
-            result = self.scoped_quietly(|device| profile.resolve(device, encoder));
-        }
-        let submission = std::mem::take(&mut pending.submission);
-        if encoder.is_none() && pending.uploads.is_empty() {
-            return (submission, result);
-        }
-        log::trace!("submit {calls} calls");
-        let submitted = self.submit_with_uploads(&mut pending.uploads, encoder);
-        lock(&self.inner.pool).submitted();
-        (submission, result.and(submitted))
-    }
-
-    /// Submits uploads, which come before all calls that are pending, and then `calls`.
-    pub(super) fn submit_with_uploads(&self, uploads: &mut Uploads, calls: Option<wgpu::CommandEncoder>) -> Result<()> {
-        self.scoped_quietly(|_| {
-            let encoders = uploads.end().into_iter().chain(calls);
+    fn submit_pending(&self, _: &Turn<'_>) -> Result<()> {
+        let (uploads, encoder, submission, result) = {
+            let mut pending = lock(&self.inner.pending);
+            let Pending { pass, encoder, uploads, submission, calls, bytes, profile } = &mut *pending;
+            if encoder.is_none() && uploads.is_empty() {
+                return Ok(());
+            }
+            drop(pass.take());
+            log::trace!("submit {calls} calls");
+            (*calls, *bytes) = (0, 0);
+            let mut encoder = encoder.take();
+            let mut result = Ok(());
+            if let (Some(profile), Some(encoder)) = (profile, &mut encoder) {
+                result = self.scoped_quietly(|device| profile.resolve(device, encoder));
+            }
+            // What is uploaded from here on is submitted behind all that was recorded until here.
+            lock(&self.inner.pool).submitted();
+            (uploads.take(), encoder, std::mem::take(submission), result)
+        };
+        let submitted = self.scoped(|_| {
+            let (uploading, chunks) = uploads.map_or((None, Vec::new()), |(encoder, chunks)| (Some(encoder), chunks));
+            chunks.iter().for_each(Chunk::unmap);
+            let encoders = uploading.into_iter().chain(encoder);
             let index = self.inner.queue.submit(encoders.map(wgpu::CommandEncoder::finish));
-            uploads.submitted(&index);
+            chunks.into_iter().map(|chunk| chunk.submitted(&index)).collect::<Vec<_>>()
+        });
+        let result = result.map_err(|error| self.explained(error));
+        let result = result.and(submitted.map(|chunks| lock(&self.inner.pending).uploads.give_back(chunks)));
+        result.inspect_err(|error| {
+            submission.fail(error);
+            let mut pending = lock(&self.inner.pending);
+            // Calls that were recorded meanwhile may use what is not there.
+            if pending.encoder.is_some() || !pending.uploads.is_empty() {
+                pending.submission.fail(error);
+            }
+            if let Some(profile) = &mut pending.profile {
+                profile.fail(error);
+            }
         })
     }
 
     /// Records an eager call, which reads and writes these tensors, into the pending encoder.
     pub(crate) fn eager(
         &self,
-        operator: &'static str,
+        operator: &dyn Operator,
         reads: &[&Storage],
         writes: &[&Storage],
-        call: impl FnOnce(&mut Recorder<'_>) -> Result<()>,
+        call: impl Fn(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<()> {
-        for storage in reads {
-            storage.check()?;
-        }
-        let full = {
-            let mut pending = lock(&self.inner.pending);
-            self.record_call(&mut pending, operator, call)?;
-            for storage in writes {
-                storage.set_submission(&pending.submission);
+        let is_full = loop {
+            for storage in reads {
+                storage.check()?;
             }
-            pending.calls += 1;
-            let is_full = pending.calls >= PENDING_CALLS || pending.bytes >= PENDING_BYTES;
-            is_full.then(|| self.submit_pending(&mut pending))
+            let mut pending = lock(&self.inner.pending);
+            match self.record_call(&mut pending, operator.name(), &call) {
+                Ok(true) => {
+                    for storage in writes {
+                        storage.set_submission(&pending.submission);
+                    }
+                    pending.calls += 1;
+                    break pending.calls >= PENDING_CALLS || pending.bytes >= PENDING_BYTES;
+                }
+                Ok(false) => {
+                    drop(pending);
+                    self.warm_up(&[operator])?;
+                }
+                Err(error) => {
+                    drop(pending);
+                    return Err(self.explained(error));
+                }
+            }
         };
-        if let Some((submission, result)) = full {
+        // Not while another thread submits: its callbacks might wait for a lock that this one's caller holds. The next
+        // call tries again.
+        if let Some(turn) = is_full.then(|| self.inner.turns.try_take()).flatten() {
             // A failure shows in the tensors that it concerns.
-            let _ = self.explain(&submission, result);
+            let _ = self.submit_pending(&turn);
         }
         Ok(())
     }
 
+    /// Records a call, or says that it has to be compiled first.
     fn record_call(
         &self,
         pending: &mut Pending,
         operator: &'static str,
-        call: impl FnOnce(&mut Recorder<'_>) -> Result<()>,
-    ) -> Result<()> {
+        call: impl Fn(&mut Recorder<'_>) -> Result<()>,
+    ) -> Result<bool> {
         let Pending { pass, encoder, profile, .. } = pending;
-        let encoder = encoder.get_or_insert_with(|| {
+        if encoder.is_none() {
             lock(&self.inner.caches).count_recorder();
-            self.new_encoder("wgdnn eager")
-        });
+            *encoder = Some(self.new_encoder("wgdnn eager")?);
+        }
+        let Some(encoder) = encoder else { return Ok(true) };
+        let record = |pass: &mut wgpu::ComputePass<'_>| {
+            let mut recorder = Recorder::eager(self, pass);
+            call(&mut recorder)?;
+            Ok(!recorder.is_cold())
+        };
         if let Some(profile) = profile {
             drop(pass.take());
-            let timestamps = self.scoped(|device| profile.timestamps(device, operator))?;
+            let timestamps = self.scoped_quietly(|device| profile.timestamps(device, operator))?;
             let descriptor = wgpu::ComputePassDescriptor { label: Some(operator), timestamp_writes: Some(timestamps) };
-            return call(&mut Recorder::in_pass(self, &mut encoder.begin_compute_pass(&descriptor)));
+            let result = record(&mut encoder.begin_compute_pass(&descriptor));
+            if !matches!(result, Ok(true)) {
+                profile.leave_out_last();
+            }
+            return result;
         }
         let descriptor = wgpu::ComputePassDescriptor { label: Some("wgdnn eager"), timestamp_writes: None };
-        let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
-        call(&mut Recorder::in_pass(self, pass))
+        record(pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime()))
     }
 
-    pub(super) fn new_encoder(&self, label: &str) -> wgpu::CommandEncoder {
-        self.inner.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) })
+    /// Errors are wgpu's own: see [`Gpu::explained`].
+    pub(super) fn new_encoder(&self, label: &str) -> Result<wgpu::CommandEncoder> {
+        let descriptor = wgpu::CommandEncoderDescriptor { label: Some(label) };
+        self.scoped_quietly(|device| device.create_command_encoder(&descriptor))
     }
 }

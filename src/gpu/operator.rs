@@ -25,31 +25,49 @@ impl Split {
         self.shares.iter().find(|(name, _)| *name == argument).map(|(_, share)| *share)
     }
 
-    /// How many items each call takes, so that no binding is too large and each begins where one may.
-    pub(super) fn part(&self, operator: &'static str, limits: &wgpu::Limits) -> Result<usize> {
+    /// The calls that it takes, such that no binding is too large.
+    pub(super) fn parts(&self, operator: &'static str, limits: &wgpu::Limits) -> Result<Vec<Part>> {
         let maximum = limits.max_storage_buffer_binding_size;
-        let bytes = |items: usize, share: usize| items as u64 * share as u64 * ELEMENT_BYTES;
-        if self.shares.iter().all(|&(_, share)| bytes(self.items, share) <= maximum) {
-            return Ok(self.items);
+        let bytes = |elements: usize| elements as u64 * ELEMENT_BYTES;
+        if self.shares.iter().all(|&(_, share)| bytes(self.items * share) <= maximum) {
+            return Ok(vec![Part { begin: 0, items: self.items, bases: Vec::new() }]);
         }
+        // A binding begins at the alignment before the part, which is somewhere inside of it.
         let alignment = (u64::from(limits.min_storage_buffer_offset_alignment) / ELEMENT_BYTES).max(1) as usize;
-        // Offsets are powers of two, so the least common multiple of what each share needs is the largest of them.
-        let step = self.shares.iter().map(|&(_, share)| alignment / power_of_two_in(share, alignment)).max();
-        let step = step.unwrap_or(1);
+        let room = (maximum / ELEMENT_BYTES) as usize;
+        let mut fits = self.items;
         for &(argument, share) in &self.shares {
-            if bytes(step, share) > maximum {
+            fits = fits.min(room.saturating_sub(alignment - 1) / share.max(1));
+            if fits == 0 {
+                let actual = bytes(if share > room { share } else { share + alignment - 1 });
                 let limit = "max_storage_buffer_binding_size";
-                return Err(Error::LimitExceeded { operator, argument, limit, maximum, actual: bytes(step, share) });
+                return Err(Error::LimitExceeded { operator, argument, limit, maximum, actual });
             }
         }
-        let fits = self.shares.iter().map(|&(_, share)| maximum / bytes(step, share).max(1)).min().unwrap_or(1);
-        Ok(step * fits as usize)
+        let part = |begin: usize| Part {
+            begin,
+            items: fits.min(self.items - begin),
+            bases: self.shares.iter().map(|&(name, share)| (name, begin * share % alignment)).collect(),
+        };
+        Ok((0..self.items).step_by(fits).map(part).collect())
     }
 }
 
-/// The largest power of two that divides both, the second being one.
-fn power_of_two_in(number: usize, power: usize) -> usize {
-    1 << number.trailing_zeros().min(power.trailing_zeros())
+/// A call on some of an operator's items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub(super) begin: usize,
+    /// How many there are.
+    pub items: usize,
+    /// Where arguments begin in what is bound of them.
+    bases: Vec<(&'static str, usize)>,
+}
+
+impl Part {
+    /// Where an argument begins in what is bound of it, in elements.
+    pub fn base(&self, argument: &str) -> u32 {
+        self.bases.iter().find(|(name, _)| *name == argument).map_or(0, |&(_, base)| base as u32)
+    }
 }
 
 mod sealed {
@@ -66,9 +84,9 @@ pub trait Operator: Sealed + Send + Sync {
     #[doc(hidden)]
     fn split(&self) -> Split;
 
-    /// What runs on this device for this many of its items.
+    /// What runs on this device for some of its items.
     #[doc(hidden)]
-    fn dispatches(&self, gpu: &Gpu, items: usize) -> Vec<Dispatch>;
+    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch>;
 }
 
 impl Gpu {
@@ -87,16 +105,13 @@ impl Gpu {
     /// ```
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`] for an operator that this device cannot run, [`Error::DeviceLost`],
-    /// [`Error::OutOfMemory`].
+    /// [`Error::DeviceLost`], [`Error::OutOfMemory`], and [`Error::LimitExceeded`] for an operator of which not even a
+    /// part fits into a binding. Other limits show when it is recorded.
     pub fn warm_up(&self, operators: &[&dyn Operator]) -> Result<()> {
         let mut dispatches = Vec::new();
         for operator in operators {
-            let split = operator.split();
-            let part = split.part(operator.name(), self.limits())?.min(split.items);
-            let rest = if part == 0 { 0 } else { split.items % part };
-            for items in [part, rest].into_iter().filter(|&items| items > 0) {
-                dispatches.extend(operator.dispatches(self, items));
+            for part in operator.split().parts(operator.name(), self.limits())? {
+                dispatches.extend(operator.dispatches(self, &part));
             }
         }
         self.warm_up_dispatches(&dispatches)
@@ -108,28 +123,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_fit_and_begin_where_bindings_may() {
+    fn parts_fit_and_cover_everything() {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: 1 << 20,
             min_storage_buffer_offset_alignment: 256,
             ..wgpu::Limits::defaults()
         };
-        for (items, shares) in [(1000, [1000, 7]), (1 << 22, [1, 1]), (100, [64 * 64, 3]), (12, [200_000, 64])] {
+        let shares_of = [[1000, 7], [1, 1], [64 * 64, 3], [200_000, 64], [5001, 260_001]];
+        for (items, shares) in [1000, 1 << 22, 100, 12, 7].into_iter().zip(shares_of) {
             let split = Split { items, shares: vec![("input", shares[0]), ("output", shares[1])] };
-            let part = split.part("op", &limits).unwrap();
-            assert!(part > 0 && part < items);
-            for share in shares {
-                assert!(part * share * 4 <= 1 << 20);
-                assert!((part * share * 4).is_multiple_of(256), "{part} of {share}");
+            let parts = split.parts("op", &limits).unwrap();
+            assert!(parts.len() > 1);
+            let mut next = 0;
+            for part in &parts {
+                assert_eq!(part.begin, next);
+                next += part.items;
+                for (name, share) in ["input", "output"].into_iter().zip(shares) {
+                    let base = part.base(name) as usize;
+                    assert!((base + part.items * share) * 4 <= 1 << 20);
+                    assert!(((part.begin * share - base) * 4).is_multiple_of(256));
+                }
             }
+            assert_eq!(next, items);
         }
         let all = Split { items: 1000, shares: vec![("input", 100)] };
-        assert_eq!(all.part("op", &limits), Ok(1000));
-        // 64 odd images are the least that end at a multiple of 256 bytes.
-        let odd = Split { items: 1000, shares: vec![("input", 5001)] };
+        assert_eq!(all.parts("op", &limits).unwrap(), [Part { begin: 0, items: 1000, bases: Vec::new() }]);
+        let large = Split { items: 2, shares: vec![("input", 300_000)] };
         assert!(matches!(
-            odd.part("op", &limits),
-            Err(Error::LimitExceeded { argument: "input", actual: 1_280_256, .. })
+            large.parts("op", &limits),
+            Err(Error::LimitExceeded { argument: "input", actual: 1_200_000, .. })
         ));
     }
 }

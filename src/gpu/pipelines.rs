@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::gpu::cache::Cache;
 use crate::gpu::kernel::{Access, Dispatch, Kernel};
+use crate::gpu::upload::write_mapped;
 use crate::gpu::{Gpu, lock};
 
 /// How many uniform buffers are kept for certain; twice as many at most.
@@ -129,18 +130,20 @@ fn hash(dispatch: &Dispatch, bindings: &[Binding<'_>]) -> u64 {
 }
 
 impl Gpu {
-    /// The pipeline and the bind group of a dispatch on these buffers.
+    /// The pipeline and the bind group of a dispatch on these buffers; none if it has to be compiled and may not. Errors
+    /// are wgpu's own: see [`Gpu::explained`].
     pub(super) fn ready(
         &self,
         dispatch: &Dispatch,
         bindings: &[Binding<'_>],
-    ) -> Result<(wgpu::ComputePipeline, wgpu::BindGroup)> {
+        may_compile: bool,
+    ) -> Result<Option<(wgpu::ComputePipeline, wgpu::BindGroup)>> {
         let hash = hash(dispatch, bindings);
         let was_seen = {
             let mut caches = lock(&self.inner.caches);
             match caches.ready.get(&hash) {
                 Some(ready) if ready.is_for(dispatch, bindings) => {
-                    return Ok((ready.pipeline.clone(), ready.group.clone()));
+                    return Ok(Some((ready.pipeline.clone(), ready.group.clone())));
                 }
                 _ => {}
             }
@@ -148,7 +151,7 @@ impl Gpu {
             caches.seen.insert(hash, ());
             was_seen
         };
-        let Pipeline { pipeline, layout } = self.pipeline(dispatch)?;
+        let Some(Pipeline { pipeline, layout }) = self.pipeline(dispatch, may_compile)? else { return Ok(None) };
         let uniform = self.uniform(&dispatch.uniform)?;
         let uniform_entry = wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() };
         let storage_entries = bindings.iter().map(|binding| wgpu::BindGroupEntry {
@@ -160,7 +163,7 @@ impl Gpu {
             }),
         });
         let entries: Vec<_> = std::iter::once(uniform_entry).chain(storage_entries).collect();
-        let group = self.scoped(|device| {
+        let group = self.scoped_quietly(|device| {
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.kernel.entry_point),
                 layout: &layout,
@@ -180,25 +183,28 @@ impl Gpu {
             };
             lock(&self.inner.caches).ready.insert(hash, ready);
         }
-        Ok((pipeline, group))
+        Ok(Some((pipeline, group)))
     }
 
-    /// The pipeline of a dispatch, compiled at first use.
-    fn pipeline(&self, dispatch: &Dispatch) -> Result<Pipeline> {
+    /// The pipeline of a dispatch, compiled at first use if that may be.
+    fn pipeline(&self, dispatch: &Dispatch, may_compile: bool) -> Result<Option<Pipeline>> {
         let key = PipelineKey::new(dispatch);
         if let Some(pipeline) = lock(&self.inner.caches).pipelines.get(&key) {
-            return Ok(pipeline.clone());
+            return Ok(Some(pipeline.clone()));
+        }
+        if !may_compile {
+            return Ok(None);
         }
         // Compiled without the lock, so that threads compile side by side.
         let module = self.module(dispatch.kernel)?;
         // Browsers' clocks are not behind `Instant`.
         let start = (!cfg!(target_arch = "wasm32")).then(Instant::now);
         let cache = self.inner.disk_cache.get().map(|cache| &cache.cache);
-        let pipeline =
-            self.scoped(|device| create_pipeline(device, &module, dispatch.kernel, &dispatch.constants, cache))?;
+        let pipeline = self
+            .scoped_quietly(|device| create_pipeline(device, &module, dispatch.kernel, &dispatch.constants, cache))?;
         let time = start.map(|start| start.elapsed()).unwrap_or_default();
         log::debug!("made pipeline {}::{} in {time:.1?}", dispatch.kernel.file, dispatch.kernel.entry_point);
-        Ok(lock(&self.inner.caches).pipelines.entry(key).or_insert(pipeline).clone())
+        Ok(Some(lock(&self.inner.caches).pipelines.entry(key).or_insert(pipeline).clone()))
     }
 
     fn module(&self, kernel: &Kernel) -> Result<wgpu::ShaderModule> {
@@ -210,7 +216,7 @@ impl Gpu {
             caches.substitutes.get(kernel.file).cloned()
         };
         let source = source.as_deref().unwrap_or(kernel.source);
-        let module = self.scoped(|device| {
+        let module = self.scoped_quietly(|device| {
             device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(kernel.file),
                 source: wgpu::ShaderSource::Wgsl(source.into()),
@@ -224,7 +230,7 @@ impl Gpu {
         if let Some(buffer) = lock(&self.inner.caches).uniforms.get(bytes) {
             return Ok(buffer.clone());
         }
-        let buffer = self.scoped(|device| {
+        let buffer = self.scoped_quietly(|device| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgdnn uniform"),
                 // OpenGL's uniform blocks are multiples of 16 bytes.
@@ -234,7 +240,7 @@ impl Gpu {
             })
         })?;
         // Mapped from the start, so there is no write through the queue.
-        self.fill_mapped(&buffer, 0, bytes)?;
+        write_mapped(&buffer, 0, bytes)?;
         buffer.unmap();
         lock(&self.inner.caches).uniforms.insert(bytes.to_vec(), buffer.clone());
         Ok(buffer)
@@ -248,9 +254,10 @@ impl Gpu {
         // Modules first: pipelines that share one would each make it.
         let modules: Vec<_> = dispatches.iter().filter(|dispatch| kernels.insert(dispatch.kernel.file)).collect();
         let pipelines: Vec<_> = dispatches.iter().filter(|dispatch| keys.insert(PipelineKey::new(dispatch))).collect();
-        for_each_in_parallel(&modules, |dispatch| self.module(dispatch.kernel).map(drop))?;
-        for_each_in_parallel(&pipelines, |dispatch| self.pipeline(dispatch).map(drop))?;
-        dispatches.iter().try_for_each(|dispatch| self.uniform(&dispatch.uniform).map(drop))
+        for_each_in_parallel(&modules, |dispatch| self.module(dispatch.kernel).map(drop))
+            .and_then(|()| for_each_in_parallel(&pipelines, |dispatch| self.pipeline(dispatch, true).map(drop)))
+            .and_then(|()| dispatches.iter().try_for_each(|dispatch| self.uniform(&dispatch.uniform).map(drop)))
+            .map_err(|error| self.explained(error))
     }
 
     /// Runs `source` in place of the text of `shaders/FILE.wgsl` on this device. For tests of tests.

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, lock};
 use crate::shape::ELEMENT_BYTES;
 
+/// How many bytes of free read-back buffers are kept.
+const KEPT_STAGING: u64 = 8 << 20;
+
 /// The smallest buffer.
 const LEAST_BYTES: u64 = 256;
 
@@ -21,7 +24,8 @@ pub struct Memory {
     pub pooled: u64,
     /// The most that was ever live.
     pub peak: u64,
-    /// What uploads and read-backs pass through; of these, uploads take at most 8 MiB and a read-back 8 MiB.
+    /// What uploads and read-backs pass through. Some 16 MiB are kept, and 32 MiB are in use at most but for 64 KiB for
+    /// each read-back beyond.
     pub staging: u64,
 }
 
@@ -51,6 +55,8 @@ pub(crate) struct Pool {
     /// upload, which is submitted before them, may not.
     recorded: HashMap<(Kind, u64), Vec<wgpu::Buffer>>,
     memory: Memory,
+    /// Bytes of free read-back buffers.
+    free_staging: u64,
 }
 
 impl Pool {
@@ -75,7 +81,7 @@ impl Pool {
         let buffer = recorded.or_else(|| self.ready.get_mut(&class).and_then(Vec::pop))?;
         match class.0 {
             Kind::Storage => self.memory.pooled -= class.1,
-            Kind::ReadBack => {}
+            Kind::ReadBack => self.free_staging -= class.1,
         }
         Some(buffer)
     }
@@ -90,6 +96,7 @@ impl Pool {
     /// Everything that is free.
     pub fn trim(&mut self) -> Vec<wgpu::Buffer> {
         self.memory.pooled = 0;
+        self.free_staging = 0;
         let mut freed = Vec::new();
         for ((kind, bytes), buffers) in self.ready.drain().chain(self.recorded.drain()) {
             if kind == Kind::ReadBack {
@@ -140,7 +147,11 @@ impl Drop for PooledBuffer {
                 pool.memory.pooled += bytes;
                 pool.recorded.entry(self.class).or_default().push(self.buffer.clone());
             }
-            Kind::ReadBack => pool.ready.entry(self.class).or_default().push(self.buffer.clone()),
+            Kind::ReadBack if pool.free_staging + bytes > KEPT_STAGING => pool.memory.staging -= bytes,
+            Kind::ReadBack => {
+                pool.free_staging += bytes;
+                pool.ready.entry(self.class).or_default().push(self.buffer.clone());
+            }
         }
     }
 }

@@ -23,13 +23,14 @@ pub struct Timing {
 #[derive(Debug, Default)]
 pub(super) struct Profile {
     sets: Vec<QuerySet>,
+    failure: Option<Error>,
 }
 
 #[derive(Debug)]
 struct QuerySet {
     queries: wgpu::QuerySet,
-    /// The calls whose timestamps it takes, each two.
-    operators: Vec<&'static str>,
+    /// The calls whose timestamps it takes, each two; none stands for a call that failed.
+    operators: Vec<Option<&'static str>>,
     /// The timestamps of those that are submitted.
     ticks: Option<wgpu::Buffer>,
 }
@@ -56,12 +57,24 @@ impl Profile {
         let last = self.sets.len() - 1;
         let set = &mut self.sets[last];
         let index = 2 * set.operators.len() as u32;
-        set.operators.push(operator);
+        set.operators.push(Some(operator));
         wgpu::ComputePassTimestampWrites {
             query_set: &set.queries,
             beginning_of_pass_write_index: Some(index),
             end_of_pass_write_index: Some(index + 1),
         }
+    }
+
+    /// The last call was not recorded.
+    pub fn leave_out_last(&mut self) {
+        if let Some(last) = self.sets.last_mut().and_then(|set| set.operators.last_mut()) {
+            *last = None;
+        }
+    }
+
+    /// Calls of it did not run.
+    pub fn fail(&mut self, error: &Error) {
+        self.failure.get_or_insert_with(|| error.clone());
     }
 
     /// Records what brings the timestamps of the calls before into buffers.
@@ -114,6 +127,9 @@ impl Gpu {
         self.submit()?;
         let profile = lock(&self.inner.pending).profile.take().unwrap_or_default();
         drop(running);
+        if let Some(error) = profile.failure {
+            return Err(error);
+        }
 
         let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());
         let mut timings = Vec::new();
@@ -123,7 +139,7 @@ impl Gpu {
             for (&operator, ticks) in set.operators.iter().zip(ticks.chunks_exact(2)) {
                 // A clock that wraps, or a driver that does not keep order, must not make a panic.
                 let time = ticks[1].saturating_sub(ticks[0]) as f64 * nanoseconds;
-                timings.push(Timing { operator, time: Duration::from_nanos(time as u64) });
+                timings.extend(operator.map(|operator| Timing { operator, time: Duration::from_nanos(time as u64) }));
             }
         }
         Ok((result, timings))

@@ -19,6 +19,11 @@ const PIECE_BYTES: u64 = 4 << 20;
 /// How many pieces are under way at once: one is copied by the GPU while another is by the CPU.
 const PIECES: usize = 2;
 
+/// With more staging in use than this, read-backs that run side by side take one piece at a time, and a small one: no
+/// read-back waits for another, whose future nobody may be polling.
+const MUCH_STAGING: u64 = 32 << 20;
+const SMALL_PIECE_BYTES: u64 = 64 << 10;
+
 /// How often, and how many times, a mapping is looked for that should have come.
 #[cfg(not(target_arch = "wasm32"))]
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -142,13 +147,20 @@ impl Gpu {
         // On its own: a failure concerns the tensors that these calls write, and no other.
         let _ = self.submit();
         storage.check()?;
-        let mut data = Vec::with_capacity(bytes as usize / size_of::<T>());
+        let mut data = Vec::new();
+        data.try_reserve_exact(bytes as usize / size_of::<T>()).map_err(|_| Error::OutOfMemory {
+            reason: format!("the program itself has no {bytes} bytes left for a read-back"),
+        })?;
         let mut pieces = VecDeque::new();
         let mut begun = 0;
         while begun < bytes || !pieces.is_empty() {
             while begun < bytes && pieces.len() < PIECES {
-                let piece =
-                    self.copy_piece(storage, begun, (bytes - begun).min(PIECE_BYTES), bytes.min(PIECE_BYTES))?;
+                let is_busy = self.memory().staging > MUCH_STAGING;
+                if is_busy && !pieces.is_empty() {
+                    break;
+                }
+                let most = if is_busy { SMALL_PIECE_BYTES } else { PIECE_BYTES };
+                let piece = self.copy_piece(storage, begun, (bytes - begun).min(most), bytes.min(most))?;
                 begun += piece.bytes;
                 pieces.push_back(piece);
             }
@@ -167,8 +179,9 @@ impl Gpu {
         // Out of the pool until it is known to be unmapped: a read-back that is dropped while another thread polls may
         // find its buffer mapped after it was unmapped.
         staging.set_exposed(true);
-        let submission = self.scoped(|_| {
-            let mut encoder = self.new_encoder("wgdnn read-back");
+        let submission = self.scoped(|device| {
+            let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgdnn read-back") };
+            let mut encoder = device.create_command_encoder(&descriptor);
             encoder.copy_buffer_to_buffer(storage.buffer(), storage.offset() + at, staging.buffer(), 0, bytes);
             self.inner.queue.submit([encoder.finish()])
         })?;
@@ -195,7 +208,11 @@ impl Gpu {
         let range = buffer
             .get_mapped_range(..piece.bytes)
             .map_err(|error| self.explained(Error::Validation { reason: error.to_string() }))?;
-        data.extend(bytemuck::pod_collect_to_vec::<u8, T>(&range));
+        match bytemuck::try_cast_slice(&range) {
+            Ok(elements) => data.extend_from_slice(elements),
+            // Mapped at an odd address.
+            Err(_) => data.extend(bytemuck::pod_collect_to_vec::<u8, T>(&range)),
+        }
         drop(range);
         self.scoped(|_| buffer.unmap())?;
         piece.staging.set_exposed(false);

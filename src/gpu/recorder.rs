@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Access, Dispatch};
-use crate::gpu::operator::{Operator, Split};
+use crate::gpu::operator::{Operator, Part, Split};
 use crate::gpu::pipelines::Binding;
 use crate::shape::ELEMENT_BYTES;
 
@@ -16,6 +16,8 @@ use crate::shape::ELEMENT_BYTES;
 pub struct Recorder<'a> {
     gpu: &'a Gpu,
     target: Target<'a>,
+    /// Of an eager call, which is recorded under a lock: whether it would have to compile something.
+    is_cold: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -84,10 +86,12 @@ impl<'a> Argument<'a> {
         Ok(argument.map(Argument::written))
     }
 
-    /// What some of an operator's items use of it.
-    fn part(&self, split: &Split, begin: usize, items: usize) -> Self {
-        let Some(share) = split.share(self.name) else { return *self };
-        let [begin, bytes] = [begin, items].map(|items| (items * share) as u64 * ELEMENT_BYTES);
+    /// What a part of an operator's items uses of it.
+    fn part(&self, split: &Split, part: &Part) -> Self {
+        let Some(share) = split.share(self.name).filter(|_| part.items < split.items) else { return *self };
+        let base = part.base(self.name) as usize;
+        let [begin, bytes] =
+            [part.begin * share - base, base + part.items * share].map(|elements| elements as u64 * ELEMENT_BYTES);
         Argument { slice: self.slice.slice(begin..begin + bytes), bytes, ..*self }
     }
 
@@ -103,44 +107,49 @@ impl<'a> Argument<'a> {
 
 impl<'a> Recorder<'a> {
     pub(crate) fn new(gpu: &'a Gpu, encoder: &'a mut wgpu::CommandEncoder) -> Self {
-        Recorder { gpu, target: Target::Encoder { encoder, pass: None } }
+        Recorder { gpu, target: Target::Encoder { encoder, pass: None }, is_cold: None }
     }
 
     pub(crate) fn in_pass(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'_>) -> Self {
-        Recorder { gpu, target: Target::Pass(pass) }
+        Recorder { gpu, target: Target::Pass(pass), is_cold: None }
+    }
+
+    /// For an eager call: under a lock, which nothing is compiled under, and no error is looked into.
+    pub(crate) fn eager(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'_>) -> Self {
+        Recorder { is_cold: Some(false), ..Self::in_pass(gpu, pass) }
+    }
+
+    /// Whether an eager call was not recorded, since it has to be compiled first.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.is_cold == Some(true)
     }
 
     /// Records an operator's dispatches on its arguments, once all of them are known to be right.
     pub(crate) fn run(&mut self, operator: &dyn Operator, arguments: &[Argument<'_>]) -> Result<()> {
+        let result = self.run_unexplained(operator, arguments);
+        if self.is_cold.is_some() { result } else { result.map_err(|error| self.gpu.explained(error)) }
+    }
+
+    fn run_unexplained(&mut self, operator: &dyn Operator, arguments: &[Argument<'_>]) -> Result<()> {
         let name = operator.name();
         self.gpu.check_device()?;
         self.check_arguments(name, arguments)?;
         let split = operator.split();
-        let part = split.part(name, self.gpu.limits())?;
-        if part >= split.items {
-            self.check_bindings(name, arguments)?;
-            return self.run_part(name, arguments, &operator.dispatches(self.gpu, split.items));
-        }
-        let parts = (0..split.items).step_by(part).map(|begin| {
-            let items = part.min(split.items - begin);
-            let cut: Vec<_> = arguments.iter().map(|argument| argument.part(&split, begin, items)).collect();
+        // All that can still fail comes before the first command: it is the whole or nothing.
+        let mut ready = Vec::new();
+        for part in split.parts(name, self.gpu.limits())? {
+            let cut: Vec<_> = arguments.iter().map(|argument| argument.part(&split, &part)).collect();
             self.check_bindings(name, &cut)?;
-            Ok((cut, operator.dispatches(self.gpu, items)))
-        });
-        // All of them before the first is recorded: it is the whole or nothing.
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        parts.iter().try_for_each(|(arguments, dispatches)| self.run_part(name, arguments, dispatches))
-    }
-
-    fn run_part(&mut self, operator: &'static str, arguments: &[Argument<'_>], dispatches: &[Dispatch]) -> Result<()> {
-        // All that can still fail comes before the first command.
-        let ready = dispatches
-            .iter()
-            .map(|dispatch| {
-                self.check_workgroups(operator, dispatch)?;
-                self.gpu.ready(dispatch, &bindings(arguments, dispatch))
-            })
-            .collect::<Result<Vec<_>>>()?;
+            for dispatch in operator.dispatches(self.gpu, &part) {
+                self.check_dispatch(name, &dispatch)?;
+                let bindings = bindings(&cut, &dispatch);
+                let Some((pipeline, group)) = self.gpu.ready(&dispatch, &bindings, self.is_cold.is_none())? else {
+                    self.is_cold = Some(true);
+                    return Ok(());
+                };
+                ready.push((pipeline, group, dispatch.workgroups));
+            }
+        }
         if ready.is_empty() {
             return Ok(());
         }
@@ -152,8 +161,8 @@ impl<'a> Recorder<'a> {
                 encoder.begin_compute_pass(&descriptor).forget_lifetime()
             }),
         };
-        for (dispatch, (pipeline, group)) in dispatches.iter().zip(&ready) {
-            pass.dispatch(pipeline, group, grid(dispatch.workgroups, most));
+        for (pipeline, group, workgroups) in &ready {
+            pass.dispatch(pipeline, group, grid(*workgroups, most));
         }
         Ok(())
     }
@@ -211,16 +220,20 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn check_workgroups(&self, operator: &'static str, dispatch: &Dispatch) -> Result<()> {
-        let most = u64::from(self.gpu.limits().max_compute_workgroups_per_dimension);
-        if u64::from(dispatch.workgroups) > most * most {
-            return Err(Error::LimitExceeded {
-                operator,
-                argument: "output",
-                limit: "the square of max_compute_workgroups_per_dimension",
-                maximum: most * most,
-                actual: u64::from(dispatch.workgroups),
-            });
+    fn check_dispatch(&self, operator: &'static str, dispatch: &Dispatch) -> Result<()> {
+        let limits = self.gpu.limits();
+        let most = u64::from(limits.max_compute_workgroups_per_dimension);
+        for (limit, maximum, actual) in [
+            ("the square of max_compute_workgroups_per_dimension", most * most, u64::from(dispatch.workgroups)),
+            (
+                "max_storage_buffers_per_shader_stage",
+                u64::from(limits.max_storage_buffers_per_shader_stage),
+                dispatch.kernel.storage.len() as u64,
+            ),
+        ] {
+            if actual > maximum {
+                return Err(Error::LimitExceeded { operator, argument: "output", limit, maximum, actual });
+            }
         }
         Ok(())
     }

@@ -60,8 +60,8 @@ pub(crate) struct Storage {
     buffer: Buffer,
     offset: u64,
     distinct: Option<Arc<[i32]>>,
-    /// The eager calls that wrote it last.
-    submission: Mutex<Option<Arc<Submission>>>,
+    /// What wrote it last: an eager call, or the pieces of an upload.
+    submissions: Mutex<Vec<Arc<Submission>>>,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ enum Buffer {
 impl Storage {
     /// A buffer that is no tensor's.
     pub fn over(buffer: wgpu::Buffer) -> Self {
-        Storage { buffer: Buffer::Callers(buffer), offset: 0, distinct: None, submission: Mutex::new(None) }
+        Storage { buffer: Buffer::Callers(buffer), offset: 0, distinct: None, submissions: Mutex::default() }
     }
 
     pub fn buffer(&self) -> &wgpu::Buffer {
@@ -89,11 +89,22 @@ impl Storage {
 
     /// Fails if an eager call that was to write it did not run.
     pub fn check(&self) -> Result<()> {
-        lock(&self.submission).as_ref().map_or(Ok(()), |submission| submission.check())
+        lock(&self.submissions).iter().try_for_each(|submission| submission.check())
     }
 
+    /// It is written anew.
     pub fn set_submission(&self, submission: &Arc<Submission>) {
-        *lock(&self.submission) = Some(Arc::clone(submission));
+        let mut submissions = lock(&self.submissions);
+        submissions.clear();
+        submissions.push(Arc::clone(submission));
+    }
+
+    /// More of it is written.
+    pub fn add_submission(&self, submission: &Arc<Submission>) {
+        let mut submissions = lock(&self.submissions);
+        if submissions.last().is_none_or(|last| !Arc::ptr_eq(last, submission)) {
+            submissions.push(Arc::clone(submission));
+        }
     }
 }
 
@@ -173,7 +184,7 @@ impl<T: Element> Tensor<T> {
     fn over(gpu: &Gpu, buffer: Buffer, offset: u64, shape: &[usize], distinct: Option<Arc<[i32]>>) -> Self {
         Tensor {
             gpu: gpu.clone(),
-            storage: Arc::new(Storage { buffer, offset, distinct, submission: Mutex::new(None) }),
+            storage: Arc::new(Storage { buffer, offset, distinct, submissions: Mutex::default() }),
             shape: shape.to_vec(),
             element: PhantomData,
         }

@@ -19,7 +19,7 @@ const CHUNK_BYTES: u64 = 2 << 20;
 pub(super) struct Uploads {
     /// Copies out of staging buffers. It is submitted before the calls that are pending.
     encoder: Option<wgpu::CommandEncoder>,
-    /// Full, or partly so, and in `encoder`.
+    /// Full, and in `encoder`.
     filled: Vec<Chunk>,
     /// Mapped, and being filled.
     open: Option<Chunk>,
@@ -31,7 +31,7 @@ pub(super) struct Uploads {
 
 /// A staging buffer.
 #[derive(Debug)]
-struct Chunk {
+pub(super) struct Chunk {
     buffer: wgpu::Buffer,
     used: u64,
     mapping: Arc<AtomicU8>,
@@ -43,28 +43,39 @@ const IS_AWAITED: u8 = 0;
 const IS_MAPPED: u8 = 1;
 const IS_BROKEN: u8 = 2;
 
-impl Uploads {
-    /// Ends the copies, to be submitted. May raise errors of wgpu's, as may [`Uploads::submitted`].
-    pub fn end(&mut self) -> Option<wgpu::CommandEncoder> {
-        let encoder = self.encoder.take()?;
-        self.filled.extend(self.open.take());
-        for chunk in &self.filled {
-            chunk.buffer.unmap();
-        }
-        Some(encoder)
+impl Chunk {
+    /// Ends writing to it. May raise errors of wgpu's, as may [`Chunk::submitted`].
+    pub fn unmap(&self) {
+        self.buffer.unmap();
     }
 
-    /// What was ended is submitted.
-    pub fn submitted(&mut self, index: &wgpu::SubmissionIndex) {
-        for mut chunk in self.filled.drain(..) {
-            chunk.used = 0;
-            chunk.submission = Some(index.clone());
-            chunk.mapping = Arc::default();
-            let mapping = Arc::clone(&chunk.mapping);
-            chunk.buffer.map_async(wgpu::MapMode::Write, .., move |result| {
-                mapping.store(if result.is_ok() { IS_MAPPED } else { IS_BROKEN }, Ordering::Release);
-            });
-            self.in_flight.push_back(chunk);
+    /// It is submitted, and wanted back when that is done.
+    pub fn submitted(self, index: &wgpu::SubmissionIndex) -> Self {
+        let mapping = Arc::<AtomicU8>::default();
+        let result = Arc::clone(&mapping);
+        self.buffer.map_async(wgpu::MapMode::Write, .., move |mapped| {
+            result.store(if mapped.is_ok() { IS_MAPPED } else { IS_BROKEN }, Ordering::Release);
+        });
+        Chunk { used: 0, mapping, submission: Some(index.clone()), ..self }
+    }
+}
+
+impl Uploads {
+    /// The copies that are to be submitted, and the chunks that they are from.
+    pub fn take(&mut self) -> Option<(wgpu::CommandEncoder, Vec<Chunk>)> {
+        let encoder = self.encoder.take()?;
+        let chunks: Vec<_> = self.filled.drain(..).chain(self.open.take()).collect();
+        self.uncounted -= chunks.len() as i64 * CHUNK_BYTES as i64;
+        Some((encoder, chunks))
+    }
+
+    /// Takes chunks back that are submitted, as many as are to be kept.
+    pub fn give_back(&mut self, chunks: Vec<Chunk>) {
+        for chunk in chunks {
+            if !self.is_full() {
+                self.uncounted += CHUNK_BYTES as i64;
+                self.in_flight.push_back(chunk);
+            }
         }
     }
 
@@ -88,7 +99,7 @@ impl Uploads {
 
     /// Makes sure that there is a chunk to fill, or says what has to be done first.
     fn open(&mut self, gpu: &Gpu) -> Result<Step> {
-        if self.open.as_ref().is_some_and(|chunk| chunk.used < CHUNK_BYTES) {
+        if self.open.as_ref().is_some_and(|chunk| chunk.used < chunk.buffer.size()) {
             return Ok(Step::Fill);
         }
         self.filled.extend(self.open.take());
@@ -114,7 +125,7 @@ impl Uploads {
         let buffer = gpu.scoped_quietly(|device| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgdnn upload"),
-                size: CHUNK_BYTES,
+                size: CHUNK_BYTES.min(gpu.limits().max_buffer_size),
                 usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
                 mapped_at_creation: true,
             })
@@ -145,23 +156,25 @@ impl Gpu {
             let step = {
                 let mut pending = lock(&self.inner.pending);
                 let step = pending.uploads.open(self).and_then(|step| {
-                    match step {
-                        Step::Fill => done += self.fill(&mut pending.uploads, storage, done as u64, &data[done..])?,
-                        Step::Submit => self.submit_with_uploads(&mut pending.uploads, None)?,
-                        Step::WaitFor(..) => {}
+                    if let Step::Fill = step {
+                        done += self.fill(&mut pending.uploads, storage, done as u64, &data[done..])?;
+                        storage.add_submission(&pending.submission);
                     }
                     Ok(step)
                 });
-                storage.set_submission(&pending.submission);
                 lock(&self.inner.pool).count_staging(std::mem::take(&mut pending.uploads.uncounted));
                 step
             };
-            // Both poll, which runs the caller's callbacks: not under the lock.
-            if let Step::WaitFor(submission, mapping) = step.map_err(|error| self.explained(error))? {
-                if !self.wait_until(submission, || mapping.load(Ordering::Acquire) != IS_AWAITED) {
-                    mapping.store(IS_BROKEN, Ordering::Release);
+            // These poll or submit, which runs the caller's callbacks: not under the lock.
+            match step.map_err(|error| self.explained(error))? {
+                Step::Fill => {}
+                Step::Submit => self.submit()?,
+                Step::WaitFor(submission, mapping) => {
+                    if !self.wait_until(submission, || mapping.load(Ordering::Acquire) != IS_AWAITED) {
+                        mapping.store(IS_BROKEN, Ordering::Release);
+                    }
+                    self.check_device()?;
                 }
-                self.check_device()?;
             }
         }
         Ok(())
@@ -170,8 +183,11 @@ impl Gpu {
     /// Copies as much of `data` as the open chunk holds, and returns how much that is.
     fn fill(&self, uploads: &mut Uploads, storage: &Storage, at: u64, data: &[u8]) -> Result<usize> {
         let Some(chunk) = &mut uploads.open else { return Ok(0) };
-        let bytes = (CHUNK_BYTES - chunk.used).min(data.len() as u64);
-        let encoder = uploads.encoder.get_or_insert_with(|| self.new_encoder("wgdnn upload"));
+        let bytes = (chunk.buffer.size() - chunk.used).min(data.len() as u64);
+        if uploads.encoder.is_none() {
+            uploads.encoder = Some(self.new_encoder("wgdnn upload")?);
+        }
+        let Some(encoder) = &mut uploads.encoder else { return Ok(0) };
         let filled = write_mapped(&chunk.buffer, chunk.used, &data[..bytes as usize]);
         if let Err(error) = filled {
             // A lost device's buffers are not mapped any more; this one is of no more use.
@@ -184,14 +200,10 @@ impl Gpu {
         chunk.used += bytes.next_multiple_of(wgpu::MAP_ALIGNMENT);
         Ok(bytes as usize)
     }
-
-    /// Writes into a mapped buffer.
-    pub(super) fn fill_mapped(&self, buffer: &wgpu::Buffer, at: u64, data: &[u8]) -> Result<()> {
-        write_mapped(buffer, at, data).map_err(|error| self.explained(error))
-    }
 }
 
-fn write_mapped(buffer: &wgpu::Buffer, at: u64, data: &[u8]) -> Result<()> {
+/// Writes into a mapped buffer.
+pub(super) fn write_mapped(buffer: &wgpu::Buffer, at: u64, data: &[u8]) -> Result<()> {
     buffer
         .get_mapped_range_mut(at..at + data.len() as u64)
         .map_err(|error| Error::Validation { reason: error.to_string() })?

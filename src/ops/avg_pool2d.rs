@@ -104,37 +104,39 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
-    use crate::gpu::operator::{Operator, Sealed, Split};
+    use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
     use crate::reference;
-    use crate::validation::{Replay, magnitudes, read, rounding};
+    use crate::validation::{Replay, magnitudes, read, replay, rounding, unless_overflown};
 
     uniform! {
-        struct Params {
-            output_count: u32,
-            in_rows: i32,
-            in_cols: i32,
-            out_rows: i32,
-            out_cols: i32,
-            kernel_rows: i32,
-            kernel_cols: i32,
-            stride_rows: i32,
-            stride_cols: i32,
-            padding_rows: i32,
-            padding_cols: i32,
-            row_begin: i32,
-            row_end: i32,
-            col_begin: i32,
-            col_end: i32,
-            is_first: u32,
-            is_last: u32,
-            count_include_pad: u32,
-            has_divisor_override: u32,
-            divisor_override: f32,
-            hidden_zero: u32,
+            struct Params {
+                output_count: u32,
+                in_rows: i32,
+                in_cols: i32,
+                out_rows: i32,
+                out_cols: i32,
+                kernel_rows: i32,
+                kernel_cols: i32,
+                stride_rows: i32,
+                stride_cols: i32,
+                padding_rows: i32,
+                padding_cols: i32,
+                row_begin: i32,
+                row_end: i32,
+                col_begin: i32,
+                col_end: i32,
+                is_first: u32,
+                is_last: u32,
+                count_include_pad: u32,
+                has_divisor_override: u32,
+                divisor_override: f32,
+                hidden_zero: u32,
+    input_base: u32,
+    output_base: u32,
+            }
         }
-    }
 
     static AVG_POOL2D: Kernel = kernel!("avg_pool2d", "avg_pool2d", Params, [(1, Read), (2, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&AVG_POOL2D];
@@ -161,18 +163,19 @@ mod on_gpu {
             Split { items: self.input.batch * self.input.channels, shares: vec![("input", input), ("output", output)] }
         }
 
-        fn dispatches(&self, _: &Gpu, planes: usize) -> Vec<Dispatch> {
+        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+            let planes = part.items;
             let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
             }
             let [rows, cols] = &self.windows;
             // No window has more elements inside the input than this.
-            let parts = split_loops([1, rows.kernel.min(self.input.rows), cols.kernel.min(self.input.cols)]);
-            parts
+            let ranges = split_loops([1, rows.kernel.min(self.input.rows), cols.kernel.min(self.input.cols)]);
+            ranges
                 .iter()
                 .enumerate()
-                .map(|(part, [_, row_range, col_range])| {
+                .map(|(index, [_, row_range, col_range])| {
                     let params = Params {
                         output_count: output_count as u32,
                         in_rows: self.input.rows as i32,
@@ -189,12 +192,14 @@ mod on_gpu {
                         row_end: row_range.end as i32,
                         col_begin: col_range.start as i32,
                         col_end: col_range.end as i32,
-                        is_first: u32::from(part == 0),
-                        is_last: u32::from(part + 1 == parts.len()),
+                        is_first: u32::from(index == 0),
+                        is_last: u32::from(index + 1 == ranges.len()),
                         count_include_pad: u32::from(self.count_include_pad),
                         has_divisor_override: u32::from(self.divisor_override.is_some()),
                         divisor_override: self.divisor_override.unwrap_or(1) as f32,
                         hidden_zero: 0,
+                        input_base: part.base("input"),
+                        output_base: part.base("output"),
                     };
                     Dispatch::per_element(&AVG_POOL2D, params.to_bytes(), vec!["input", "output"], output_count)
                 })
@@ -246,20 +251,25 @@ mod on_gpu {
     pub fn avg_pool2d(input: &Tensor, params: &AvgPool2dParams) -> Result<Tensor> {
         let operator = AvgPool2d::new(input.shape(), params)?;
         let output = Tensor::uninitialized(input.gpu(), NAME, &operator.output_shape())?;
-        input.gpu().eager(NAME, &[input.storage()], &[output.storage()], |recorder| {
+        input.gpu().eager(&operator, &[input.storage()], &[output.storage()], |recorder| {
             operator.record(recorder, &AvgPool2dBuffers { input: input.own_slice(), output: output.own_slice() })
         })?;
-        if input.gpu().validates() {
+        replay(input.gpu(), NAME, || {
             let x = read(input)?;
             let expected = reference::avg_pool2d(&x, params)?;
             let sums = reference::avg_pool2d(&magnitudes(&x), params)?.into_flat();
+            let elements = (params.kernel_size[0] * params.kernel_size[1]) as f64;
             Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
                 "output",
                 &output,
                 &expected,
-                |index| rounding(8, sums[index].abs().into()),
+                |index| {
+                    let mean = f64::from(sums[index].abs());
+                    unless_overflown(mean * elements, rounding(8, mean))
+                },
             )?;
-        }
+            Ok(())
+        })?;
         Ok(output)
     }
 }

@@ -106,7 +106,7 @@ mod on_gpu {
     use super::{Flatten, NAME};
     use crate::gpu::Gpu;
     use crate::gpu::kernel::Dispatch;
-    use crate::gpu::operator::{Operator, Sealed, Split};
+    use crate::gpu::operator::{Operator, Part, Sealed, Split};
 
     impl Sealed for Flatten {}
 
@@ -119,7 +119,7 @@ mod on_gpu {
             Split::none()
         }
 
-        fn dispatches(&self, _: &Gpu, _: usize) -> Vec<Dispatch> {
+        fn dispatches(&self, _: &Gpu, _: &Part) -> Vec<Dispatch> {
             Vec::new()
         }
     }

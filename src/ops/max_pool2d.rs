@@ -106,34 +106,36 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
-    use crate::gpu::operator::{Operator, Sealed, Split};
+    use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
     use crate::reference;
-    use crate::validation::{Replay, read};
+    use crate::validation::{Replay, read, replay};
 
     uniform! {
-        struct Params {
-            output_count: u32,
-            in_rows: i32,
-            in_cols: i32,
-            out_rows: i32,
-            out_cols: i32,
-            kernel_rows: i32,
-            kernel_cols: i32,
-            stride_rows: i32,
-            stride_cols: i32,
-            padding_rows: i32,
-            padding_cols: i32,
-            dilation_rows: i32,
-            dilation_cols: i32,
-            row_begin: i32,
-            row_end: i32,
-            col_begin: i32,
-            col_end: i32,
-            is_first: u32,
+            struct Params {
+                output_count: u32,
+                in_rows: i32,
+                in_cols: i32,
+                out_rows: i32,
+                out_cols: i32,
+                kernel_rows: i32,
+                kernel_cols: i32,
+                stride_rows: i32,
+                stride_cols: i32,
+                padding_rows: i32,
+                padding_cols: i32,
+                dilation_rows: i32,
+                dilation_cols: i32,
+                row_begin: i32,
+                row_end: i32,
+                col_begin: i32,
+                col_end: i32,
+                is_first: u32,
+    input_base: u32,
+    output_base: u32,
+            }
         }
-    }
 
     static VALUES: Kernel = kernel!("max_pool2d", "max_pool2d", Params, [(1, Read), (2, ReadWrite)]);
     static WITH_INDICES: Kernel =
@@ -176,7 +178,8 @@ mod on_gpu {
             }
         }
 
-        fn dispatches(&self, _: &Gpu, planes: usize) -> Vec<Dispatch> {
+        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+            let planes = part.items;
             let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
@@ -194,7 +197,7 @@ mod on_gpu {
             split_loops(lengths)
                 .iter()
                 .enumerate()
-                .map(|(part, [_, row_range, col_range])| {
+                .map(|(index, [_, row_range, col_range])| {
                     let params = Params {
                         output_count: output_count as u32,
                         in_rows: self.input.rows as i32,
@@ -213,7 +216,9 @@ mod on_gpu {
                         row_end: row_range.end as i32,
                         col_begin: col_range.start as i32,
                         col_end: col_range.end as i32,
-                        is_first: u32::from(part == 0),
+                        is_first: u32::from(index == 0),
+                        input_base: part.base("input"),
+                        output_base: part.base("output"),
                     };
                     Dispatch::per_element(kernel, params.to_bytes(), arguments.clone(), output_count)
                 })
@@ -276,7 +281,7 @@ mod on_gpu {
             params.return_indices.then(|| Tensor::uninitialized(gpu, NAME, &operator.output_shape())).transpose()?;
         let mut writes = vec![output.storage()];
         writes.extend(indices.as_ref().map(Tensor::storage));
-        gpu.eager(NAME, &[input.storage()], &writes, |recorder| {
+        gpu.eager(&operator, &[input.storage()], &writes, |recorder| {
             operator.record(
                 recorder,
                 &MaxPool2dBuffers {
@@ -286,14 +291,15 @@ mod on_gpu {
                 },
             )
         })?;
-        if gpu.validates() {
+        replay(gpu, NAME, || {
             let expected = reference::max_pool2d(&read(input)?, params)?;
-            let replay = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
-            replay.floats("output", &output, &expected.output, |_| 0.0)?;
+            let held = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
+            held.floats("output", &output, &expected.output, |_| 0.0)?;
             if let (Some(indices), Some(expected)) = (&indices, &expected.indices) {
-                replay.integers("indices", indices, expected)?;
+                held.integers("indices", indices, expected)?;
             }
-        }
+            Ok(())
+        })?;
         Ok(MaxPool2dOutput { output, indices })
     }
 }

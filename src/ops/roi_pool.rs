@@ -198,27 +198,29 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
-    use crate::gpu::operator::{Operator, Sealed, Split};
+    use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
     use crate::reference;
-    use crate::validation::{Replay, read};
+    use crate::validation::{Replay, read, replay};
 
     uniform! {
-        struct Params {
-            output_count: u32,
-            channels: i32,
-            in_rows: i32,
-            in_cols: i32,
-            pooled_rows: i32,
-            pooled_cols: i32,
-            row_begin: i32,
-            row_end: i32,
-            col_begin: i32,
-            col_end: i32,
-            is_first: u32,
+            struct Params {
+                output_count: u32,
+                channels: i32,
+                in_rows: i32,
+                in_cols: i32,
+                pooled_rows: i32,
+                pooled_cols: i32,
+                row_begin: i32,
+                row_end: i32,
+                col_begin: i32,
+                col_end: i32,
+                is_first: u32,
+    bins_base: u32,
+    output_base: u32,
+            }
         }
-    }
 
     static ROI_POOL: Kernel = kernel!("roi_pool", "roi_pool", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&ROI_POOL];
@@ -246,7 +248,8 @@ mod on_gpu {
             Split { items: self.boxes.len(), shares: vec![("bins", self.box_words()), ("output", output)] }
         }
 
-        fn dispatches(&self, _: &Gpu, boxes: usize) -> Vec<Dispatch> {
+        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+            let boxes = part.items;
             let output_count = boxes * self.channels * self.output_size[0] * self.output_size[1];
             if output_count == 0 {
                 return Vec::new();
@@ -255,7 +258,7 @@ mod on_gpu {
             split_loops([1, rows, cols])
                 .iter()
                 .enumerate()
-                .map(|(part, [_, row_range, col_range])| {
+                .map(|(index, [_, row_range, col_range])| {
                     let params = Params {
                         output_count: output_count as u32,
                         channels: self.channels as i32,
@@ -267,7 +270,9 @@ mod on_gpu {
                         row_end: row_range.end as i32,
                         col_begin: col_range.start as i32,
                         col_end: col_range.end as i32,
-                        is_first: u32::from(part == 0),
+                        is_first: u32::from(index == 0),
+                        bins_base: part.base("bins"),
+                        output_base: part.base("output"),
                     };
                     Dispatch::per_element(&ROI_POOL, params.to_bytes(), vec!["input", "bins", "output"], output_count)
                 })
@@ -343,13 +348,13 @@ mod on_gpu {
         gpu.check_size(NAME, "bins", table.len())?;
         let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
         let bins = Tensor::from_slice(gpu, &table, &[table.len()])?;
-        gpu.eager(NAME, &[input.storage()], &[output.storage()], |recorder| {
+        gpu.eager(&operator, &[input.storage()], &[output.storage()], |recorder| {
             operator.record(
                 recorder,
                 &RoiPoolBuffers { input: input.own_slice(), bins: bins.own_slice(), output: output.own_slice() },
             )
         })?;
-        if gpu.validates() {
+        replay(gpu, NAME, || {
             let expected = reference::roi_pool(&read(input)?, boxes, params)?;
             Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
                 "output",
@@ -357,7 +362,8 @@ mod on_gpu {
                 &expected,
                 |_| 0.0,
             )?;
-        }
+            Ok(())
+        })?;
         Ok(output)
     }
 }

@@ -41,17 +41,21 @@ mod on_gpu {
     use crate::error::Result;
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
-    use crate::gpu::operator::{Operator, Sealed, Split};
+    use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
     use crate::reference;
-    use crate::validation::{Replay, read, rounding};
+    use crate::validation::{Replay, read, replay, rounding};
 
     uniform! {
-        struct Params {
-            count: u32,
+            struct Params {
+                count: u32,
+    base: u32,
+            }
         }
-    }
+
+    /// How many elements an invocation computes.
+    const ITEMS: usize = 4;
 
     static SIGMOID: Kernel = kernel!("sigmoid", "sigmoid", Params, [(1, Read), (2, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&SIGMOID];
@@ -76,12 +80,13 @@ mod on_gpu {
             Split { items: self.count(), shares: vec![("input", 1), ("output", 1)] }
         }
 
-        fn dispatches(&self, _: &Gpu, count: usize) -> Vec<Dispatch> {
+        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+            let count = part.items;
             if count == 0 {
                 return Vec::new();
             }
-            let params = Params { count: count as u32 };
-            vec![Dispatch::per_element(&SIGMOID, params.to_bytes(), vec!["input", "output"], count)]
+            let params = Params { count: count as u32, base: part.base("input") };
+            vec![Dispatch::per_element(&SIGMOID, params.to_bytes(), vec!["input", "output"], count.div_ceil(ITEMS))]
         }
     }
 
@@ -132,10 +137,10 @@ mod on_gpu {
     pub fn sigmoid(input: &Tensor) -> Result<Tensor> {
         let operator = Sigmoid::new(input.shape())?;
         let output = Tensor::uninitialized(input.gpu(), NAME, input.shape())?;
-        input.gpu().eager(NAME, &[input.storage()], &[output.storage()], |recorder| {
+        input.gpu().eager(&operator, &[input.storage()], &[output.storage()], |recorder| {
             operator.record(recorder, &SigmoidBuffers { input: input.own_slice(), output: output.own_slice() })
         })?;
-        if input.gpu().validates() {
+        replay(input.gpu(), NAME, || {
             let expected = reference::sigmoid(&read(input)?)?;
             let sizes = expected.clone().into_flat();
             Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
@@ -144,7 +149,8 @@ mod on_gpu {
                 &expected,
                 |index| rounding(16, sizes[index].into()),
             )?;
-        }
+            Ok(())
+        })?;
         Ok(output)
     }
 }

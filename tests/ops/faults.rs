@@ -322,6 +322,50 @@ fn alone_uses_up_all_memory() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn the_last_byte_gone_is_no_lost_device() {
+    run_alone("faults::alone_uses_up_the_last_byte", Some(9 << 18));
+}
+
+/// The caller's own buffers take all there is, down to the smallest, on a device whose handler panics.
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "runs alone, under a limit of memory"]
+fn alone_uses_up_the_last_byte() {
+    for make in [portable_gpu, callers_gpu] {
+        let gpu = make();
+        let small = Tensor::from_array(&gpu, &array![0.0]).unwrap();
+        sigmoid(&small).unwrap().read_blocking().unwrap();
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let mut held = Vec::new();
+        for size in (8..28).rev().map(|bits| 1_u64 << bits) {
+            let mut before = usize::MAX;
+            while before != held.len() && held.len() < 20_000 {
+                before = held.len();
+                let inner = gpu.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+                let usage = BufferUsages::STORAGE;
+                let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+                let buffer = gpu.device().create_buffer(&descriptor);
+                if pollster::block_on(inner.pop()).is_none() {
+                    held.push(buffer);
+                }
+            }
+        }
+        drop(pollster::block_on(scope.pop()));
+        for elements in [1_000, 100_000, 3_000_000] {
+            let result = Tensor::from_slice(&gpu, &vec![1.0; elements], &[elements]);
+            assert!(matches!(result, Ok(_) | Err(Error::OutOfMemory { .. })), "{elements}: {result:?}");
+        }
+        let result = sigmoid(&small);
+        assert!(matches!(result, Ok(_) | Err(Error::OutOfMemory { .. })), "{result:?}");
+        drop(held);
+        gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        let output = sigmoid(&small).unwrap();
+        assert_eq!(output.read_blocking().unwrap()[0], 0.5);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn ten_thousand_iterations_keep_no_memory() {
     let text = run_alone("faults::alone_runs_ten_thousand_iterations", None);
     let grown = text.lines().find(|line| line.contains("KiB more after")).expect("a figure");

@@ -114,3 +114,37 @@ fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
     gpu.set_validation(false);
     assert!(batch_norm(&input, &arguments, &params).is_ok());
 }
+
+/// What float32 cannot hold, what cannot be read back, and what the reference refuses is no mismatch.
+#[test]
+fn validation_lets_go_what_it_cannot_judge() {
+    use wgdnn::wgpu::{BufferDescriptor, BufferUsages};
+    use wgdnn::{AvgPool2dParams, CrossEntropyTarget, MseLossParams, avg_pool2d, cross_entropy, mse_loss};
+
+    let gpu = fresh();
+    gpu.set_validation(true);
+    let up = |array: ndarray::ArrayD<f32>| Tensor::from_array(&gpu, &array).unwrap();
+    let huge = up(ndarray::Array4::from_elem((1, 1, 4, 4), 3e38).into_dyn());
+    avg_pool2d(&huge, &AvgPool2dParams::new([2, 2])).unwrap();
+    let (x, y) = (up(array![1e20, 1.0].into_dyn()), up(array![0.0, 1.0].into_dyn()));
+    mse_loss(&x, &y, &MseLossParams::default()).unwrap();
+    let cancelling = up(ndarray::Array4::from_shape_fn((1, 2, 2, 2), |at| [1e30, -1e30][at.1]).into_dyn());
+    let weight = up(ndarray::Array4::from_elem((1, 2, 1, 1), 1e20).into_dyn());
+    conv2d(&cancelling, &weight, None, &Conv2dParams::default()).unwrap();
+    let wide = up(array![[1e19], [-1e19]].into_dyn());
+    let training = BatchNormParams { training: true, ..Default::default() };
+    batch_norm(&wide, &BatchNormArguments::default(), &training).unwrap();
+
+    let usage = BufferUsages::STORAGE;
+    let descriptor = BufferDescriptor { label: None, size: 64, usage, mapped_at_creation: false };
+    let unreadable = Tensor::from_buffer(&gpu, gpu.device().create_buffer(&descriptor), 0, &[16]).unwrap();
+    sigmoid(&unreadable).unwrap();
+    // Class indices that the GPU made, positions in a plane, are out of range.
+    let plane = up(ndarray::Array3::from_shape_fn((1, 4, 4), |at| (at.1 * 4 + at.2) as f32).into_dyn());
+    let params = MaxPool2dParams { return_indices: true, ..MaxPool2dParams::new([2, 2]) };
+    let indices = max_pool2d(&plane, &params).unwrap().indices.unwrap();
+    let logits = up(ndarray::Array4::zeros((1, 3, 2, 2)).into_dyn());
+    let target = CrossEntropyTarget::Classes(&indices);
+    let loss = cross_entropy(&logits, target, None, &Default::default()).unwrap();
+    assert!(loss.read_blocking().unwrap().first().unwrap().is_nan());
+}

@@ -159,6 +159,25 @@ fn a_failed_submission_shows_in_its_own_tensors_and_no_others() {
 }
 
 #[test]
+fn a_failed_upload_shows_in_all_that_were_submitted_with_it() {
+    let gpu = portable_gpu();
+    let victim = Tensor::from_slice(&gpu, &[7.0; 4], &[4]).unwrap();
+    let pending = sigmoid(&victim).unwrap();
+    let other = Tensor::from_slice(&gpu, &[1.0; 4], &[4]).unwrap();
+    other.slice().buffer().destroy();
+    // It needs more staging than there is, so what is pending has to be submitted, and fails.
+    let large = vec![1.0; 5 << 20];
+    let result = Tensor::from_slice(&gpu, &large, &[large.len()]);
+    assert!(matches!(result, Err(Error::Validation { .. })), "{result:?}");
+    for tensor in [&victim, &pending] {
+        assert!(matches!(tensor.read_blocking(), Err(Error::Validation { .. })));
+        assert!(matches!(sigmoid(tensor), Err(Error::Validation { .. })));
+    }
+    let again = Tensor::from_slice(&gpu, &large, &[large.len()]).unwrap();
+    assert_eq!(again.read_blocking().unwrap().iter().sum::<f32>(), large.len() as f32);
+}
+
+#[test]
 fn a_failed_read_back_leaves_pending_calls_alone() {
     let (gpu, other) = (portable_gpu(), portable_gpu());
     let pending = sigmoid(&Tensor::from_array(&gpu, &array![0.0]).unwrap()).unwrap();

@@ -104,3 +104,23 @@ fn what_a_pipeline_cache_cannot_do_is_an_error() {
     assert!(matches!(&opened, Err(Error::File { path, .. }) if *path == folder.0), "{opened:?}");
     std::fs::remove_file(&folder.0).unwrap();
 }
+
+#[test]
+fn threads_may_save_a_pipeline_cache_at_once() {
+    let folder = Folder::new("many");
+    let (gpu, opened) = use_cache(&folder.0);
+    opened.unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..50).for_each(|_| gpu.save_pipeline_cache().unwrap()));
+        }
+    });
+    assert_eq!(files(&folder.0).len(), 1);
+    // A folder where the file should be: nothing is left behind.
+    let file = files(&folder.0).remove(0);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let result = gpu.save_pipeline_cache();
+    assert!(matches!(result, Err(Error::File { .. })), "{result:?}");
+    assert_eq!(files(&folder.0).len(), 1);
+}

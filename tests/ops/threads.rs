@@ -131,3 +131,92 @@ fn a_caller_that_polls_does_not_break_reads() {
         done.store(true, Ordering::Release);
     });
 }
+
+/// wgpu runs a caller's callbacks inside our submits and polls; they may call us, and take locks that other threads hold
+/// while these call us.
+#[test]
+fn callbacks_may_call_operators_and_submit() {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+
+    use crate::harness::portable_gpu;
+
+    let gpu = portable_gpu();
+    let input = Arc::new(Tensor::from_array(&gpu, &array![0.0]).unwrap());
+    let runs = Arc::new(AtomicUsize::new(0));
+    let callers_lock = Arc::new(Mutex::new(()));
+    for step in 0..100 {
+        let (gpu_again, input_again) = (gpu.clone(), Arc::clone(&input));
+        let (runs_again, lock_again) = (Arc::clone(&runs), Arc::clone(&callers_lock));
+        gpu.queue().on_submitted_work_done(move || {
+            match step % 4 {
+                0 => gpu_again.submit().unwrap(),
+                1 => drop(sigmoid(&input_again).unwrap()),
+                2 => gpu_again.trim(),
+                _ => drop(lock_again.lock().unwrap()),
+            }
+            runs_again.fetch_add(1, Ordering::AcqRel);
+        });
+        let output = sigmoid(&input).unwrap();
+        if step % 3 == 0 {
+            assert_eq!(output.read_blocking().unwrap()[0], 0.5);
+        } else {
+            gpu.submit().unwrap();
+        }
+        gpu.device().poll(PollType::wait_indefinitely()).unwrap();
+    }
+    assert_eq!(runs.load(Ordering::Acquire), 100);
+
+    // One thread's submit runs a callback that wants a lock, which another thread holds over its calls.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..100 {
+                let guard = callers_lock.lock().unwrap();
+                // More calls than are gathered, so that one of them would submit.
+                (0..130).for_each(|_| drop(sigmoid(&input).unwrap()));
+                drop(guard);
+            }
+        });
+        for _ in 0..100 {
+            let lock = Arc::clone(&callers_lock);
+            let (sender, receiver) = std::sync::mpsc::channel();
+            std::thread::scope(|inner| {
+                // The callback runs here and nowhere else: this thread waits for it without a lock.
+                inner.spawn(|| {
+                    gpu.queue().on_submitted_work_done(move || {
+                        drop(lock.try_lock());
+                        let _ = sender.send(());
+                    });
+                    gpu.submit().unwrap();
+                    gpu.device().poll(PollType::wait_indefinitely()).unwrap();
+                });
+            });
+            receiver.recv().unwrap();
+        }
+    });
+    let output = sigmoid(&input).unwrap();
+    assert_eq!(output.read_blocking().unwrap()[0], 0.5);
+}
+
+/// However many read-backs are under way, staging stays small.
+#[test]
+fn many_read_backs_at_once_take_little_staging() {
+    use crate::harness::portable_gpu;
+
+    let gpu = portable_gpu();
+    let data = random(&[6 << 20], 1);
+    let tensor = Tensor::from_array(&gpu, &data).unwrap();
+    let mut reads: Vec<_> = (0..40).map(|_| Box::pin(tensor.read())).collect();
+    for read in &mut reads {
+        let _ = read.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+    let most = gpu.memory().staging;
+    assert!(most <= 48 << 20, "{} MiB of staging", most >> 20);
+    for (index, read) in reads.into_iter().enumerate() {
+        if index % 8 == 0 {
+            assert_eq!(pollster::block_on(read).unwrap(), data);
+        }
+    }
+    let kept = gpu.memory().staging;
+    assert!(kept <= 16 << 20, "{} MiB of staging are kept", kept >> 20);
+}

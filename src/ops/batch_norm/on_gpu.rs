@@ -5,12 +5,12 @@ use ndarray::ArrayD;
 use super::{BatchNorm, BatchNormArguments, BatchNormParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
-use crate::gpu::operator::{Operator, Sealed, Split};
+use crate::gpu::kernel::{Dispatch, Kernel, WORKGROUP_SIZE, kernel, uniform};
+use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::reference;
-use crate::validation::{Replay, largest, read, rounding};
+use crate::validation::{Replay, largest, read, replay, rounding, unless_overflown};
 
 uniform! {
     struct Params {
@@ -27,6 +27,8 @@ uniform! {
         has_weight: u32,
         has_bias: u32,
         hidden_zero: u32,
+input_base: u32,
+output_base: u32,
     }
 }
 
@@ -40,7 +42,10 @@ static RUNNING_TERMS: Kernel = kernel!("batch_norm", "running_terms", Params, [(
 static AFFINE: Kernel = kernel!("batch_norm", "affine", Params, [(2, ReadWrite), (6, Read), (7, Read)]);
 static NORMALIZE_ELEMENTS: Kernel =
     kernel!("batch_norm", "normalize_elements", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
+static NORMALIZE_PLANES: Kernel =
+    kernel!("batch_norm", "normalize_planes", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
 pub(crate) const KERNELS: &[&Kernel] = &[
+    &NORMALIZE_PLANES,
     &PARTIAL_SUMS,
     &CHANNEL_MEANS,
     &PARTIAL_DEVIATIONS,
@@ -50,6 +55,12 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     &AFFINE,
     &NORMALIZE_ELEMENTS,
 ];
+
+/// Planes of fewer elements leave most of a workgroup idle.
+const SMALL_PLANE: usize = 32;
+
+/// How many elements of a larger one an invocation normalizes.
+const PLANE_ITEMS: usize = 16;
 
 /// The buffers of a recorded [`BatchNorm`].
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +91,8 @@ impl Operator for BatchNorm {
         Split { items: self.batch, shares: vec![("input", image), ("output", image)] }
     }
 
-    fn dispatches(&self, _: &Gpu, batch: usize) -> Vec<Dispatch> {
+    fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+        let batch = part.items;
         let batch = if self.params.training { self.batch } else { batch };
         let total = batch * self.channels * self.inner;
         if total == 0 {
@@ -103,6 +115,8 @@ impl Operator for BatchNorm {
             has_weight: u32::from(self.has_weight),
             has_bias: u32::from(self.has_bias),
             hidden_zero: 0,
+            input_base: part.base("input"),
+            output_base: part.base("output"),
         }
         .to_bytes();
         let reduction =
@@ -132,12 +146,15 @@ impl Operator for BatchNorm {
             let bias = if self.has_bias { "bias" } else { "weight" };
             dispatches.push(per_channel(&AFFINE, vec!["workspace", weight, bias]));
         }
-        dispatches.push(Dispatch::per_element(
-            &NORMALIZE_ELEMENTS,
-            params.clone(),
-            vec!["input", "workspace", "output"],
-            total,
-        ));
+        let arguments = vec!["input", "workspace", "output"];
+        dispatches.push(if self.inner < SMALL_PLANE {
+            Dispatch::per_element(&NORMALIZE_ELEMENTS, params.clone(), arguments, total)
+        } else {
+            let parts = self.inner.div_ceil(WORKGROUP_SIZE as usize * PLANE_ITEMS);
+            Dispatch::per_workgroup(&NORMALIZE_PLANES, params.clone(), arguments, batch * self.channels * parts)
+                .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
+                .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32)
+        });
         dispatches
     }
 }
@@ -221,8 +238,12 @@ pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, param
         writes.extend([given.running_mean, given.running_var].into_iter().flatten());
     }
     // The running ones are about to change.
-    let before = if gpu.validates() { Some(arguments.try_map(|tensor| read(tensor))?) } else { None };
-    gpu.eager(NAME, &reads, &writes, |recorder| {
+    let mut before = None;
+    replay(gpu, NAME, || {
+        before = Some(arguments.try_map(|tensor| read(tensor))?);
+        Ok(())
+    })?;
+    gpu.eager(&operator, &reads, &writes, |recorder| {
         operator.record(
             recorder,
             &BatchNormBuffers {
@@ -233,25 +254,28 @@ pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, param
             },
         )
     })?;
-    if let Some(before) = before {
+    replay(gpu, NAME, || {
+        let Some(before) = before else { return Ok(()) };
         let input_before = read(input)?;
         let expected = reference::batch_norm(&input_before, &before.as_map(|array| array), params)?;
-        let replay = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
+        let held = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
         // Of a channel's largest output and of what cancels in it, in pairs of floats.
         let largest_of = |array: &Option<ArrayD<f32>>| array.as_ref().map_or(1.0, largest);
         let [scale, shift] = [largest_of(&before.weight), before.bias.as_ref().map_or(0.0, largest)];
         let cancelled = largest(&input_before) * scale / params.eps.max(1e-12).sqrt() / f64::from(1 << 16);
         let size = largest(&expected.output) + shift + cancelled;
-        replay.floats("output", &output, &expected.output, |_| rounding(16, size))?;
+        let peak = largest(&input_before).powi(2) * (operator.batch * operator.inner) as f64;
+        held.floats("output", &output, &expected.output, |_| unless_overflown(peak, rounding(16, size)))?;
         for (name, tensor, expected, before) in [
             ("running_mean", arguments.running_mean, &expected.running_mean, &before.running_mean),
             ("running_var", arguments.running_var, &expected.running_var, &before.running_var),
         ] {
             if let (Some(tensor), Some(expected)) = (tensor, expected) {
                 let size = largest(expected) + largest_of(before);
-                replay.floats(name, tensor, expected, |_| rounding(16, size))?;
+                held.floats(name, tensor, expected, |_| unless_overflown(peak, rounding(16, size)))?;
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(output)
 }

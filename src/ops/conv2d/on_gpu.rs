@@ -4,11 +4,11 @@ use super::{Conv2d, Conv2dParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
-use crate::gpu::operator::{Operator, Sealed, Split};
+use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::reference;
-use crate::validation::{Replay, magnitudes, read, rounding};
+use crate::validation::{Replay, magnitudes, read, replay, rounding};
 
 uniform! {
     struct Params {
@@ -36,6 +36,8 @@ uniform! {
         kernel_col_end: i32,
         is_first: u32,
         has_bias: u32,
+input_base: u32,
+output_base: u32,
     }
 }
 
@@ -70,7 +72,8 @@ impl Operator for Conv2d {
         Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
     }
 
-    fn dispatches(&self, _: &Gpu, images: usize) -> Vec<Dispatch> {
+    fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+        let images = part.items;
         let output_count = images * self.out_channels * self.out_rows * self.out_cols;
         if output_count == 0 {
             return Vec::new();
@@ -80,7 +83,7 @@ impl Operator for Conv2d {
         split_loops([self.in_channels(), rows.kernel, cols.kernel])
             .iter()
             .enumerate()
-            .map(|(part, [channels, kernel_rows, kernel_cols])| {
+            .map(|(index, [channels, kernel_rows, kernel_cols])| {
                 let params = Params {
                     output_count: output_count as u32,
                     groups: self.groups as i32,
@@ -104,8 +107,10 @@ impl Operator for Conv2d {
                     kernel_row_end: kernel_rows.end as i32,
                     kernel_col_begin: kernel_cols.start as i32,
                     kernel_col_end: kernel_cols.end as i32,
-                    is_first: u32::from(part == 0),
+                    is_first: u32::from(index == 0),
                     has_bias: u32::from(self.has_bias),
+                    input_base: part.base("input"),
+                    output_base: part.base("output"),
                 };
                 Dispatch::per_element(&DIRECT, params.to_bytes(), vec!["input", "weight", bias, "output"], output_count)
             })
@@ -174,7 +179,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
     let mut reads = vec![input.storage(), weight.storage()];
     reads.extend(bias.map(Tensor::storage));
-    gpu.eager(NAME, &reads, &[output.storage()], |recorder| {
+    gpu.eager(&operator, &reads, &[output.storage()], |recorder| {
         operator.record(
             recorder,
             &Conv2dBuffers {
@@ -186,7 +191,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
             },
         )
     })?;
-    if gpu.validates() {
+    replay(gpu, NAME, || {
         let [x, w] = [read(input)?, read(weight)?];
         let b = bias.map(read).transpose()?;
         let expected = reference::conv2d(&x, &w, b.as_ref(), params)?;
@@ -196,6 +201,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
         let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
         Replay { operator: NAME, shapes }
             .floats("output", &output, &expected, |index| rounding(terms + 2, sums[index].into()))?;
-    }
+        Ok(())
+    })?;
     Ok(output)
 }

@@ -4,11 +4,11 @@ use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, NA
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
-use crate::gpu::operator::{Operator, Sealed, Split};
+use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::reference;
-use crate::validation::{Replay, magnitudes, read, rounding};
+use crate::validation::{Replay, magnitudes, read, replay, rounding};
 
 uniform! {
     struct Params {
@@ -36,6 +36,8 @@ uniform! {
         kernel_col_end: i32,
         is_first: u32,
         has_bias: u32,
+input_base: u32,
+output_base: u32,
     }
 }
 
@@ -87,14 +89,15 @@ impl Operator for ConvTranspose2d {
         Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
     }
 
-    fn dispatches(&self, gpu: &Gpu, images: usize) -> Vec<Dispatch> {
+    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+        let images = part.items;
         let output_count = images * self.out_channels * self.out_rows * self.out_cols;
         if output_count == 0 {
             return Vec::new();
         }
         match self.algorithm() {
-            ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, images, output_count),
-            _ => self.gather(output_count),
+            ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, part, output_count),
+            _ => self.gather(part, output_count),
         }
     }
 }
@@ -104,9 +107,9 @@ impl ConvTranspose2d {
         self.out_channels / self.groups
     }
 
-    fn params(&self, count: usize, part: &LoopPart, is_first: bool) -> Vec<u8> {
+    fn params(&self, part: &Part, count: usize, range: &LoopPart, is_first: bool) -> Vec<u8> {
         let [rows, cols] = &self.windows;
-        let [channels, kernel_rows, kernel_cols] = part;
+        let [channels, kernel_rows, kernel_cols] = range;
         Params {
             count: count as u32,
             groups: self.groups as i32,
@@ -132,20 +135,22 @@ impl ConvTranspose2d {
             kernel_col_end: kernel_cols.end as i32,
             is_first: u32::from(is_first),
             has_bias: u32::from(self.has_bias),
+            input_base: part.base("input"),
+            output_base: part.base("output"),
         }
         .to_bytes()
     }
 
-    fn gather(&self, output_count: usize) -> Vec<Dispatch> {
+    fn gather(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
         let [rows, cols] = &self.windows;
         let bias = if self.has_bias { "bias" } else { "weight" };
         split_loops([self.input.channels / self.groups, rows.kernel, cols.kernel])
             .iter()
             .enumerate()
-            .map(|(index, part)| {
+            .map(|(index, range)| {
                 Dispatch::per_element(
                     &GATHER,
-                    self.params(output_count, part, index == 0),
+                    self.params(part, output_count, range, index == 0),
                     vec!["input", "weight", bias, "output"],
                     output_count,
                 )
@@ -153,7 +158,7 @@ impl ConvTranspose2d {
             .collect()
     }
 
-    fn scatter_add(&self, gpu: &Gpu, images: usize, output_count: usize) -> Vec<Dispatch> {
+    fn scatter_add(&self, gpu: &Gpu, part: &Part, output_count: usize) -> Vec<Dispatch> {
         let (start, scatter_add, cost) = if gpu.has(wgpu::Features::SHADER_FLOAT32_ATOMIC) {
             (&START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC, 1)
         } else {
@@ -161,18 +166,18 @@ impl ConvTranspose2d {
         };
         let [rows, cols] = &self.windows;
         let bias = if self.has_bias { "bias" } else { "weight" };
-        let parts = split_costly_loops([self.group_out_channels(), rows.kernel, cols.kernel], cost);
-        let input_count = images * self.input.channels * self.input.rows * self.input.cols;
+        let ranges = split_costly_loops([self.group_out_channels(), rows.kernel, cols.kernel], cost);
+        let input_count = part.items * self.input.channels * self.input.rows * self.input.cols;
         let start = Dispatch::per_element(
             start,
-            self.params(output_count, &parts[0], true),
+            self.params(part, output_count, &ranges[0], true),
             vec![bias, "output"],
             output_count,
         );
-        let scatters = parts.iter().map(|part| {
+        let scatters = ranges.iter().map(|range| {
             Dispatch::per_element(
                 scatter_add,
-                self.params(input_count, part, false),
+                self.params(part, input_count, range, false),
                 vec!["input", "weight", "output"],
                 input_count,
             )
@@ -240,7 +245,7 @@ pub fn conv_transpose2d(
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
     let mut reads = vec![input.storage(), weight.storage()];
     reads.extend(bias.map(Tensor::storage));
-    gpu.eager(NAME, &reads, &[output.storage()], |recorder| {
+    gpu.eager(&operator, &reads, &[output.storage()], |recorder| {
         operator.record(
             recorder,
             &ConvTranspose2dBuffers {
@@ -252,7 +257,7 @@ pub fn conv_transpose2d(
             },
         )
     })?;
-    if gpu.validates() {
+    replay(gpu, NAME, || {
         let [x, w] = [read(input)?, read(weight)?];
         let b = bias.map(read).transpose()?;
         let expected = reference::conv_transpose2d(&x, &w, b.as_ref(), params)?;
@@ -262,6 +267,7 @@ pub fn conv_transpose2d(
         let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
         Replay { operator: NAME, shapes }
             .floats("output", &output, &expected, |index| rounding(terms + 2, sums[index].into()))?;
-    }
+        Ok(())
+    })?;
     Ok(output)
 }

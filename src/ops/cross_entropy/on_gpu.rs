@@ -4,13 +4,13 @@ use super::{CrossEntropy, CrossEntropyParams, CrossEntropyTarget, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
-use crate::gpu::operator::{Operator, Sealed, Split};
+use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::ops::Reduction;
 use crate::reference;
 use crate::shape;
-use crate::validation::{Replay, largest, read, rounding};
+use crate::validation::{Replay, largest, read, replay, rounding, unless_overflown};
 
 uniform! {
     struct Params {
@@ -25,6 +25,9 @@ uniform! {
         writes_weights: u32,
         label_smoothing: f32,
         hidden_zero: u32,
+input_base: u32,
+target_base: u32,
+output_base: u32,
     }
 }
 
@@ -73,7 +76,8 @@ impl Operator for CrossEntropy {
         }
     }
 
-    fn dispatches(&self, _: &Gpu, batch: usize) -> Vec<Dispatch> {
+    fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+        let batch = part.items;
         let reduction = self.params.reduction;
         let ignore_index = i32::try_from(self.params.ignore_index);
         let rows = if reduction == Reduction::None { batch * self.inner } else { self.rows };
@@ -91,6 +95,9 @@ impl Operator for CrossEntropy {
             writes_weights: u32::from(reduction != Reduction::None),
             label_smoothing: self.params.label_smoothing as f32,
             hidden_zero: 0,
+            input_base: part.base("input"),
+            target_base: part.base("target"),
+            output_base: part.base("output"),
         }
         .to_bytes();
 
@@ -220,7 +227,7 @@ pub fn cross_entropy(
     let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
     let mut reads = vec![input.storage(), target_storage];
     reads.extend(weight.map(Tensor::storage));
-    gpu.eager(NAME, &reads, &[output.storage()], |recorder| {
+    gpu.eager(&operator, &reads, &[output.storage()], |recorder| {
         operator.record(
             recorder,
             &CrossEntropyBuffers {
@@ -232,7 +239,7 @@ pub fn cross_entropy(
             },
         )
     })?;
-    if gpu.validates() {
+    replay(gpu, NAME, || {
         let logits = read(input)?;
         let weights = weight.map(read).transpose()?;
         let (expected, share) = match target {
@@ -252,7 +259,10 @@ pub fn cross_entropy(
         let one = 2.0 * largest(&logits) + (operator.classes as f64).ln() + 1.0;
         let size = one * share * added * weights.as_ref().map_or(1.0, |weights| largest(weights).max(1.0));
         let shapes = vec![("input", input.shape().to_vec())];
-        Replay { operator: NAME, shapes }.floats("output", &output, &expected, |_| rounding(16, size))?;
-    }
+        Replay { operator: NAME, shapes }.floats("output", &output, &expected, |_| {
+            unless_overflown(size * operator.rows as f64, rounding(16, size))
+        })?;
+        Ok(())
+    })?;
     Ok(output)
 }

@@ -1,0 +1,90 @@
+//! The roofline: how fast each workload ran, over how much it computes for each byte it moves.
+
+use std::error::Error;
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::Record;
+use super::ceilings::Ceilings;
+
+const SIZE: (u32, u32) = (1100, 700);
+
+/// Operators, and the colours of their points.
+const COLOURS: [(&str, RGBColor); 9] = [
+    ("conv2d", RGBColor(31, 119, 180)),
+    ("conv_transpose2d", RGBColor(255, 127, 14)),
+    ("max_pool2d", RGBColor(44, 160, 44)),
+    ("avg_pool2d", RGBColor(148, 196, 60)),
+    ("batch_norm", RGBColor(214, 39, 40)),
+    ("cross_entropy", RGBColor(148, 103, 189)),
+    ("sigmoid", RGBColor(140, 86, 75)),
+    ("mse_loss", RGBColor(227, 119, 194)),
+    ("roi_pool", RGBColor(100, 100, 100)),
+];
+
+/// Operators that the workloads count no operations for are given one for each byte.
+fn intensity(record: &Record) -> f64 {
+    if record.flops > 0.0 { record.flops / record.bytes } else { 1.0 }
+}
+
+/// Draws the roofline as SVG.
+pub fn draw(path: &Path, records: &[Record], ceilings: &Ceilings, adapter: &str) -> Result<(), Box<dyn Error>> {
+    let points: Vec<(&Record, f64, f64)> = records
+        .iter()
+        .filter(|record| record.bytes > 0.0)
+        .filter_map(|record| {
+            let seconds = record.median_ms? / 1e3;
+            Some((record, intensity(record), intensity(record) * record.bytes / seconds / 1e9))
+        })
+        .collect();
+    let (peak, bandwidth) = (ceilings.flops_per_second / 1e9, ceilings.bytes_per_second / 1e9);
+    let most_x = points.iter().map(|point| point.1).fold(100.0, f64::max) * 3.0;
+    let least_y = points.iter().map(|point| point.2).fold(peak / 100.0, f64::min) / 2.0;
+
+    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(format!("Roofline: {adapter}"), ("sans-serif", 22))
+        .margin(16)
+        .x_label_area_size(50)
+        .y_label_area_size(70)
+        .build_cartesian_2d((0.5..most_x).log_scale(), (least_y..peak * 2.0).log_scale())?;
+    chart
+        .configure_mesh()
+        .light_line_style(RGBColor(245, 245, 245))
+        .bold_line_style(RGBColor(225, 225, 225))
+        .x_desc("operations a byte (memory-bound operators at 1)")
+        .y_desc("GFLOP/s (GB/s at 1)")
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 16))
+        .draw()?;
+    let roof = [0.5, peak / bandwidth, most_x].map(|x| (x, (x * bandwidth).min(peak)));
+    chart.draw_series(LineSeries::new(roof, BLACK.stroke_width(2)))?;
+
+    for (operator, colour) in COLOURS {
+        let of_operator: Vec<_> =
+            points.iter().filter(|(record, ..)| record.workload.split('.').next() == Some(operator)).collect();
+        if of_operator.is_empty() {
+            continue;
+        }
+        chart
+            .draw_series(of_operator.iter().map(|(_, x, y)| Circle::new((*x, *y), 5, colour.filled())))?
+            .label(operator)
+            .legend(move |(x, y)| Circle::new((x + 10, y), 5, colour.filled()));
+    }
+    // Names beside the points, but for the memory-bound ones, which stand above each other.
+    chart.draw_series(points.iter().filter(|point| point.1 > 1.0).map(|(record, x, y)| {
+        let name = record.workload.split('.').nth(1).unwrap_or(&record.workload).to_owned();
+        EmptyElement::at((*x, *y)) + Text::new(name, (8, -6), ("sans-serif", 12))
+    }))?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::LowerRight)
+        .background_style(WHITE.mix(0.9))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 14))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}
