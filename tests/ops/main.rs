@@ -3,6 +3,8 @@
 #[cfg(feature = "gpu")]
 mod api;
 mod bad_input;
+#[cfg(feature = "cli")]
+mod bench;
 #[allow(dead_code, unused_imports)] // The program uses the rest.
 #[path = "../../src/cli/cases/mod.rs"]
 mod cases;

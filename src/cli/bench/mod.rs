@@ -204,7 +204,7 @@ fn progress_bar(workloads: usize, is_quiet: bool) -> ProgressBar {
 fn short(number: Option<f64>) -> String {
     match number {
         None => "-".into(),
-        Some(number) if number == 0.0 => "0".into(),
+        Some(0.0) => "0".into(),
         Some(number) => {
             let digits = (2 - number.abs().log10().floor() as i32).clamp(0, 5) as usize;
             format!("{number:.digits$}")

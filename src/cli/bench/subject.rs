@@ -190,7 +190,7 @@ impl Subject {
                 Box::new(move || wgdnn::avg_pool2d(&x, &params))
             }
             Inputs::BatchNorm { x, arguments, params } => {
-                let (x, params) = (up(x)?, params.clone());
+                let (x, params) = (up(x)?, *params);
                 let given = BatchNormArguments {
                     running_mean: optional(&arguments.running_mean)?,
                     running_var: optional(&arguments.running_var)?,

@@ -1,0 +1,68 @@
+//! `wgdnn bench`, as a user runs it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs it on workloads of these names, as short as can be.
+fn bench(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wgdnn"));
+    let output = command.args(["bench", "--batch", "0.001", "--samples", "3"]).args(arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), text)
+}
+
+fn records(text: &str) -> Vec<Value> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[test]
+fn each_workload_is_a_line_of_json() {
+    let (code, text) = bench(&["--only", "seed,norm_bwd.train_64", "--json", "--peer", "ours"]);
+    assert_eq!(code, Some(0), "{text}");
+    let records = records(&text);
+    assert_eq!(records.len(), 4, "{text}");
+    for record in &records {
+        assert_eq!(record["peer"], "ours");
+        let is_supported = !record["workload"].as_str().unwrap().contains("bwd");
+        for member in ["median_ms", "min_ms", "first_ms", "max_abs_err", "ref_max", "gbs", "roofline"] {
+            assert_eq!(record[member].as_f64().is_some_and(|number| number > 0.0), is_supported, "{member}: {record}");
+        }
+        assert_eq!(record["note"].as_str().unwrap().starts_with("unsupported"), !is_supported);
+        assert!(!is_supported || record["max_abs_err"].as_f64() < Some(1e-5));
+    }
+}
+
+#[test]
+fn workloads_of_ones_own_run_and_bad_ones_are_told() {
+    let folder = std::env::temp_dir().join(format!("wgdnn-test-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, plot) = (folder.join("own.json"), folder.join("roofline.svg"));
+    let own = r#"[
+        {"id": "conv2d.own", "op": "conv2d", "params": {"padding": [1, 0], "groups": 3},
+         "inputs": [{"name": "x", "shape": [2, 3, 9, 8], "init": "normal"},
+                    {"name": "weight", "shape": [6, 1, 3, 2], "init": "uniform:-1:1"}], "flops": 1e4, "min_bytes": 1e3},
+        {"id": "conv2d.bad", "op": "conv2d", "params": {},
+         "inputs": [{"name": "x", "shape": [2, 3, 9, 8], "init": "normal"},
+                    {"name": "weight", "shape": [6, 2, 3, 2], "init": "normal"}]},
+        {"id": "sigmoid.none", "op": "sigmoid", "params": {}, "inputs": []}
+    ]"#;
+    std::fs::write(&file, own).unwrap();
+    let (file, plot) = (file.to_str().unwrap(), plot.to_str().unwrap());
+    let (code, text) = bench(&["--workloads", file, "--json", "--plot", plot]);
+    let records = records(&text);
+    assert_eq!((code, records.len()), (Some(1), 3), "{text}");
+    assert!(records[0]["max_abs_err"].as_f64().unwrap() < 1e-5);
+    assert!(records[1]["note"].as_str().unwrap().starts_with("failed: conv2d: weight"), "{text}");
+    assert!(records[2]["note"].as_str().unwrap().starts_with("unsupported"), "{text}");
+    let svg = std::fs::read_to_string(plot).unwrap();
+    assert!(svg.contains("<svg") && svg.contains("own"), "{svg}");
+
+    let (code, text) = bench(&["--workloads", "no/such/file.json"]);
+    assert!(code == Some(2) && text.contains("no/such/file.json"), "{text}");
+    let (code, text) = bench(&["--only", "no such workload"]);
+    assert!(code == Some(2) && text.contains("no workload fits"), "{text}");
+    let (_, text) = bench(&["--only", "seed_k3", "--algorithm", "none such", "--json"]);
+    assert!(text.contains("unsupported: the algorithm none such"), "{text}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
