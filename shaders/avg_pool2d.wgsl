@@ -1,7 +1,7 @@
 // avg_pool2d: output[n,c,y,x] = (sum over the window at (y,x) of input[n,c]) / divisor, where the divisor is
 // divisor_override, or the window's size with the padding, or its size without.
 //
-// One invocation computes one output element. A window of very many elements is cut into ranges of rows and columns,
+// One invocation computes OUTPUTS output elements. A window of very many elements is cut into ranges of rows and columns,
 // one dispatch each; every dispatch but the first goes on from the sum in output, and the last divides.
 
 struct Params {
@@ -33,6 +33,8 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
+// How many output elements an invocation computes, one after the other: to find the first takes divisions.
+override OUTPUTS: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;            // [planes, in_rows, in_cols]
@@ -52,20 +54,8 @@ fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
     return vec2<f32>(total, sum.y + (smaller - (total - larger)));
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn avg_pool2d(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index >= params.output_count) {
-        return;
-    }
-    let out_col = i32(index) % params.out_cols;
-    let out_row = i32(index) / params.out_cols % params.out_rows;
-    let plane = i32(index) / params.out_cols / params.out_rows;
-
+// The mean of the output element at `at`, which is at `out_row` and `out_col` of a plane.
+fn average(at: u32, plane: i32, out_row: i32, out_col: i32) {
     let start_row = out_row * params.stride_rows - params.padding_rows;
     let start_col = out_col * params.stride_cols - params.padding_cols;
     let padded_end_row = min(start_row + params.kernel_rows, params.in_rows + params.padding_rows);
@@ -77,7 +67,7 @@ fn avg_pool2d(
 
     var sum = vec2<f32>(0.0, 0.0);
     if (params.is_first == 0u) {
-        sum.x = output[params.output_base + index];
+        sum.x = output[at];
     }
     let plane_begin = i32(params.input_base) + plane * params.in_rows * params.in_cols;
     for (var row = first_row + params.row_begin; row < min(first_row + params.row_end, end_row); row++) {
@@ -92,7 +82,7 @@ fn avg_pool2d(
         total += sum.y;
     }
     if (params.is_last == 0u) {
-        output[params.output_base + index] = total;
+        output[at] = total;
         return;
     }
 
@@ -104,5 +94,29 @@ fn avg_pool2d(
         divisor = f32(padded_end_row - start_row) * f32(padded_end_col - start_col);
     }
     let is_outside = first_row >= end_row || first_col >= end_col;
-    output[params.output_base + index] = select(total / divisor, 0.0, is_outside);
+    output[at] = select(total / divisor, 0.0, is_outside);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn avg_pool2d(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first = ((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane) * OUTPUTS;
+    var out_col = i32(first) % params.out_cols;
+    var out_row = i32(first) / params.out_cols % params.out_rows;
+    var plane = i32(first) / params.out_cols / params.out_rows;
+    for (var index = first; index < min(first + OUTPUTS, params.output_count); index++) {
+        average(params.output_base + index, plane, out_row, out_col);
+        out_col++;
+        if (out_col == params.out_cols) {
+            out_col = 0;
+            out_row++;
+        }
+        if (out_row == params.out_rows) {
+            out_row = 0;
+            plane++;
+        }
+    }
 }

@@ -1,7 +1,7 @@
 // max_pool2d: output[n,c,y,x] = max over the window at (y,x) of input[n,c]; the first of equal values wins, a NaN wins
 // over all. max_pool2d_with_indices also gives indices[n,c,y,x] = row * in_cols + col of the winner in its plane.
 //
-// One invocation computes one output element. A window of very many elements is cut into ranges of rows and columns,
+// One invocation computes OUTPUTS output elements. A window of very many elements is cut into ranges of rows and columns,
 // one dispatch each; every dispatch but the first goes on from what the one before left in output and indices.
 //
 // Values are kept as bits and compared as integers: drivers may assume that there are no NaN, and this way none is lost.
@@ -32,6 +32,8 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
+// How many output elements an invocation computes, one after the other: to find the first takes divisions.
+override OUTPUTS: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<u32>;            // [planes, in_rows, in_cols], bits of f32
@@ -54,6 +56,10 @@ fn ordered(bits: u32) -> i32 {
 
 // How many steps of `dilation` lead from a position in the padding into the input.
 fn steps_inside(start: i32, dilation: i32) -> i32 {
+    // Without a division, which is dear.
+    if (dilation == 1) {
+        return max(-start, 0);
+    }
     return select(0, (dilation - 1 - start) / dilation, start < 0);
 }
 
@@ -61,6 +67,9 @@ fn steps_inside(start: i32, dilation: i32) -> i32 {
 fn taps_inside(first: i32, skipped: i32, kernel: i32, dilation: i32, length: i32) -> i32 {
     if (first >= length) {
         return 0;
+    }
+    if (dilation == 1) {
+        return min(kernel - skipped, length - first);
     }
     return min(kernel - skipped, (length - 1 - first) / dilation + 1);
 }
@@ -71,14 +80,32 @@ struct Best {
     index: i32,
 }
 
-// The best of output element `index` after this dispatch's range; the dispatches before found `so_far`.
-fn best_of(index: u32, so_far: Best) -> Best {
-    let out_col = i32(index) % params.out_cols;
-    let out_row = i32(index) / params.out_cols % params.out_rows;
-    let plane = i32(index) / params.out_cols / params.out_rows;
+// Where an output element is.
+struct Place {
+    plane: i32,
+    row: i32,
+    col: i32,
+}
 
-    let start_row = out_row * params.stride_rows - params.padding_rows;
-    let start_col = out_col * params.stride_cols - params.padding_cols;
+fn place_of(index: u32) -> Place {
+    let row = i32(index) / params.out_cols;
+    return Place(row / params.out_rows, row % params.out_rows, i32(index) % params.out_cols);
+}
+
+fn next(place: Place) -> Place {
+    let is_last_col = place.col + 1 == params.out_cols;
+    let is_last = is_last_col && place.row + 1 == params.out_rows;
+    return Place(
+        place.plane + select(0, 1, is_last),
+        select(place.row + select(0, 1, is_last_col), 0, is_last),
+        select(place.col + 1, 0, is_last_col),
+    );
+}
+
+// The best of the output element at `place` after this dispatch's range; the dispatches before found `so_far`.
+fn best_of(place: Place, so_far: Best) -> Best {
+    let start_row = place.row * params.stride_rows - params.padding_rows;
+    let start_col = place.col * params.stride_cols - params.padding_cols;
     let skipped_rows = steps_inside(start_row, params.dilation_rows);
     let skipped_cols = steps_inside(start_col, params.dilation_cols);
     let first_row = start_row + skipped_rows * params.dilation_rows;
@@ -90,7 +117,7 @@ fn best_of(index: u32, so_far: Best) -> Best {
     if (params.is_first != 0u) {
         best = Best(NEGATIVE_INFINITY, first_row * params.in_cols + first_col);
     }
-    let plane_begin = i32(params.input_base) + plane * params.in_rows * params.in_cols;
+    let plane_begin = i32(params.input_base) + place.plane * params.in_rows * params.in_cols;
     for (var row_tap = params.row_begin; row_tap < min(params.row_end, rows); row_tap++) {
         let row_index = (first_row + row_tap * params.dilation_rows) * params.in_cols;
         for (var col_tap = params.col_begin; col_tap < min(params.col_end, cols); col_tap++) {
@@ -111,11 +138,13 @@ fn max_pool2d(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index >= params.output_count) {
-        return;
+    let first = ((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane) * OUTPUTS;
+    var place = place_of(first);
+    for (var index = first; index < min(first + OUTPUTS, params.output_count); index++) {
+        let at = params.output_base + index;
+        output[at] = best_of(place, Best(output[at], 0)).value;
+        place = next(place);
     }
-    output[params.output_base + index] = best_of(index, Best(output[params.output_base + index], 0)).value;
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -124,11 +153,13 @@ fn max_pool2d_with_indices(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index >= params.output_count) {
-        return;
+    let first = ((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane) * OUTPUTS;
+    var place = place_of(first);
+    for (var index = first; index < min(first + OUTPUTS, params.output_count); index++) {
+        let at = params.output_base + index;
+        let best = best_of(place, Best(output[at], indices[at]));
+        output[at] = best.value;
+        indices[at] = best.index;
+        place = next(place);
     }
-    let best = best_of(index, Best(output[params.output_base + index], indices[params.output_base + index]));
-    output[params.output_base + index] = best.value;
-    indices[params.output_base + index] = best.index;
 }

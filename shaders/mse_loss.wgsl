@@ -81,6 +81,10 @@ fn workgroup_sum(lane: u32, sum: vec2<f32>) -> vec2<f32> {
 
 // Where element `index` of the common shape is in input and in target.
 fn positions(index: u32) -> vec2<u32> {
+    // One dimension is all there is unless something is broadcast, and divisions are dear.
+    if (params.length_3 == params.count) {
+        return index * vec2<u32>(params.input_stride_3, params.target_stride_3);
+    }
     let at_3 = index % params.length_3;
     let rest_2 = index / params.length_3;
     let at_2 = rest_2 % params.length_2;

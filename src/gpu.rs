@@ -47,6 +47,7 @@ struct Inner {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     features: wgpu::Features,
+    is_software: bool,
     state: Arc<DeviceState>,
     caches: Mutex<Caches>,
     disk_cache: OnceLock<DiskCache>,
@@ -106,6 +107,7 @@ impl Gpu {
             inner: Arc::new(Inner {
                 limits: device.limits(),
                 features: device.features(),
+                is_software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
                 waiter: Waiter::new(&device, &state),
                 device,
                 queue,
@@ -148,6 +150,11 @@ impl Gpu {
     /// Whether the device has an optional feature.
     pub(crate) fn has(&self, feature: wgpu::Features) -> bool {
         self.inner.features.contains(feature)
+    }
+
+    /// Whether the adapter runs on the CPU, where other kernels are fast than on a GPU.
+    pub(crate) fn is_software(&self) -> bool {
+        self.inner.is_software
     }
 
     /// Fails with [`Error::MissingFeature`] if the device has not what a call needs.

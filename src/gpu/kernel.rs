@@ -1,5 +1,6 @@
 //! A kernel: one entry point of one WGSL file, and what a dispatch of it needs.
 
+use crate::gpu::Gpu;
 use crate::shape::{REDUCTION_ITEMS, REDUCTION_LANES};
 
 /// How many loop iterations one invocation may run in all.
@@ -9,6 +10,12 @@ pub(crate) const LOOP_BUDGET: u32 = 32_000;
 
 /// The workgroup size, except where a kernel's own file says otherwise.
 pub(crate) const WORKGROUP_SIZE: u32 = 64;
+
+/// How many elements of the output an invocation computes, where it finds its first by divisions. A GPU would rather have
+/// neighbouring invocations at neighbouring elements.
+pub(crate) fn outputs_per_invocation(gpu: &Gpu) -> usize {
+    if gpu.is_software() { 4 } else { 1 }
+}
 
 /// What a shader does with a storage buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -103,7 +103,7 @@ mod on_gpu {
     use super::{AvgPool2d, AvgPool2dParams, NAME};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_costly_loops, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
@@ -163,15 +163,19 @@ mod on_gpu {
             Split { items: self.input.batch * self.input.channels, shares: vec![("input", input), ("output", output)] }
         }
 
-        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+        fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
             let planes = part.items;
             let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
             }
+            let outputs = outputs_per_invocation(gpu);
             let [rows, cols] = &self.windows;
             // No window has more elements inside the input than this.
-            let ranges = split_loops([1, rows.kernel.min(self.input.rows), cols.kernel.min(self.input.cols)]);
+            let ranges = split_costly_loops(
+                [1, rows.kernel.min(self.input.rows), cols.kernel.min(self.input.cols)],
+                outputs as u32,
+            );
             ranges
                 .iter()
                 .enumerate()
@@ -201,7 +205,13 @@ mod on_gpu {
                         input_base: part.base("input"),
                         output_base: part.base("output"),
                     };
-                    Dispatch::per_element(&AVG_POOL2D, params.to_bytes(), vec!["input", "output"], output_count)
+                    Dispatch::per_element(
+                        &AVG_POOL2D,
+                        params.to_bytes(),
+                        vec!["input", "output"],
+                        output_count.div_ceil(outputs),
+                    )
+                    .with_constant("OUTPUTS", outputs as u32)
                 })
                 .collect()
         }

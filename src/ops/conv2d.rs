@@ -38,11 +38,13 @@ pub enum Conv2dAlgorithm {
     Auto,
     /// One sum of products for each output element.
     Direct,
+    /// Patches of 8 pixels by up to 16 channels in registers, with weights at uniform addresses: for software adapters.
+    Patches,
 }
 
 impl Conv2dAlgorithm {
     /// Every algorithm that can be asked for.
-    pub const ALL: &[Self] = &[Self::Auto, Self::Direct];
+    pub const ALL: &[Self] = &[Self::Auto, Self::Direct, Self::Patches];
 }
 
 /// Parameters of [`conv2d`](crate::conv2d), as in `torch.nn.functional.conv2d`. Pairs are (rows, columns).
@@ -82,6 +84,7 @@ pub struct Conv2d {
     pub(crate) out_rows: usize,
     pub(crate) out_cols: usize,
     pub(crate) has_bias: bool,
+    algorithm: Conv2dAlgorithm,
 }
 
 /// Reads a weight's shape: four dimensions, none of them empty.
@@ -166,7 +169,9 @@ impl Conv2d {
         }
         let out_rows = windows[0].output_length(NAME, input.rows, false)?;
         let out_cols = windows[1].output_length(NAME, input.cols, false)?;
-        let operator = Conv2d { input, windows, groups, out_channels, out_rows, out_cols, has_bias: bias.is_some() };
+        let has_bias = bias.is_some();
+        let algorithm = params.algorithm;
+        let operator = Conv2d { input, windows, groups, out_channels, out_rows, out_cols, has_bias, algorithm };
         shape::element_count(NAME, "output", &operator.output_shape())?;
         Ok(operator)
     }
@@ -176,15 +181,16 @@ impl Conv2d {
         self.input.with_plane(self.out_channels, self.out_rows, self.out_cols)
     }
 
-    /// The algorithm that runs: never [`Conv2dAlgorithm::Auto`].
+    /// The algorithm that was asked for. Which one runs depends on the adapter too, if it was
+    /// [`Conv2dAlgorithm::Auto`].
     pub fn algorithm(&self) -> Conv2dAlgorithm {
-        Conv2dAlgorithm::Direct
+        self.algorithm
     }
 
     /// Bytes of workspace that recording needs.
     pub fn workspace_size(&self) -> u64 {
-        match self.algorithm() {
-            Conv2dAlgorithm::Auto | Conv2dAlgorithm::Direct => 0,
+        match self.algorithm {
+            Conv2dAlgorithm::Auto | Conv2dAlgorithm::Direct | Conv2dAlgorithm::Patches => 0,
         }
     }
 }

@@ -16,6 +16,9 @@ pub enum ConvTranspose2dAlgorithm {
     Auto,
     /// One sum of products for each output element.
     Gather,
+    /// The output's rows and columns taken apart by what of the kernel they use, each part a convolution of patches in
+    /// registers: for software adapters. Not for kernels and strides that are both above 1,000.
+    Phases,
     /// Each input element's products are added into the output atomically, in no fixed order: the last bits change
     /// from run to run. Runs natively where the device has wgpu's `SHADER_FLOAT32_ATOMIC`, else by compare-exchange.
     ScatterAdd,
@@ -23,7 +26,7 @@ pub enum ConvTranspose2dAlgorithm {
 
 impl ConvTranspose2dAlgorithm {
     /// Every algorithm that can be asked for.
-    pub const ALL: &[Self] = &[Self::Auto, Self::Gather, Self::ScatterAdd];
+    pub const ALL: &[Self] = &[Self::Auto, Self::Gather, Self::Phases, Self::ScatterAdd];
 }
 
 /// Parameters of [`conv_transpose2d`](crate::conv_transpose2d), as in `torch.nn.functional.conv_transpose2d`. Pairs are
@@ -68,6 +71,13 @@ pub struct ConvTranspose2d {
     pub(crate) out_cols: usize,
     pub(crate) has_bias: bool,
     algorithm: ConvTranspose2dAlgorithm,
+}
+
+/// How many kernel elements are looked at for the first of a phase.
+const MAX_SEARCH: usize = 1000;
+
+fn search(window: &Window) -> usize {
+    window.kernel.min(window.stride)
 }
 
 impl ConvTranspose2d {
@@ -133,6 +143,20 @@ impl ConvTranspose2d {
             windows[0].transposed_output_length(NAME, input.rows, params.output_padding[0])?,
             windows[1].transposed_output_length(NAME, input.cols, params.output_padding[1])?,
         ];
+        if params.algorithm == ConvTranspose2dAlgorithm::Phases {
+            for window in &windows {
+                let actual = search(window);
+                if actual > MAX_SEARCH {
+                    return Err(Error::LimitExceeded {
+                        operator: NAME,
+                        argument: "weight",
+                        limit: "the kernel of the algorithm Phases, or its stride",
+                        maximum: MAX_SEARCH as u64,
+                        actual: actual as u64,
+                    });
+                }
+            }
+        }
         let operator = ConvTranspose2d {
             input,
             windows,
@@ -152,12 +176,10 @@ impl ConvTranspose2d {
         self.input.with_plane(self.out_channels, self.out_rows, self.out_cols)
     }
 
-    /// The algorithm that runs: never [`ConvTranspose2dAlgorithm::Auto`].
+    /// The algorithm that was asked for. Which one runs depends on the adapter too, if it was
+    /// [`ConvTranspose2dAlgorithm::Auto`].
     pub fn algorithm(&self) -> ConvTranspose2dAlgorithm {
-        match self.algorithm {
-            ConvTranspose2dAlgorithm::Auto => ConvTranspose2dAlgorithm::Gather,
-            algorithm => algorithm,
-        }
+        self.algorithm
     }
 
     /// Bytes of workspace that recording needs.

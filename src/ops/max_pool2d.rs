@@ -105,7 +105,7 @@ mod on_gpu {
     use super::{MaxPool2d, MaxPool2dParams, NAME};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_costly_loops, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
@@ -178,12 +178,13 @@ mod on_gpu {
             }
         }
 
-        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+        fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
             let planes = part.items;
             let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
             }
+            let outputs = outputs_per_invocation(gpu);
             let [rows, cols] = &self.windows;
             // No window has more elements inside the input than this.
             let inside =
@@ -194,7 +195,7 @@ mod on_gpu {
             } else {
                 (&VALUES, vec!["input", "output"])
             };
-            split_loops(lengths)
+            split_costly_loops(lengths, outputs as u32)
                 .iter()
                 .enumerate()
                 .map(|(index, [_, row_range, col_range])| {
@@ -220,7 +221,8 @@ mod on_gpu {
                         input_base: part.base("input"),
                         output_base: part.base("output"),
                     };
-                    Dispatch::per_element(kernel, params.to_bytes(), arguments.clone(), output_count)
+                    Dispatch::per_element(kernel, params.to_bytes(), arguments.clone(), output_count.div_ceil(outputs))
+                        .with_constant("OUTPUTS", outputs as u32)
                 })
                 .collect()
         }

@@ -1,6 +1,6 @@
 //! conv2d on the GPU: what is dispatched, recorded, and called eagerly.
 
-use super::{Conv2d, Conv2dParams, NAME};
+use super::{Conv2d, Conv2dAlgorithm, Conv2dParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
@@ -42,7 +42,23 @@ output_base: u32,
 }
 
 static DIRECT: Kernel = kernel!("conv2d", "conv2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT];
+static PATCHES: Kernel =
+    kernel!("conv2d_patches", "convolve_patches", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &PATCHES];
+
+/// Invocations of a workgroup that computes patches, and the pixels of each: a vector of a software adapter's.
+pub(crate) const PATCH_LANES: usize = 8;
+pub(crate) const PATCH_PIXELS: usize = 8;
+
+/// How many channels an invocation that computes a patch has, of a group of so many.
+pub(crate) fn patch_channels(group_channels: usize) -> usize {
+    match group_channels {
+        1 => 1,
+        2..=4 => 4,
+        5..=8 => 8,
+        _ => 16,
+    }
+}
 
 /// The buffers of a recorded [`Conv2d`].
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +88,7 @@ impl Operator for Conv2d {
         Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
     }
 
-    fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
         let images = part.items;
         let output_count = images * self.out_channels * self.out_rows * self.out_cols;
         if output_count == 0 {
@@ -112,13 +128,36 @@ impl Operator for Conv2d {
                     input_base: part.base("input"),
                     output_base: part.base("output"),
                 };
-                Dispatch::per_element(&DIRECT, params.to_bytes(), vec!["input", "weight", bias, "output"], output_count)
+                let arguments = vec!["input", "weight", bias, "output"];
+                match self.algorithm_on(gpu) {
+                    Conv2dAlgorithm::Patches => self.patches(params.to_bytes(), arguments, images),
+                    _ => Dispatch::per_element(&DIRECT, params.to_bytes(), arguments, output_count),
+                }
             })
             .collect()
     }
 }
 
 impl Conv2d {
+    /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
+    pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
+        match self.algorithm {
+            Conv2dAlgorithm::Auto if gpu.is_software() => Conv2dAlgorithm::Patches,
+            Conv2dAlgorithm::Auto => Conv2dAlgorithm::Direct,
+            algorithm => algorithm,
+        }
+    }
+
+    fn patches(&self, uniform: Vec<u8>, arguments: Vec<&'static str>, images: usize) -> Dispatch {
+        let group_channels = self.out_channels / self.groups;
+        let channels = patch_channels(group_channels);
+        let tiles = (self.out_rows * self.out_cols).div_ceil(PATCH_LANES * PATCH_PIXELS);
+        let workgroups = images * self.groups * tiles * group_channels.div_ceil(channels);
+        Dispatch::per_workgroup(&PATCHES, uniform, arguments, workgroups)
+            .with_constant("WORKGROUP_SIZE", PATCH_LANES as u32)
+            .with_constant("CHANNELS", channels as u32)
+    }
+
     fn in_channels(&self) -> usize {
         self.input.channels / self.groups
     }

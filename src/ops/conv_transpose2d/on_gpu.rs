@@ -1,14 +1,16 @@
 //! conv_transpose2d on the GPU: what is dispatched, recorded, and called eagerly.
 
-use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, NAME};
+use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, MAX_SEARCH, NAME, search};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
+use crate::ops::conv2d::{PATCH_LANES, PATCH_PIXELS, patch_channels};
 use crate::reference;
 use crate::validation::{Replay, magnitudes, read, replay, rounding};
+use crate::window::Window;
 
 uniform! {
     struct Params {
@@ -43,6 +45,45 @@ output_base: u32,
 
 static GATHER: Kernel =
     kernel!("conv_transpose2d", "conv_transpose2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+uniform! {
+    struct PhaseParams {
+        output_count: u32,
+        groups: i32,
+        in_channels: i32,
+        out_channels: i32,
+        in_rows: i32,
+        in_cols: i32,
+        out_rows: i32,
+        out_cols: i32,
+        kernel_rows: i32,
+        kernel_cols: i32,
+        stride_rows: i32,
+        stride_cols: i32,
+        padding_rows: i32,
+        padding_cols: i32,
+        dilation_rows: i32,
+        dilation_cols: i32,
+        divisor_rows: i32,
+        divisor_cols: i32,
+        channel_begin: i32,
+        channel_end: i32,
+        tap_row_begin: i32,
+        tap_row_end: i32,
+        tap_col_begin: i32,
+        tap_col_end: i32,
+        is_first: u32,
+        has_bias: u32,
+        input_base: u32,
+        output_base: u32,
+    }
+}
+
+static PHASES: Kernel = kernel!(
+    "conv_transpose2d_phases",
+    "convolve_phases",
+    PhaseParams,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
 static START: Kernel = kernel!("conv_transpose2d_scatter_add", "start", Params, [(3, Read), (4, ReadWrite)]);
 static SCATTER_ADD: Kernel =
     kernel!("conv_transpose2d_scatter_add", "scatter_add", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
@@ -55,7 +96,7 @@ static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
     [(1, Read), (2, Read), (4, ReadWrite)]
 );
 pub(crate) const KERNELS: &[&Kernel] =
-    &[&GATHER, &START, &SCATTER_ADD, &START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC];
+    &[&GATHER, &PHASES, &START, &SCATTER_ADD, &START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC];
 
 /// How many iterations an addition by compare-exchange may take: one for each of those that meet in an element.
 /// On llvmpipe, which counts them, these are the invocations of a vector (at most 16) on each core.
@@ -95,8 +136,9 @@ impl Operator for ConvTranspose2d {
         if output_count == 0 {
             return Vec::new();
         }
-        match self.algorithm() {
+        match self.algorithm_on(gpu) {
             ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, part, output_count),
+            ConvTranspose2dAlgorithm::Phases => self.phases(part, output_count),
             _ => self.gather(part, output_count),
         }
     }
@@ -139,6 +181,71 @@ impl ConvTranspose2d {
             output_base: part.base("output"),
         }
         .to_bytes()
+    }
+
+    /// The algorithm that runs on this device: never [`ConvTranspose2dAlgorithm::Auto`].
+    pub fn algorithm_on(&self, gpu: &Gpu) -> ConvTranspose2dAlgorithm {
+        let is_searched = self.windows.iter().all(|window| search(window) <= MAX_SEARCH);
+        match self.algorithm {
+            ConvTranspose2dAlgorithm::Auto if gpu.is_software() && is_searched => ConvTranspose2dAlgorithm::Phases,
+            ConvTranspose2dAlgorithm::Auto => ConvTranspose2dAlgorithm::Gather,
+            algorithm => algorithm,
+        }
+    }
+
+    fn phases(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
+        let [rows, cols] = &self.windows;
+        let [divisor_rows, divisor_cols] = [rows, cols].map(|window| common_divisor(window.stride, window.dilation));
+        // The most kernel elements that a phase uses.
+        let taps = |window: &Window, divisor: usize| window.kernel.div_ceil(window.stride / divisor);
+        let channels = patch_channels(self.group_out_channels());
+        let phases = rows.stride.min(self.out_rows) * cols.stride.min(self.out_cols);
+        let pixels = self.out_rows.div_ceil(rows.stride) * self.out_cols.div_ceil(cols.stride);
+        let tiles = pixels.div_ceil(PATCH_LANES * PATCH_PIXELS);
+        let blocks = self.group_out_channels().div_ceil(channels);
+        let lengths = [self.input.channels / self.groups, taps(rows, divisor_rows), taps(cols, divisor_cols)];
+        split_loops(lengths)
+            .iter()
+            .enumerate()
+            .map(|(index, [range, tap_rows, tap_cols])| {
+                let params = PhaseParams {
+                    output_count: output_count as u32,
+                    groups: self.groups as i32,
+                    in_channels: (self.input.channels / self.groups) as i32,
+                    out_channels: self.group_out_channels() as i32,
+                    in_rows: self.input.rows as i32,
+                    in_cols: self.input.cols as i32,
+                    out_rows: self.out_rows as i32,
+                    out_cols: self.out_cols as i32,
+                    kernel_rows: rows.kernel as i32,
+                    kernel_cols: cols.kernel as i32,
+                    stride_rows: rows.stride as i32,
+                    stride_cols: cols.stride as i32,
+                    padding_rows: rows.padding_before as i32,
+                    padding_cols: cols.padding_before as i32,
+                    dilation_rows: rows.dilation as i32,
+                    dilation_cols: cols.dilation as i32,
+                    divisor_rows: divisor_rows as i32,
+                    divisor_cols: divisor_cols as i32,
+                    channel_begin: range.start as i32,
+                    channel_end: range.end as i32,
+                    tap_row_begin: tap_rows.start as i32,
+                    tap_row_end: tap_rows.end as i32,
+                    tap_col_begin: tap_cols.start as i32,
+                    tap_col_end: tap_cols.end as i32,
+                    is_first: u32::from(index == 0),
+                    has_bias: u32::from(self.has_bias),
+                    input_base: part.base("input"),
+                    output_base: part.base("output"),
+                };
+                let bias = if self.has_bias { "bias" } else { "weight" };
+                let arguments = vec!["input", "weight", bias, "output"];
+                let workgroups = part.items * self.groups * phases * tiles * blocks;
+                Dispatch::per_workgroup(&PHASES, params.to_bytes(), arguments, workgroups)
+                    .with_constant("WORKGROUP_SIZE", PATCH_LANES as u32)
+                    .with_constant("CHANNELS", channels as u32)
+            })
+            .collect()
     }
 
     fn gather(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
@@ -270,4 +377,8 @@ pub fn conv_transpose2d(
         Ok(())
     })?;
     Ok(output)
+}
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
