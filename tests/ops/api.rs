@@ -4,43 +4,50 @@ use std::cell::RefCell;
 use std::sync::Once;
 
 thread_local! {
-    /// The calls of this thread that are being counted.
-    static CALLS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    /// What is logged by this thread while somebody looks: target and text.
+    static LINES: RefCell<Option<Vec<(String, String)>>> = const { RefCell::new(None) };
 }
 
 struct Logger;
 
 impl log::Log for Logger {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target().starts_with("wgpu_core") && CALLS.with_borrow(Option::is_some)
+        let target = metadata.target();
+        (target.starts_with("wgpu_core") || target.starts_with("wgdnn")) && LINES.with_borrow(Option::is_some)
     }
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            let text = record.args().to_string();
-            CALLS.with_borrow_mut(|calls| calls.get_or_insert_default().push(text));
+            let line = (record.target().to_owned(), record.args().to_string());
+            LINES.with_borrow_mut(|lines| lines.get_or_insert_default().push(line));
         }
     }
 
     fn flush(&self) {}
 }
 
-/// The names of the calls into wgpu-core that `work` makes on this thread.
-pub fn calls<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
+/// What is logged by this thread during `work`.
+fn lines<R>(work: impl FnOnce() -> R) -> (R, Vec<(String, String)>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Logger).unwrap();
         log::set_max_level(log::LevelFilter::Trace);
     });
-    CALLS.set(Some(Vec::new()));
+    LINES.set(Some(Vec::new()));
     let result = work();
-    let texts = CALLS.take().unwrap();
+    (result, LINES.take().unwrap())
+}
+
+/// The names of the calls into wgpu-core that `work` makes on this thread.
+pub fn calls<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
+    let (result, lines) = lines(work);
+    let texts = lines.into_iter().filter(|(target, _)| target.starts_with("wgpu_core")).map(|(_, text)| text);
     // "Device::create_buffer -> Id(1,2)" and the like; what has no "::" is no call, but for the end of a pass.
     let name = |text: &String| {
         let text = text.replace("Finished encoding compute pass", "ComputePass::end");
         text.split(' ').next().unwrap().split('(').next().unwrap().to_owned()
     };
-    (result, texts.iter().map(name).filter(|name| name.contains("::")).collect())
+    (result, texts.map(|text| name(&text)).filter(|name| name.contains("::")).collect())
 }
 
 /// What recording may ask for: the commands, and bind groups where buffers are new, with which old ones go, and what they
@@ -171,4 +178,20 @@ fn a_sequence_of_operators_is_one_pass() {
     let got: Tensor = Tensor::from_buffer(gpu(), output, 0, &flat.output_shape()).unwrap();
     let got = got.read_blocking().unwrap();
     assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-5));
+}
+
+#[test]
+fn pipelines_and_submissions_are_logged() {
+    use crate::harness::{portable_gpu, random};
+    use wgdnn::{Tensor, sigmoid};
+
+    let gpu = portable_gpu();
+    let ((), lines) = lines(|| {
+        let output = sigmoid(&Tensor::from_array(&gpu, &random(&[10], 3)).unwrap()).unwrap();
+        output.read_blocking().unwrap();
+    });
+    for text in ["made pipeline sigmoid::sigmoid in ", "submit 1 calls"] {
+        let is_logged = lines.iter().any(|(target, line)| target.starts_with("wgdnn") && line.starts_with(text));
+        assert!(is_logged, "{text:?} is not logged");
+    }
 }
