@@ -40,6 +40,17 @@ mod exact {
         ));
     }
 
+    /// Numbers of channels and pixels around those that kernels compute at once.
+    #[test]
+    fn every_rest_of_a_tile_is_exact() {
+        for channels in [1, 2, 4, 5, 8, 9, 15, 16, 17, 33] {
+            for (groups, rows, cols) in [(1, 7, 9), (2, 9, 10), (1, 2, 2), (1, 3, 4), (1, 10, 9)] {
+                let params = Conv2dParams { groups, padding: Padding::Explicit([1, 0]), ..Default::default() };
+                expect_exact(&conv2d(&[2, 3 * groups, rows, cols], &[channels * groups, 3, 3, 2], params));
+            }
+        }
+    }
+
     #[test]
     fn a_single_kernel_element_has_no_dilation() {
         for dilation in [2, i32::MAX as usize, u32::MAX as usize, usize::MAX] {

@@ -39,6 +39,30 @@ mod exact {
         expect_exact(&conv_transpose2d(&[3, 8, 10, 20], &[8, 3, 3, 5], params));
     }
 
+    /// Numbers of channels and pixels around those that kernels compute at once, and every way that stride, dilation and
+    /// kernel go into each other.
+    #[test]
+    fn every_rest_of_a_tile_and_every_phase_is_exact() {
+        for channels in [1, 2, 4, 5, 8, 9, 15, 16, 17, 33] {
+            for (groups, stride) in [(1, [1, 2]), (2, [2, 3])] {
+                let params = ConvTranspose2dParams { groups, stride, ..Default::default() };
+                expect_exact(&conv_transpose2d(&[2, 3 * groups, 5, 7], &[3 * groups, channels, 3, 2], params));
+            }
+        }
+        for stride in 1..=6 {
+            for dilation in 1..=6 {
+                let padding = [(stride + dilation) % 3, (stride * dilation) % 4];
+                let params = ConvTranspose2dParams {
+                    stride: [stride, 7 - stride],
+                    dilation: [dilation, 7 - dilation],
+                    padding,
+                    ..Default::default()
+                };
+                expect_exact(&conv_transpose2d(&[1, 2, 6, 5], &[2, 3, 4, 5], params));
+            }
+        }
+    }
+
     #[test]
     fn sums_beyond_a_drivers_loop_limit() {
         // llvmpipe ends an invocation's loops after 65,535 iterations in all.

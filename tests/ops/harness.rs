@@ -375,7 +375,7 @@ mod on_gpu {
                 "row <= min(first_row + params.row_end, end_row)",
             ),
             ("conv2d", "conv2d_patches", "min(first_channel + 3, last)", "min(first_channel + 2, last)"),
-            ("conv2d", "conv2d_patches", "high_5 += weight_5 * high;", ""),
+            ("conv2d", "conv2d_patches", "low_2 += weight_2 * low;", ""),
             ("conv_transpose2d", "conv_transpose2d_phases", "% stride == remainder", "% stride == 0"),
             ("conv_transpose2d", "conv_transpose2d_phases", "low_cols - col)", "low_cols + col)"),
             ("batch_norm", "batch_norm", "plane % params.channels", "plane % (params.channels + 1u)"),

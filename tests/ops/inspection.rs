@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ndarray::{Array2, array};
 use wgdnn::{
-    BatchNormArguments, BatchNormParams, Conv2dParams, Error, Gpu, MaxPool2dParams, Tensor, batch_norm, conv2d,
-    flatten, max_pool2d, sigmoid,
+    BatchNormArguments, BatchNormParams, Conv2dAlgorithm, Conv2dParams, Error, Gpu, MaxPool2dParams, Tensor,
+    batch_norm, conv2d, flatten, max_pool2d, sigmoid,
 };
 
 use crate::cases::Call;
@@ -91,7 +91,8 @@ fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
     let weight = Tensor::from_array(&gpu, &random(&[3, 2, 2, 2], 2)).unwrap();
     let bias = Tensor::from_array(&gpu, &array![0.0, 0.0, 1.0]).unwrap();
     plant("conv2d", "sum += bias[out_channel]", "sum += bias[0]");
-    let error = conv2d(&input, &weight, Some(&bias), &Conv2dParams::default()).unwrap_err();
+    let direct = Conv2dParams { algorithm: Conv2dAlgorithm::Direct, ..Default::default() };
+    let error = conv2d(&input, &weight, Some(&bias), &direct).unwrap_err();
     let Error::Mismatch { operator: "conv2d", output: "output", shapes, index, expected, actual, .. } = &error else {
         panic!("{error}")
     };
