@@ -6,6 +6,8 @@
 #![cfg_attr(feature = "gpu", doc = include_str!("../README.md"))]
 // Without the GPU there are no eager calls for the parameters' texts to link to.
 #![cfg_attr(not(feature = "gpu"), allow(rustdoc::broken_intra_doc_links))]
+// What waits and polls is not there in a browser.
+#![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
 mod error;
 #[cfg(feature = "gpu")]

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -272,9 +273,9 @@ impl Gpu {
 }
 
 /// Runs `task` on every item, on as many threads as there are cores, and returns the first failure.
+#[cfg(not(target_arch = "wasm32"))]
 fn for_each_in_parallel<T: Sync>(items: &[T], task: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if cfg!(target_arch = "wasm32") { 1 } else { cores.min(items.len()) };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
     if threads <= 1 {
         return items.iter().try_for_each(task);
     }
@@ -292,6 +293,12 @@ fn for_each_in_parallel<T: Sync>(items: &[T], task: impl Fn(&T) -> Result<()> + 
             result.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     })
+}
+
+/// Browsers have no threads for this, and compile in the background anyway.
+#[cfg(target_arch = "wasm32")]
+fn for_each_in_parallel<T>(items: &[T], task: impl Fn(&T) -> Result<()>) -> Result<()> {
+    items.iter().try_for_each(task)
 }
 
 fn create_pipeline(
