@@ -8,6 +8,7 @@ use wgdnn::{
 };
 
 use super::workload::{Unsupported, Workload};
+use crate::cli::cases::borrowed;
 
 /// Outputs are checked whole up to this many operations of the CPU reference, and in samples beyond.
 const CHECKED_OPERATIONS: f64 = 3e8;
@@ -263,17 +264,13 @@ impl Subject {
             }
             Inputs::MaxPool2d { x, params } => {
                 each(x.shape()[0] * x.shape()[1], output.len() as f64 * 9.0, &mut |item, check| {
-                    let plane =
-                        |array: &ArrayD<f32>| part(&part(array, 0, item / x.shape()[1], 1), 1, item % x.shape()[1], 1);
-                    check.add(plane(output), &reference::max_pool2d(&plane(x), params)?.output);
+                    check.add(plane(output, item), &reference::max_pool2d(&plane(x, item), params)?.output);
                     Ok(())
                 })?;
             }
             Inputs::AvgPool2d { x, params } => {
                 each(x.shape()[0] * x.shape()[1], output.len() as f64 * 9.0, &mut |item, check| {
-                    let plane =
-                        |array: &ArrayD<f32>| part(&part(array, 0, item / x.shape()[1], 1), 1, item % x.shape()[1], 1);
-                    check.add(plane(output), &reference::avg_pool2d(&plane(x), params)?);
+                    check.add(plane(output, item), &reference::avg_pool2d(&plane(x, item), params)?);
                     Ok(())
                 })?;
             }
@@ -318,11 +315,8 @@ fn part(array: &ArrayD<f32>, axis: usize, begin: usize, length: usize) -> ArrayD
     array.slice_axis(Axis(axis), Slice::from(begin..begin + length)).to_owned()
 }
 
-fn borrowed<T>(arguments: &BatchNormArguments<T>) -> BatchNormArguments<&T> {
-    BatchNormArguments {
-        running_mean: arguments.running_mean.as_ref(),
-        running_var: arguments.running_var.as_ref(),
-        weight: arguments.weight.as_ref(),
-        bias: arguments.bias.as_ref(),
-    }
+/// One of the planes of an array (N,C,H,W), counted through all images.
+fn plane(array: &ArrayD<f32>, item: usize) -> ArrayD<f32> {
+    let channels = array.shape()[1];
+    part(&part(array, 0, item / channels, 1), 1, item % channels, 1)
 }

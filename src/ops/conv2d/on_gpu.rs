@@ -47,17 +47,27 @@ static PATCHES: Kernel =
 pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &PATCHES];
 
 /// Invocations of a workgroup that computes patches, and the pixels of each: a vector of a software adapter's.
-pub(crate) const PATCH_LANES: usize = 8;
-pub(crate) const PATCH_PIXELS: usize = 8;
+const PATCH_LANES: usize = 8;
+const PATCH_PIXELS: usize = 8;
 
-/// How many channels an invocation that computes a patch has, of a group of so many.
-pub(crate) fn patch_channels(group_channels: usize) -> usize {
-    match group_channels {
+/// A dispatch that computes planes of so many pixels and channels in patches.
+pub(crate) fn patches(
+    kernel: &'static Kernel,
+    uniform: Vec<u8>,
+    arguments: Vec<&'static str>,
+    [planes, pixels, channels]: [usize; 3],
+) -> Dispatch {
+    let patch_channels = match channels {
         1 => 1,
         2..=4 => 4,
         5..=8 => 8,
         _ => 16,
-    }
+    };
+    let tiles = pixels.div_ceil(PATCH_LANES * PATCH_PIXELS);
+    let workgroups = planes * tiles * channels.div_ceil(patch_channels);
+    Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
+        .with_constant("WORKGROUP_SIZE", PATCH_LANES as u32)
+        .with_constant("CHANNELS", patch_channels as u32)
 }
 
 /// The buffers of a recorded [`Conv2d`].
@@ -130,7 +140,11 @@ impl Operator for Conv2d {
                 };
                 let arguments = vec!["input", "weight", bias, "output"];
                 match self.algorithm_on(gpu) {
-                    Conv2dAlgorithm::Patches => self.patches(params.to_bytes(), arguments, images),
+                    Conv2dAlgorithm::Patches => {
+                        let sizes =
+                            [images * self.groups, self.out_rows * self.out_cols, self.out_channels / self.groups];
+                        patches(&PATCHES, params.to_bytes(), arguments, sizes)
+                    }
                     _ => Dispatch::per_element(&DIRECT, params.to_bytes(), arguments, output_count),
                 }
             })
@@ -146,16 +160,6 @@ impl Conv2d {
             Conv2dAlgorithm::Auto => Conv2dAlgorithm::Direct,
             algorithm => algorithm,
         }
-    }
-
-    fn patches(&self, uniform: Vec<u8>, arguments: Vec<&'static str>, images: usize) -> Dispatch {
-        let group_channels = self.out_channels / self.groups;
-        let channels = patch_channels(group_channels);
-        let tiles = (self.out_rows * self.out_cols).div_ceil(PATCH_LANES * PATCH_PIXELS);
-        let workgroups = images * self.groups * tiles * group_channels.div_ceil(channels);
-        Dispatch::per_workgroup(&PATCHES, uniform, arguments, workgroups)
-            .with_constant("WORKGROUP_SIZE", PATCH_LANES as u32)
-            .with_constant("CHANNELS", channels as u32)
     }
 
     fn in_channels(&self) -> usize {

@@ -7,7 +7,7 @@ use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_costly_loops,
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
-use crate::ops::conv2d::{PATCH_LANES, PATCH_PIXELS, patch_channels};
+use crate::ops::conv2d::patches;
 use crate::reference;
 use crate::validation::{Replay, magnitudes, read, replay, rounding};
 use crate::window::Window;
@@ -198,11 +198,9 @@ impl ConvTranspose2d {
         let [divisor_rows, divisor_cols] = [rows, cols].map(|window| common_divisor(window.stride, window.dilation));
         // The most kernel elements that a phase uses.
         let taps = |window: &Window, divisor: usize| window.kernel.div_ceil(window.stride / divisor);
-        let channels = patch_channels(self.group_out_channels());
         let phases = rows.stride.min(self.out_rows) * cols.stride.min(self.out_cols);
+        // Of the largest phase.
         let pixels = self.out_rows.div_ceil(rows.stride) * self.out_cols.div_ceil(cols.stride);
-        let tiles = pixels.div_ceil(PATCH_LANES * PATCH_PIXELS);
-        let blocks = self.group_out_channels().div_ceil(channels);
         let lengths = [self.input.channels / self.groups, taps(rows, divisor_rows), taps(cols, divisor_cols)];
         split_loops(lengths)
             .iter()
@@ -240,10 +238,8 @@ impl ConvTranspose2d {
                 };
                 let bias = if self.has_bias { "bias" } else { "weight" };
                 let arguments = vec!["input", "weight", bias, "output"];
-                let workgroups = part.items * self.groups * phases * tiles * blocks;
-                Dispatch::per_workgroup(&PHASES, params.to_bytes(), arguments, workgroups)
-                    .with_constant("WORKGROUP_SIZE", PATCH_LANES as u32)
-                    .with_constant("CHANNELS", channels as u32)
+                let sizes = [part.items * self.groups * phases, pixels, self.group_out_channels()];
+                patches(&PHASES, params.to_bytes(), arguments, sizes)
             })
             .collect()
     }
