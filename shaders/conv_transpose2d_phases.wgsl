@@ -10,8 +10,8 @@
 //                                kernel rows   0,2 in phase 0, 1,3 in phase 1
 //
 // One invocation computes 8 pixels of a phase, next to each other in its own grid, of CHANNELS output channels, in
-// registers. All invocations of a workgroup have the same phase and channels, so that weights are read at uniform
-// addresses. This is for adapters that run on a CPU, where such a read is one of a scalar.
+// registers. All invocations of a workgroup have the same phase and channels, so that they share the loads of weights.
+// shared/weights_subgroup.wgsl says how, and what for.
 //
 // A sum of very many products is cut into ranges of channels and of the kernel elements of a phase, one dispatch each;
 // every dispatch but the first goes on from the sum in output.
@@ -51,16 +51,12 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 8u;
-// How many output channels an invocation computes: 1, 4, 8 or 16.
-override CHANNELS: i32 = 16;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * in_channels, out_channels, kernel_rows, kernel_cols]
 @group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
-
-const PIXELS: i32 = 8;
 
 // A phase along one axis.
 struct Phase {
@@ -88,19 +84,11 @@ fn phase_of(number: i32, stride: i32, padding: i32, dilation: i32, divisor: i32,
     return phase;
 }
 
-// Input at 4 places of a plane, 0 where they are outside of it.
-fn load(plane_begin: i32, rows: vec4<i32>, cols: vec4<i32>) -> vec4<f32> {
-    let inside = (rows >= vec4<i32>()) & (rows < vec4<i32>(params.in_rows))
-        & (cols >= vec4<i32>()) & (cols < vec4<i32>(params.in_cols));
-    let at = select(vec4<i32>(), rows * params.in_cols + cols, inside) + plane_begin;
-    return select(vec4<f32>(), vec4<f32>(input[at.x], input[at.y], input[at.z], input[at.w]), inside);
-}
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn convolve_phases(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    lane: Lane,
 ) {
     // Every phase has as many tiles as the largest, which is the first.
     let phase_rows = min(params.stride_rows, params.out_rows);
@@ -128,7 +116,7 @@ fn convolve_phases(
 
     // Positions in the phase's grid. What is behind the last computes that again, and is not written.
     let pixels = row_phase.length * col_phase.length;
-    let first_pixel = tile * workgroup_pixels + i32(lane) * PIXELS;
+    let first_pixel = tile * workgroup_pixels + i32(lane.index) * PIXELS;
     let low_pixels = min(first_pixel + vec4<i32>(0, 1, 2, 3), vec4<i32>(pixels - 1));
     let high_pixels = min(first_pixel + vec4<i32>(4, 5, 6, 7), vec4<i32>(pixels - 1));
     let low_rows = low_pixels / col_phase.length + row_phase.in_first;
@@ -142,176 +130,95 @@ fn convolve_phases(
     let in_row_step = params.dilation_rows / params.divisor_rows;
     let in_col_step = params.dilation_cols / params.divisor_cols;
 
-    // Where each channel's weights begin; the last one's again where there are no more.
     let kernel_size = params.kernel_rows * params.kernel_cols;
     let last = params.out_channels - 1;
-    let weights_0 = min(first_channel + 0, last) * kernel_size;
-    let weights_1 = min(first_channel + 1, last) * kernel_size;
-    let weights_2 = min(first_channel + 2, last) * kernel_size;
-    let weights_3 = min(first_channel + 3, last) * kernel_size;
-    let weights_4 = min(first_channel + 4, last) * kernel_size;
-    let weights_5 = min(first_channel + 5, last) * kernel_size;
-    let weights_6 = min(first_channel + 6, last) * kernel_size;
-    let weights_7 = min(first_channel + 7, last) * kernel_size;
-    let weights_8 = min(first_channel + 8, last) * kernel_size;
-    let weights_9 = min(first_channel + 9, last) * kernel_size;
-    let weights_10 = min(first_channel + 10, last) * kernel_size;
-    let weights_11 = min(first_channel + 11, last) * kernel_size;
-    let weights_12 = min(first_channel + 12, last) * kernel_size;
-    let weights_13 = min(first_channel + 13, last) * kernel_size;
-    let weights_14 = min(first_channel + 14, last) * kernel_size;
-    let weights_15 = min(first_channel + 15, last) * kernel_size;
+    let weights_0 = weight_places(lane, 0, first_channel, last, kernel_size);
+    let weights_8 = weight_places(lane, 0, first_channel + 8, last, kernel_size);
 
-    var low_0 = vec4<f32>();
-    var high_0 = vec4<f32>();
-    var low_1 = vec4<f32>();
-    var high_1 = vec4<f32>();
-    var low_2 = vec4<f32>();
-    var high_2 = vec4<f32>();
-    var low_3 = vec4<f32>();
-    var high_3 = vec4<f32>();
-    var low_4 = vec4<f32>();
-    var high_4 = vec4<f32>();
-    var low_5 = vec4<f32>();
-    var high_5 = vec4<f32>();
-    var low_6 = vec4<f32>();
-    var high_6 = vec4<f32>();
-    var low_7 = vec4<f32>();
-    var high_7 = vec4<f32>();
-    var low_8 = vec4<f32>();
-    var high_8 = vec4<f32>();
-    var low_9 = vec4<f32>();
-    var high_9 = vec4<f32>();
-    var low_10 = vec4<f32>();
-    var high_10 = vec4<f32>();
-    var low_11 = vec4<f32>();
-    var high_11 = vec4<f32>();
-    var low_12 = vec4<f32>();
-    var high_12 = vec4<f32>();
-    var low_13 = vec4<f32>();
-    var high_13 = vec4<f32>();
-    var low_14 = vec4<f32>();
-    var high_14 = vec4<f32>();
-    var low_15 = vec4<f32>();
-    var high_15 = vec4<f32>();
-    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
-        let in_channel = plane * params.in_channels + channel;
-        let plane_begin = i32(params.input_base) + in_channel * params.in_rows * params.in_cols;
-        let kernel_begin = (plane % params.groups * params.in_channels + channel) * params.out_channels * kernel_size;
-        for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, row_phase.taps); tap_row++) {
-            let row = tap_row * in_row_step;
-            let row_begin = kernel_begin
-                + (row_phase.kernel_first + tap_row * kernel_row_step) * params.kernel_cols + col_phase.kernel_first;
-            for (var tap_col = params.tap_col_begin; tap_col < min(params.tap_col_end, col_phase.taps); tap_col++) {
-                let col = tap_col * in_col_step;
-                let low = load(plane_begin, low_rows - row, low_cols - col);
-                let high = load(plane_begin, high_rows - row, high_cols - col);
-                let at = row_begin + tap_col * kernel_col_step;
-                let weight_0 = weight[weights_0 + at];
-                low_0 += weight_0 * low;
-                high_0 += weight_0 * high;
-                if (CHANNELS > 1) {
-                    let weight_1 = weight[weights_1 + at];
-                    low_1 += weight_1 * low;
-                    high_1 += weight_1 * high;
-                    let weight_2 = weight[weights_2 + at];
-                    low_2 += weight_2 * low;
-                    high_2 += weight_2 * high;
-                    let weight_3 = weight[weights_3 + at];
-                    low_3 += weight_3 * low;
-                    high_3 += weight_3 * high;
-                }
-                if (CHANNELS > 4) {
-                    let weight_4 = weight[weights_4 + at];
-                    low_4 += weight_4 * low;
-                    high_4 += weight_4 * high;
-                    let weight_5 = weight[weights_5 + at];
-                    low_5 += weight_5 * low;
-                    high_5 += weight_5 * high;
-                    let weight_6 = weight[weights_6 + at];
-                    low_6 += weight_6 * low;
-                    high_6 += weight_6 * high;
-                    let weight_7 = weight[weights_7 + at];
-                    low_7 += weight_7 * low;
-                    high_7 += weight_7 * high;
-                }
+    var sums_0: array<vec4<f32>, 16>;
+    var sums_8: array<vec4<f32>, 16>;
+    let in_plane = params.in_rows * params.in_cols;
+    let plane_begin = i32(params.input_base) + plane * params.in_channels * in_plane;
+    let group_begin = plane % params.groups * params.in_channels * params.out_channels * kernel_size;
+    for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, row_phase.taps); tap_row++) {
+        let row = tap_row * in_row_step;
+        let kernel_row = row_phase.kernel_first + tap_row * kernel_row_step;
+        for (var tap_col = params.tap_col_begin; tap_col < min(params.tap_col_end, col_phase.taps); tap_col++) {
+            let col = tap_col * in_col_step;
+            let is_low_inside = is_inside(low_rows - row, low_cols - col);
+            let is_high_inside = is_inside(high_rows - row, high_cols - col);
+            let low_at = select(vec4<i32>(), (low_rows - row) * params.in_cols + low_cols - col, is_low_inside);
+            let high_at = select(vec4<i32>(), (high_rows - row) * params.in_cols + high_cols - col, is_high_inside);
+            let kernel_begin = group_begin + kernel_row * params.kernel_cols
+                + col_phase.kernel_first + tap_col * kernel_col_step;
+            // The innermost loop, for it does the least beside its work.
+            for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+                let begin = plane_begin + channel * in_plane;
+                let low = load(low_at + begin, is_low_inside);
+                let high = load(high_at + begin, is_high_inside);
+                let at = kernel_begin + channel * params.out_channels * kernel_size;
+                add_products(&sums_0, load_weights(weights_0, at), low, high);
                 if (CHANNELS > 8) {
-                    let weight_8 = weight[weights_8 + at];
-                    low_8 += weight_8 * low;
-                    high_8 += weight_8 * high;
-                    let weight_9 = weight[weights_9 + at];
-                    low_9 += weight_9 * low;
-                    high_9 += weight_9 * high;
-                    let weight_10 = weight[weights_10 + at];
-                    low_10 += weight_10 * low;
-                    high_10 += weight_10 * high;
-                    let weight_11 = weight[weights_11 + at];
-                    low_11 += weight_11 * low;
-                    high_11 += weight_11 * high;
-                    let weight_12 = weight[weights_12 + at];
-                    low_12 += weight_12 * low;
-                    high_12 += weight_12 * high;
-                    let weight_13 = weight[weights_13 + at];
-                    low_13 += weight_13 * low;
-                    high_13 += weight_13 * high;
-                    let weight_14 = weight[weights_14 + at];
-                    low_14 += weight_14 * low;
-                    high_14 += weight_14 * high;
-                    let weight_15 = weight[weights_15 + at];
-                    low_15 += weight_15 * low;
-                    high_15 += weight_15 * high;
+                    add_products(&sums_8, load_weights(weights_8, at), low, high);
                 }
             }
         }
     }
 
-    var sums: array<vec4<f32>, 32>;
-    sums[0] = low_0;
-    sums[1] = high_0;
-    sums[2] = low_1;
-    sums[3] = high_1;
-    sums[4] = low_2;
-    sums[5] = high_2;
-    sums[6] = low_3;
-    sums[7] = high_3;
-    sums[8] = low_4;
-    sums[9] = high_4;
-    sums[10] = low_5;
-    sums[11] = high_5;
-    sums[12] = low_6;
-    sums[13] = high_6;
-    sums[14] = low_7;
-    sums[15] = high_7;
-    sums[16] = low_8;
-    sums[17] = high_8;
-    sums[18] = low_9;
-    sums[19] = high_9;
-    sums[20] = low_10;
-    sums[21] = high_10;
-    sums[22] = low_11;
-    sums[23] = high_11;
-    sums[24] = low_12;
-    sums[25] = high_12;
-    sums[26] = low_13;
-    sums[27] = high_13;
-    sums[28] = low_14;
-    sums[29] = high_14;
-    sums[30] = low_15;
-    sums[31] = high_15;
-    for (var index = 0; index < min(CHANNELS, params.out_channels - first_channel); index++) {
-        let out_channel = plane * params.out_channels + first_channel + index;
-        let begin = i32(params.output_base) + out_channel * params.out_rows * params.out_cols;
-        for (var pixel = 0; pixel < min(PIXELS, pixels - first_pixel); pixel++) {
-            let out_row = row_phase.first + (first_pixel + pixel) / col_phase.length * params.stride_rows;
-            let out_col = col_phase.first + (first_pixel + pixel) % col_phase.length * params.stride_cols;
-            let position = begin + out_row * params.out_cols + out_col;
-            var sum = sums[2 * index + pixel / 4][pixel % 4];
-            if (params.is_first == 0u) {
-                sum += output[position];
-            } else if (params.has_bias != 0u) {
-                sum += bias[out_channel % (params.groups * params.out_channels)];
-            }
-            output[position] = sum;
-        }
+    let out_low = (low_pixels / col_phase.length * params.stride_rows + row_phase.first) * params.out_cols
+        + low_pixels % col_phase.length * params.stride_cols + col_phase.first;
+    let out_high = (high_pixels / col_phase.length * params.stride_rows + row_phase.first) * params.out_cols
+        + high_pixels % col_phase.length * params.stride_cols + col_phase.first;
+    let places = OutputPlaces(plane, pixels - first_pixel, out_low, out_high);
+    write_channel(places, first_channel + 0, sums_0[0], sums_0[1]);
+    if (CHANNELS > 1) {
+        write_channel(places, first_channel + 1, sums_0[2], sums_0[3]);
+        write_channel(places, first_channel + 2, sums_0[4], sums_0[5]);
+        write_channel(places, first_channel + 3, sums_0[6], sums_0[7]);
     }
+    if (CHANNELS > 4) {
+        write_channel(places, first_channel + 4, sums_0[8], sums_0[9]);
+        write_channel(places, first_channel + 5, sums_0[10], sums_0[11]);
+        write_channel(places, first_channel + 6, sums_0[12], sums_0[13]);
+        write_channel(places, first_channel + 7, sums_0[14], sums_0[15]);
+    }
+    if (CHANNELS > 8) {
+        write_channel(places, first_channel + 8, sums_8[0], sums_8[1]);
+        write_channel(places, first_channel + 9, sums_8[2], sums_8[3]);
+        write_channel(places, first_channel + 10, sums_8[4], sums_8[5]);
+        write_channel(places, first_channel + 11, sums_8[6], sums_8[7]);
+        write_channel(places, first_channel + 12, sums_8[8], sums_8[9]);
+        write_channel(places, first_channel + 13, sums_8[10], sums_8[11]);
+        write_channel(places, first_channel + 14, sums_8[12], sums_8[13]);
+        write_channel(places, first_channel + 15, sums_8[14], sums_8[15]);
+    }
+}
+
+struct OutputPlaces {
+    plane: i32,
+    // How many pixels there are from the first on.
+    pixels: i32,
+    // Where they are in their plane.
+    low: vec4<i32>,
+    high: vec4<i32>,
+}
+
+fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high: vec4<f32>) {
+    if (group_channel >= params.out_channels) {
+        return;
+    }
+    let channel = places.plane * params.out_channels + group_channel;
+    let begin = i32(params.output_base) + channel * params.out_rows * params.out_cols;
+    var start = 0.0;
+    if (params.has_bias != 0u) {
+        start = bias[channel % (params.groups * params.out_channels)];
+    }
+    write_pixel(begin + places.low.x, places.pixels > 0, start, low.x);
+    write_pixel(begin + places.low.y, places.pixels > 1, start, low.y);
+    write_pixel(begin + places.low.z, places.pixels > 2, start, low.z);
+    write_pixel(begin + places.low.w, places.pixels > 3, start, low.w);
+    write_pixel(begin + places.high.x, places.pixels > 4, start, high.x);
+    write_pixel(begin + places.high.y, places.pixels > 5, start, high.y);
+    write_pixel(begin + places.high.z, places.pixels > 6, start, high.z);
+    write_pixel(begin + places.high.w, places.pixels > 7, start, high.w);
 }

@@ -9,8 +9,9 @@
 //! use wgdnn::{Gpu, wgpu};
 //!
 //! // No feature is needed. These are used where they are: the first by conv_transpose2d's scatter-add, the second by
-//! // Gpu::profile, the third by Gpu::open_pipeline_cache.
+//! // convolutions on adapters that run on a CPU, the third by Gpu::profile, the last by Gpu::open_pipeline_cache.
 //! let useful = wgpu::Features::SHADER_FLOAT32_ATOMIC
+//!     | wgpu::Features::SUBGROUP
 //!     | wgpu::Features::TIMESTAMP_QUERY
 //!     | wgpu::Features::PIPELINE_CACHE;
 //! let (device, queue) = adapter

@@ -6,8 +6,10 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, from_wgpu_error};
 
 /// The features that are used where the adapter has them.
-const USEFUL_FEATURES: wgpu::Features =
-    wgpu::Features::SHADER_FLOAT32_ATOMIC.union(wgpu::Features::TIMESTAMP_QUERY).union(wgpu::Features::PIPELINE_CACHE);
+const USEFUL_FEATURES: wgpu::Features = wgpu::Features::SHADER_FLOAT32_ATOMIC
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::TIMESTAMP_QUERY)
+    .union(wgpu::Features::PIPELINE_CACHE);
 
 /// Which adapter [`Gpu::with_options`] takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

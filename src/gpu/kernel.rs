@@ -40,9 +40,9 @@ pub enum Scalar {
 /// An entry point of a WGSL file. Every file binds its uniform at 0 and storage buffers from 1 on, in group 0.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The file's name in `shaders/`, without `.wgsl`.
+    /// The file's name in `shaders/`, without `.wgsl`, or that and what tells its variants apart.
     pub file: &'static str,
-    /// The file's text.
+    /// The file's text, with what it shares in front.
     pub source: &'static str,
     /// The entry point.
     pub entry_point: &'static str,
@@ -52,12 +52,22 @@ pub struct Kernel {
     pub uniform: &'static [(&'static str, Scalar)],
 }
 
-/// Defines a [`Kernel`]: file, entry point, uniform struct, storage bindings.
+/// Defines a [`Kernel`]: file, entry point, uniform struct, storage bindings. A text that several files share comes from
+/// `shaders/shared` and goes in front; the name then tells by which of them it is another module.
 macro_rules! kernel {
-    ($file:literal, $entry_point:literal, $uniform:ty, [$(($number:literal, $access:ident)),* $(,)?]) => {
+    ($file:literal, $entry_point:literal, $uniform:ty, $storage:tt) => {
+        $crate::gpu::kernel::kernel!($file = [] $file, $entry_point, $uniform, $storage)
+    };
+    (
+        $name:literal = [$($shared:literal),*] $file:literal, $entry_point:literal, $uniform:ty,
+        [$(($number:literal, $access:ident)),* $(,)?]
+    ) => {
         $crate::gpu::kernel::Kernel {
-            file: $file,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
+            file: $name,
+            source: concat!(
+                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/", $shared, ".wgsl")), "\n",)*
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
+            ),
             entry_point: $entry_point,
             storage: &[$(($number, $crate::gpu::kernel::Access::$access)),*],
             uniform: <$uniform>::MEMBERS,

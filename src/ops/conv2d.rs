@@ -38,13 +38,16 @@ pub enum Conv2dAlgorithm {
     Auto,
     /// One sum of products for each output element.
     Direct,
-    /// Patches of 8 pixels by up to 16 channels in registers, with weights at uniform addresses: for software adapters.
+    /// Patches of 8 pixels by up to 16 channels in registers: for software adapters.
     Patches,
+    /// Tiles of 4 by 4 pixels by up to 8 channels in registers, for kernels of 3 by 3 with stride and dilation 1 alone:
+    /// for software adapters.
+    Tiles,
 }
 
 impl Conv2dAlgorithm {
     /// Every algorithm that can be asked for.
-    pub const ALL: &[Self] = &[Self::Auto, Self::Direct, Self::Patches];
+    pub const ALL: &[Self] = &[Self::Auto, Self::Direct, Self::Patches, Self::Tiles];
 }
 
 /// Parameters of [`conv2d`](crate::conv2d), as in `torch.nn.functional.conv2d`. Pairs are (rows, columns).
@@ -105,7 +108,8 @@ impl Conv2d {
     /// # Errors
     /// [`Error::InvalidArgument`] for an `input` or `weight` of another rank or with an empty dimension other than N,
     /// channels that `groups` do not divide or that do not agree, a `bias` of another shape, a `stride`, `dilation` or
-    /// `groups` of 0, [`Padding::Same`] with a stride, and a kernel larger than the padded input;
+    /// `groups` of 0, [`Padding::Same`] with a stride, a kernel larger than the padded input, and an `algorithm` for other
+    /// kernels;
     /// [`Error::LimitExceeded`] for sizes that cannot be counted.
     pub fn new(input: &[usize], weight: &[usize], bias: Option<&[usize]>, params: &Conv2dParams) -> Result<Self> {
         let input = ImageShape::new(NAME, input)?;
@@ -173,7 +177,24 @@ impl Conv2d {
         let algorithm = params.algorithm;
         let operator = Conv2d { input, windows, groups, out_channels, out_rows, out_cols, has_bias, algorithm };
         shape::element_count(NAME, "output", &operator.output_shape())?;
+        if algorithm == Conv2dAlgorithm::Tiles && !operator.is_dense_3x3() {
+            let [rows, cols] = &operator.windows;
+            return Err(Error::invalid(
+                NAME,
+                "algorithm",
+                "one for any kernel, or a kernel of 3 by 3 with stride and dilation 1",
+                format!(
+                    "{algorithm:?} with a kernel of {} by {}, stride {:?} and dilation {:?}",
+                    rows.kernel, cols.kernel, params.stride, params.dilation
+                ),
+            ));
+        }
         Ok(operator)
+    }
+
+    /// Whether the kernel is 3 by 3 with stride and dilation 1.
+    fn is_dense_3x3(&self) -> bool {
+        self.windows.iter().all(|window| window.kernel == 3 && window.stride == 1 && window.dilation == 1)
     }
 
     /// The shape of the output.
@@ -187,11 +208,9 @@ impl Conv2d {
         self.algorithm
     }
 
-    /// Bytes of workspace that recording needs.
+    /// Bytes of workspace that recording needs: none.
     pub fn workspace_size(&self) -> u64 {
-        match self.algorithm {
-            Conv2dAlgorithm::Auto | Conv2dAlgorithm::Direct | Conv2dAlgorithm::Patches => 0,
-        }
+        0
     }
 }
 

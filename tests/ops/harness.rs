@@ -200,16 +200,23 @@ mod on_gpu {
 
     /// [`failures`] by every algorithm that the operator has.
     pub fn failures_of_all_algorithms(cases: &[&Case], run: impl Fn(&Call) -> Result<Outputs, Refusal>) -> Vec<String> {
-        let names: Vec<String> =
-            Call::new(cases[0]).unwrap().by_every_algorithm().into_iter().map(|(name, _)| name).collect();
-        assert!(names.contains(&"Auto".to_owned()));
-        names
+        let mut by_name = BTreeMap::<String, Vec<&Case>>::new();
+        for case in cases {
+            let names = match Call::new(case) {
+                Ok(call) => call.by_every_algorithm().into_iter().map(|(name, _)| name).collect(),
+                Err(_) => vec!["Auto".to_owned()],
+            };
+            names.into_iter().for_each(|name| by_name.entry(name).or_default().push(case));
+        }
+        assert!(by_name.contains_key("Auto"));
+        let by = |call: &Call, wanted: &str| {
+            let (_, call) = call.by_every_algorithm().into_iter().find(|(name, _)| name == wanted).unwrap();
+            run(&call)
+        };
+        by_name
             .iter()
-            .enumerate()
-            .flat_map(|(index, name)| {
-                failures(cases, |call| run(&call.by_every_algorithm()[index].1))
-                    .into_iter()
-                    .map(move |failure| format!("{name}: {failure}"))
+            .flat_map(|(name, cases)| {
+                failures(cases, |call| by(call, name)).into_iter().map(move |failure| format!("{name}: {failure}"))
             })
             .collect()
     }

@@ -1,23 +1,42 @@
 //! Every shader is valid WGSL that translates to what Vulkan, Metal, DX12 and OpenGL drivers read.
 
+use std::collections::HashMap;
+
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, index::BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 const FLOAT32_ATOMIC: &str = "float32_atomic";
 
-/// The files of `shaders/` as (name, text).
-pub fn shaders() -> Vec<(String, String)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
-    let mut shaders: Vec<_> = std::fs::read_dir(folder)
+const SUBGROUP: &str = "subgroup";
+
+fn files(folder: &str) -> Vec<(String, String)> {
+    std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR")))
         .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.is_dir())
+        .map(|path| {
             assert_eq!(path.extension().unwrap(), "wgsl", "{path:?}");
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             (name, std::fs::read_to_string(path).unwrap())
         })
-        .collect();
+        .collect()
+}
+
+/// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
+pub fn shaders() -> Vec<(String, String)> {
+    let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
+    assert_eq!(shared.len(), 3);
+    let mut shaders = Vec::new();
+    for (name, text) in files("shaders") {
+        if text.contains("load_weights(") {
+            for (weights, variant) in [("weights", name.clone()), ("weights_subgroup", format!("{name}_{SUBGROUP}"))] {
+                shaders.push((variant, [&shared[weights], &shared["patches"], &text].map(String::as_str).join("\n")));
+            }
+        } else {
+            shaders.push((name, text));
+        }
+    }
     shaders.sort();
     assert!(shaders.len() >= 9);
     shaders
@@ -25,8 +44,13 @@ pub fn shaders() -> Vec<(String, String)> {
 
 /// Parses and validates. Only a file named for an optional feature may use it.
 pub fn validated(name: &str, source: &str) -> (naga::Module, ModuleInfo) {
-    let capabilities =
-        if name.ends_with(FLOAT32_ATOMIC) { Capabilities::SHADER_FLOAT32_ATOMIC } else { Capabilities::empty() };
+    let capabilities = if name.ends_with(FLOAT32_ATOMIC) {
+        Capabilities::SHADER_FLOAT32_ATOMIC
+    } else if name.ends_with(SUBGROUP) {
+        Capabilities::SUBGROUP
+    } else {
+        Capabilities::empty()
+    };
     let module =
         naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
     let info = Validator::new(ValidationFlags::all(), capabilities)
@@ -65,6 +89,7 @@ fn optional_features_are_only_used_by_files_named_for_them() {
     for (name, source) in shaders() {
         let is_named = name.ends_with(FLOAT32_ATOMIC);
         assert_eq!(source.contains("atomic<f32>"), is_named, "{name}");
+        assert_eq!(source.contains("subgroupBroadcast("), name.ends_with(SUBGROUP), "{name}");
     }
 }
 
@@ -76,7 +101,9 @@ fn all_shaders_translate_to_spirv() {
             let (module, info) = specialized(&module, &info, &entry_point);
             let options =
                 spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: entry_point.clone() };
-            let words = spv::write_vec(&module, &info, &spv::Options::default(), Some(&options))
+            // Subgroups need Vulkan 1.1.
+            let version = spv::Options { lang_version: (1, 3), ..Default::default() };
+            let words = spv::write_vec(&module, &info, &version, Some(&options))
                 .unwrap_or_else(|error| panic!("{name}, {entry_point}: {error}"));
             assert!(words.len() > 100);
         }
@@ -135,7 +162,7 @@ fn all_shaders_translate_to_hlsl() {
 #[test]
 fn all_portable_shaders_translate_to_glsl() {
     for (name, source) in shaders() {
-        if name.ends_with(FLOAT32_ATOMIC) {
+        if name.ends_with(FLOAT32_ATOMIC) || name.ends_with(SUBGROUP) {
             continue;
         }
         let (module, info) = validated(&name, &source);

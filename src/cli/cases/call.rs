@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ndarray::ArrayD;
 use serde_json::Value;
 use wgdnn::{
-    AvgPool2dParams, BatchNormArguments, BatchNormParams, Boxes, Conv2dAlgorithm, Conv2dParams,
-    ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropyParams, CrossEntropyTarget, FlattenParams,
+    AvgPool2dParams, BatchNormArguments, BatchNormParams, Boxes, Conv2d, Conv2dAlgorithm, Conv2dParams,
+    ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropyParams, CrossEntropyTarget, Error, FlattenParams,
     MaxPool2dParams, MseLossParams, Padding, RoiPoolParams, reference,
 };
 
@@ -258,15 +258,20 @@ impl Call {
         })
     }
 
-    /// The call by every algorithm that its operator has, with their names.
+    /// The call by every algorithm that its operator has for it, with their names.
     pub fn by_every_algorithm(&self) -> Vec<(String, Call)> {
         match self {
             Call::Conv2d { input, weight, bias, params } => Conv2dAlgorithm::ALL
                 .iter()
-                .map(|&algorithm| {
+                .filter_map(|&algorithm| {
                     let params = Conv2dParams { algorithm, ..params.clone() };
+                    let bias_shape = bias.as_ref().map(|bias| bias.shape());
+                    let refusal = Conv2d::new(input.shape(), weight.shape(), bias_shape, &params).err();
+                    if matches!(refusal, Some(Error::InvalidArgument { argument: "algorithm", .. })) {
+                        return None;
+                    }
                     let (input, weight, bias) = (input.clone(), weight.clone(), bias.clone());
-                    (format!("{algorithm:?}"), Call::Conv2d { input, weight, bias, params })
+                    Some((format!("{algorithm:?}"), Call::Conv2d { input, weight, bias, params }))
                 })
                 .collect(),
             Call::ConvTranspose2d { input, weight, bias, params } => ConvTranspose2dAlgorithm::ALL

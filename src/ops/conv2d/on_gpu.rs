@@ -3,7 +3,7 @@
 use super::{Conv2d, Conv2dAlgorithm, Conv2dParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Dispatch, Kernel, kernel, split_loops, uniform};
+use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_loops, uniform};
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
@@ -42,31 +42,70 @@ output_base: u32,
 }
 
 static DIRECT: Kernel = kernel!("conv2d", "conv2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-static PATCHES: Kernel =
-    kernel!("conv2d_patches", "convolve_patches", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &PATCHES];
+static PATCHES: Kernel = kernel!(
+    "conv2d_patches" = ["weights", "patches"] "conv2d_patches",
+    "convolve_patches",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static PATCHES_SUBGROUP: Kernel = kernel!(
+    "conv2d_patches_subgroup" = ["weights_subgroup", "patches"] "conv2d_patches",
+    "convolve_patches",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static TILES: Kernel = kernel!(
+    "conv2d_tiles" = ["weights", "patches"] "conv2d_tiles",
+    "convolve_tiles",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static TILES_SUBGROUP: Kernel = kernel!(
+    "conv2d_tiles_subgroup" = ["weights_subgroup", "patches"] "conv2d_tiles",
+    "convolve_tiles",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &PATCHES, &PATCHES_SUBGROUP, &TILES, &TILES_SUBGROUP];
 
-/// Invocations of a workgroup that computes patches, and the pixels of each: a vector of a software adapter's.
-const PATCH_LANES: usize = 8;
+/// Invocations of a workgroup that computes patches or tiles: a vector of a software adapter's.
+const LANES: usize = 8;
+/// The pixels of a patch.
 const PATCH_PIXELS: usize = 8;
+/// Rows and columns of a tile.
+const TILE: usize = 4;
+/// How many multiplications take as long as a load, on a software adapter.
+const PRODUCTS_PER_LOAD: usize = 50;
 
-/// A dispatch that computes planes of so many pixels and channels in patches.
-pub(crate) fn patches(
-    kernel: &'static Kernel,
-    uniform: Vec<u8>,
-    arguments: Vec<&'static str>,
-    [planes, pixels, channels]: [usize; 3],
-) -> Dispatch {
-    let patch_channels = match channels {
+/// How many of these output channels an invocation computes.
+fn patch_channels(channels: usize) -> usize {
+    match channels {
         1 => 1,
         2..=4 => 4,
         5..=8 => 8,
         _ => 16,
-    };
-    let tiles = pixels.div_ceil(PATCH_LANES * PATCH_PIXELS);
-    let workgroups = planes * tiles * channels.div_ceil(patch_channels);
+    }
+}
+
+/// [`split_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
+pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3]) -> Vec<LoopPart> {
+    split_loops([rows, cols, channels]).into_iter().map(|[rows, cols, channels]| [channels, rows, cols]).collect()
+}
+
+/// A dispatch that computes planes of so many pixels and channels in patches, by the kernel that loads weights on its
+/// own or the one that shares loads in subgroups.
+pub(crate) fn patches(
+    gpu: &Gpu,
+    [portable, subgroup]: [&'static Kernel; 2],
+    uniform: Vec<u8>,
+    arguments: Vec<&'static str>,
+    [planes, pixels, channels]: [usize; 3],
+) -> Dispatch {
+    let patch_channels = patch_channels(channels);
+    let workgroups = planes * pixels.div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(patch_channels);
+    let kernel = if gpu.has(wgpu::Features::SUBGROUP) { subgroup } else { portable };
     Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
-        .with_constant("WORKGROUP_SIZE", PATCH_LANES as u32)
+        .with_constant("WORKGROUP_SIZE", LANES as u32)
         .with_constant("CHANNELS", patch_channels as u32)
 }
 
@@ -106,7 +145,15 @@ impl Operator for Conv2d {
         }
         let [rows, cols] = &self.windows;
         let bias = if self.has_bias { "bias" } else { "weight" };
-        split_loops([self.in_channels(), rows.kernel, cols.kernel])
+        let algorithm = self.algorithm_on(gpu);
+        let lengths = [self.in_channels(), rows.kernel, cols.kernel];
+        let ranges = match algorithm {
+            Conv2dAlgorithm::Patches => split_channels_innermost(lengths),
+            // Rows and columns of the kernel are no loops.
+            Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1]),
+            _ => split_loops(lengths),
+        };
+        ranges
             .iter()
             .enumerate()
             .map(|(index, [channels, kernel_rows, kernel_cols])| {
@@ -139,12 +186,13 @@ impl Operator for Conv2d {
                     output_base: part.base("output"),
                 };
                 let arguments = vec!["input", "weight", bias, "output"];
-                match self.algorithm_on(gpu) {
+                match algorithm {
                     Conv2dAlgorithm::Patches => {
                         let sizes =
                             [images * self.groups, self.out_rows * self.out_cols, self.out_channels / self.groups];
-                        patches(&PATCHES, params.to_bytes(), arguments, sizes)
+                        patches(gpu, [&PATCHES, &PATCHES_SUBGROUP], params.to_bytes(), arguments, sizes)
                     }
+                    Conv2dAlgorithm::Tiles => self.tiles(gpu, params.to_bytes(), arguments, images),
                     _ => Dispatch::per_element(&DIRECT, params.to_bytes(), arguments, output_count),
                 }
             })
@@ -156,10 +204,37 @@ impl Conv2d {
     /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
     pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
         match self.algorithm {
+            Conv2dAlgorithm::Auto if gpu.is_software() && self.is_faster_in_tiles() => Conv2dAlgorithm::Tiles,
             Conv2dAlgorithm::Auto if gpu.is_software() => Conv2dAlgorithm::Patches,
             Conv2dAlgorithm::Auto => Conv2dAlgorithm::Direct,
             algorithm => algorithm,
         }
+    }
+
+    fn tile_workgroups(&self) -> usize {
+        (self.out_rows.div_ceil(TILE) * self.out_cols.div_ceil(TILE)).div_ceil(LANES)
+    }
+
+    /// Whether a software adapter has less to do in tiles than in patches: small planes leave invocations without a tile.
+    fn is_faster_in_tiles(&self) -> bool {
+        let channels = self.out_channels / self.groups;
+        let [in_patch, in_tile] = [patch_channels(channels), patch_channels(channels).min(8)];
+        let patches = (self.out_rows * self.out_cols).div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(in_patch);
+        let tiles = self.tile_workgroups() * channels.div_ceil(in_tile);
+        // Loads of the input and of weights, and products, of an input channel.
+        let patch_cost = 9 * (8 + in_patch.div_ceil(8) + 8 * in_patch / PRODUCTS_PER_LOAD);
+        let tile_cost = 36 + 9 + 144 * in_tile / PRODUCTS_PER_LOAD;
+        self.is_dense_3x3() && tiles * tile_cost < patches * patch_cost
+    }
+
+    fn tiles(&self, gpu: &Gpu, uniform: Vec<u8>, arguments: Vec<&'static str>, images: usize) -> Dispatch {
+        let channels = self.out_channels / self.groups;
+        let tile_channels = patch_channels(channels).min(8);
+        let workgroups = images * self.groups * self.tile_workgroups() * channels.div_ceil(tile_channels);
+        let kernel = if gpu.has(wgpu::Features::SUBGROUP) { &TILES_SUBGROUP } else { &TILES };
+        Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
+            .with_constant("WORKGROUP_SIZE", LANES as u32)
+            .with_constant("CHANNELS", tile_channels as u32)
     }
 
     fn in_channels(&self) -> usize {

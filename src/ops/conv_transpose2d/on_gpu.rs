@@ -7,7 +7,7 @@ use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_costly_loops,
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
-use crate::ops::conv2d::patches;
+use crate::ops::conv2d::{patches, split_channels_innermost};
 use crate::reference;
 use crate::validation::{Replay, magnitudes, read, replay, rounding};
 use crate::window::Window;
@@ -79,7 +79,13 @@ uniform! {
 }
 
 static PHASES: Kernel = kernel!(
-    "conv_transpose2d_phases",
+    "conv_transpose2d_phases" = ["weights", "patches"] "conv_transpose2d_phases",
+    "convolve_phases",
+    PhaseParams,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static PHASES_SUBGROUP: Kernel = kernel!(
+    "conv_transpose2d_phases_subgroup" = ["weights_subgroup", "patches"] "conv_transpose2d_phases",
     "convolve_phases",
     PhaseParams,
     [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
@@ -96,7 +102,7 @@ static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
     [(1, Read), (2, Read), (4, ReadWrite)]
 );
 pub(crate) const KERNELS: &[&Kernel] =
-    &[&GATHER, &PHASES, &START, &SCATTER_ADD, &START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC];
+    &[&GATHER, &PHASES, &PHASES_SUBGROUP, &START, &SCATTER_ADD, &START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC];
 
 /// How many iterations an addition by compare-exchange may take: one for each of those that meet in an element.
 /// On llvmpipe, which counts them, these are the invocations of a vector (at most 16) on each core.
@@ -138,7 +144,7 @@ impl Operator for ConvTranspose2d {
         }
         match self.algorithm_on(gpu) {
             ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, part, output_count),
-            ConvTranspose2dAlgorithm::Phases => self.phases(part, output_count),
+            ConvTranspose2dAlgorithm::Phases => self.phases(gpu, part, output_count),
             _ => self.gather(part, output_count),
         }
     }
@@ -193,7 +199,7 @@ impl ConvTranspose2d {
         }
     }
 
-    fn phases(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
+    fn phases(&self, gpu: &Gpu, part: &Part, output_count: usize) -> Vec<Dispatch> {
         let [rows, cols] = &self.windows;
         let [divisor_rows, divisor_cols] = [rows, cols].map(|window| common_divisor(window.stride, window.dilation));
         // The most kernel elements that a phase uses.
@@ -202,7 +208,7 @@ impl ConvTranspose2d {
         // Of the largest phase.
         let pixels = self.out_rows.div_ceil(rows.stride) * self.out_cols.div_ceil(cols.stride);
         let lengths = [self.input.channels / self.groups, taps(rows, divisor_rows), taps(cols, divisor_cols)];
-        split_loops(lengths)
+        split_channels_innermost(lengths)
             .iter()
             .enumerate()
             .map(|(index, [range, tap_rows, tap_cols])| {
@@ -239,7 +245,7 @@ impl ConvTranspose2d {
                 let bias = if self.has_bias { "bias" } else { "weight" };
                 let arguments = vec!["input", "weight", bias, "output"];
                 let sizes = [part.items * self.groups * phases, pixels, self.group_out_channels()];
-                patches(&PHASES, params.to_bytes(), arguments, sizes)
+                patches(gpu, [&PHASES, &PHASES_SUBGROUP], params.to_bytes(), arguments, sizes)
             })
             .collect()
     }

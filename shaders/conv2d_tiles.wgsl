@@ -1,0 +1,240 @@
+// conv2d with a kernel of 3 by 3, stride 1 and dilation 1, in tiles: output[n,o,y,x] = bias[o] + sum over i,u,v of
+//     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v]
+// where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
+//
+// One invocation computes a tile of 4 by 4 pixels of CHANNELS output channels in registers. Of each input channel it
+// loads the 6 by 6 elements that the tile needs, once, and uses each up to 9 times for every output channel:
+//
+//     input   . . . . . .          output
+//             . # # # # .          # # # #       rows[0..5] are the input's, as (columns 0-3, columns 2-5);
+//             . # # # # .          # # # #       sums[4 * channel + row] are the output's
+//             . # # # # .          # # # #
+//             . # # # # .          # # # #
+//             . . . . . .
+//
+// All invocations of a workgroup have the same channels, so that they share the loads of weights: see
+// shared/weights_subgroup.wgsl.
+//
+// A sum of very many products is cut into ranges of channels, one dispatch each; every dispatch but the first goes on
+// from the sum in output.
+
+struct Params {
+    output_count: u32,
+    groups: i32,
+    in_channels: i32,       // of a group
+    out_channels: i32,      // of a group
+    in_rows: i32,
+    in_cols: i32,
+    out_rows: i32,
+    out_cols: i32,
+    kernel_rows: i32,
+    kernel_cols: i32,
+    stride_rows: i32,
+    stride_cols: i32,
+    padding_rows: i32,      // before the first row
+    padding_cols: i32,      // before the first column
+    dilation_rows: i32,
+    dilation_cols: i32,
+    // The range of products that this dispatch adds.
+    channel_begin: i32,
+    channel_end: i32,
+    kernel_row_begin: i32,
+    kernel_row_end: i32,
+    kernel_col_begin: i32,
+    kernel_col_end: i32,
+    is_first: u32,
+    has_bias: u32,
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 8u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
+
+const TILE: i32 = 4;
+
+struct Row {
+    left: vec4<f32>,
+    right: vec4<f32>,
+}
+
+// The 6 elements of a row at `begin` plus these columns, or 0.
+fn load_row(begin: i32, is_row_inside: bool, left: vec4<i32>, right: vec2<i32>, is_left: vec4<bool>, is_right: vec2<bool>) -> Row {
+    let low = load(begin + left, is_left & vec4<bool>(is_row_inside));
+    let inside = is_right & vec2<bool>(is_row_inside);
+    let high = select(vec2<f32>(), vec2<f32>(input[begin + right.x], input[begin + right.y]), inside);
+    return Row(low, vec4<f32>(low.zw, high));
+}
+
+// A column of the kernel, 0 to 2, meets these columns of a row.
+fn shifted(row: Row, col: i32) -> vec4<f32> {
+    switch col {
+        case 0: { return row.left; }
+        case 1: { return vec4<f32>(row.left.yzw, row.right.z); }
+        default: { return row.right; }
+    }
+}
+
+// Adds the products of 8 channels' weights with the input's rows that meet them. No index may be a variable, or the sums
+// leave the registers.
+fn add_tile(sums: ptr<function, array<vec4<f32>, 32>>, weights: Weights, row_0: vec4<f32>, row_1: vec4<f32>, row_2: vec4<f32>, row_3: vec4<f32>) {
+    (*sums)[0] += weights.low.x * row_0;
+    (*sums)[1] += weights.low.x * row_1;
+    (*sums)[2] += weights.low.x * row_2;
+    (*sums)[3] += weights.low.x * row_3;
+    if (CHANNELS > 1) {
+        (*sums)[4] += weights.low.y * row_0;
+        (*sums)[5] += weights.low.y * row_1;
+        (*sums)[6] += weights.low.y * row_2;
+        (*sums)[7] += weights.low.y * row_3;
+        (*sums)[8] += weights.low.z * row_0;
+        (*sums)[9] += weights.low.z * row_1;
+        (*sums)[10] += weights.low.z * row_2;
+        (*sums)[11] += weights.low.z * row_3;
+        (*sums)[12] += weights.low.w * row_0;
+        (*sums)[13] += weights.low.w * row_1;
+        (*sums)[14] += weights.low.w * row_2;
+        (*sums)[15] += weights.low.w * row_3;
+    }
+    if (CHANNELS > 4) {
+        (*sums)[16] += weights.high.x * row_0;
+        (*sums)[17] += weights.high.x * row_1;
+        (*sums)[18] += weights.high.x * row_2;
+        (*sums)[19] += weights.high.x * row_3;
+        (*sums)[20] += weights.high.y * row_0;
+        (*sums)[21] += weights.high.y * row_1;
+        (*sums)[22] += weights.high.y * row_2;
+        (*sums)[23] += weights.high.y * row_3;
+        (*sums)[24] += weights.high.z * row_0;
+        (*sums)[25] += weights.high.z * row_1;
+        (*sums)[26] += weights.high.z * row_2;
+        (*sums)[27] += weights.high.z * row_3;
+        (*sums)[28] += weights.high.w * row_0;
+        (*sums)[29] += weights.high.w * row_1;
+        (*sums)[30] += weights.high.w * row_2;
+        (*sums)[31] += weights.high.w * row_3;
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn convolve_tiles(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    lane: Lane,
+) {
+    let tile_cols = (params.out_cols + TILE - 1) / TILE;
+    let tiles = (params.out_rows + TILE - 1) / TILE * tile_cols;
+    let workgroups = (tiles + i32(WORKGROUP_SIZE) - 1) / i32(WORKGROUP_SIZE);
+    let blocks = (params.out_channels + CHANNELS - 1) / CHANNELS;
+    let number = i32(workgroup.y * grid.x + workgroup.x);
+    let plane = number / blocks / workgroups;
+    // A plane is a group of an image.
+    if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count) {
+        return;
+    }
+    let first_channel = number % blocks * CHANNELS;
+    // What is behind the last tile computes that again, and is not written.
+    let wanted_tile = number / blocks % workgroups * i32(WORKGROUP_SIZE) + i32(lane.index);
+    let tile = min(wanted_tile, tiles - 1);
+    let out_row = tile / tile_cols * TILE;
+    let out_col = tile % tile_cols * TILE;
+
+    let channel_weights = params.in_channels * 9;
+    let group_weights = plane % params.groups * params.out_channels * channel_weights;
+    let weights = weight_places(lane, group_weights, first_channel, params.out_channels - 1, channel_weights);
+
+    // Columns outside of the input are loaded at 0, and so are rows.
+    let col = out_col - params.padding_cols;
+    let left_cols = col + vec4<i32>(0, 1, 2, 3);
+    let right_cols = col + vec2<i32>(4, 5);
+    let is_left = (left_cols >= vec4<i32>()) & (left_cols < vec4<i32>(params.in_cols));
+    let is_right = (right_cols >= vec2<i32>()) & (right_cols < vec2<i32>(params.in_cols));
+    let left = select(vec4<i32>(), left_cols, is_left);
+    let right = select(vec2<i32>(), right_cols, is_right);
+    let row = out_row - params.padding_rows;
+    let is_row_0 = row + 0 >= 0 && row + 0 < params.in_rows;
+    let is_row_1 = row + 1 >= 0 && row + 1 < params.in_rows;
+    let is_row_2 = row + 2 >= 0 && row + 2 < params.in_rows;
+    let is_row_3 = row + 3 >= 0 && row + 3 < params.in_rows;
+    let is_row_4 = row + 4 >= 0 && row + 4 < params.in_rows;
+    let is_row_5 = row + 5 >= 0 && row + 5 < params.in_rows;
+    let begin_0 = select(0, (row + 0) * params.in_cols, is_row_0);
+    let begin_1 = select(0, (row + 1) * params.in_cols, is_row_1);
+    let begin_2 = select(0, (row + 2) * params.in_cols, is_row_2);
+    let begin_3 = select(0, (row + 3) * params.in_cols, is_row_3);
+    let begin_4 = select(0, (row + 4) * params.in_cols, is_row_4);
+    let begin_5 = select(0, (row + 5) * params.in_cols, is_row_5);
+
+    var sums: array<vec4<f32>, 32>;
+    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+        let begin = i32(params.input_base)
+            + (plane * params.in_channels + channel) * params.in_rows * params.in_cols;
+        let row_0 = load_row(begin + begin_0, is_row_0, left, right, is_left, is_right);
+        let row_1 = load_row(begin + begin_1, is_row_1, left, right, is_left, is_right);
+        let row_2 = load_row(begin + begin_2, is_row_2, left, right, is_left, is_right);
+        let row_3 = load_row(begin + begin_3, is_row_3, left, right, is_left, is_right);
+        let row_4 = load_row(begin + begin_4, is_row_4, left, right, is_left, is_right);
+        let row_5 = load_row(begin + begin_5, is_row_5, left, right, is_left, is_right);
+        let at = channel * 9;
+        add_tile(&sums, load_weights(weights, at + 0), shifted(row_0, 0), shifted(row_1, 0), shifted(row_2, 0), shifted(row_3, 0));
+        add_tile(&sums, load_weights(weights, at + 1), shifted(row_0, 1), shifted(row_1, 1), shifted(row_2, 1), shifted(row_3, 1));
+        add_tile(&sums, load_weights(weights, at + 2), shifted(row_0, 2), shifted(row_1, 2), shifted(row_2, 2), shifted(row_3, 2));
+        add_tile(&sums, load_weights(weights, at + 3), shifted(row_1, 0), shifted(row_2, 0), shifted(row_3, 0), shifted(row_4, 0));
+        add_tile(&sums, load_weights(weights, at + 4), shifted(row_1, 1), shifted(row_2, 1), shifted(row_3, 1), shifted(row_4, 1));
+        add_tile(&sums, load_weights(weights, at + 5), shifted(row_1, 2), shifted(row_2, 2), shifted(row_3, 2), shifted(row_4, 2));
+        add_tile(&sums, load_weights(weights, at + 6), shifted(row_2, 0), shifted(row_3, 0), shifted(row_4, 0), shifted(row_5, 0));
+        add_tile(&sums, load_weights(weights, at + 7), shifted(row_2, 1), shifted(row_3, 1), shifted(row_4, 1), shifted(row_5, 1));
+        add_tile(&sums, load_weights(weights, at + 8), shifted(row_2, 2), shifted(row_3, 2), shifted(row_4, 2), shifted(row_5, 2));
+    }
+
+    let output_tile = OutputTile(plane, out_row, select(out_col, params.out_cols, wanted_tile >= tiles));
+    write_tile(output_tile, first_channel + 0, sums[0], sums[1], sums[2], sums[3]);
+    if (CHANNELS > 1) {
+        write_tile(output_tile, first_channel + 1, sums[4], sums[5], sums[6], sums[7]);
+        write_tile(output_tile, first_channel + 2, sums[8], sums[9], sums[10], sums[11]);
+        write_tile(output_tile, first_channel + 3, sums[12], sums[13], sums[14], sums[15]);
+    }
+    if (CHANNELS > 4) {
+        write_tile(output_tile, first_channel + 4, sums[16], sums[17], sums[18], sums[19]);
+        write_tile(output_tile, first_channel + 5, sums[20], sums[21], sums[22], sums[23]);
+        write_tile(output_tile, first_channel + 6, sums[24], sums[25], sums[26], sums[27]);
+        write_tile(output_tile, first_channel + 7, sums[28], sums[29], sums[30], sums[31]);
+    }
+}
+
+struct OutputTile {
+    plane: i32,
+    row: i32,
+    col: i32,
+}
+
+fn write_tile(tile: OutputTile, group_channel: i32, row_0: vec4<f32>, row_1: vec4<f32>, row_2: vec4<f32>, row_3: vec4<f32>) {
+    if (group_channel >= params.out_channels) {
+        return;
+    }
+    let channel = tile.plane * params.out_channels + group_channel;
+    var start = 0.0;
+    if (params.has_bias != 0u) {
+        start = bias[channel % (params.groups * params.out_channels)];
+    }
+    write_row(tile, channel, 0, start, row_0);
+    write_row(tile, channel, 1, start, row_1);
+    write_row(tile, channel, 2, start, row_2);
+    write_row(tile, channel, 3, start, row_3);
+}
+
+fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, sums: vec4<f32>) {
+    let out_row = tile.row + row;
+    let place = i32(params.output_base) + (channel * params.out_rows + out_row) * params.out_cols + tile.col;
+    let is_row = out_row < params.out_rows;
+    write_pixel(place, is_row && tile.col < params.out_cols, start, sums.x);
+    write_pixel(place + 1, is_row && tile.col + 1 < params.out_cols, start, sums.y);
+    write_pixel(place + 2, is_row && tile.col + 2 < params.out_cols, start, sums.z);
+    write_pixel(place + 3, is_row && tile.col + 3 < params.out_cols, start, sums.w);
+}
