@@ -107,6 +107,7 @@ mod on_gpu {
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
+    use crate::ops::quads::QuadWindows;
     use crate::reference;
     use crate::validation::{Replay, magnitudes, read, replay, rounding, unless_overflown};
 
@@ -138,8 +139,28 @@ mod on_gpu {
             }
         }
 
+    uniform! {
+        struct QuadParams {
+            quad_count: u32,
+            in_rows: i32,
+            in_cols: i32,
+            out_rows: i32,
+            out_cols: i32,
+            stride_rows: i32,
+            padding_rows: i32,
+            padding_cols: i32,
+            count_include_pad: u32,
+            has_divisor_override: u32,
+            divisor_override: f32,
+            hidden_zero: u32,
+            input_base: u32,
+            output_base: u32,
+        }
+    }
+
     static AVG_POOL2D: Kernel = kernel!("avg_pool2d", "avg_pool2d", Params, [(1, Read), (2, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] = &[&AVG_POOL2D];
+    static QUADS: Kernel = kernel!("avg_pool2d_quads", "avg_pool2d_quads", QuadParams, [(1, Read), (2, ReadWrite)]);
+    pub(crate) const KERNELS: &[&Kernel] = &[&AVG_POOL2D, &QUADS];
 
     /// The buffers of a recorded [`AvgPool2d`].
     #[derive(Debug, Clone, Copy)]
@@ -168,6 +189,9 @@ mod on_gpu {
             let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
+            }
+            if let Some(windows) = QuadWindows::new(&self.input, self.out_cols, &self.windows) {
+                return vec![self.quads(part, windows)];
             }
             let outputs = outputs_per_invocation(gpu);
             let [rows, cols] = &self.windows;
@@ -218,6 +242,29 @@ mod on_gpu {
     }
 
     impl AvgPool2d {
+        /// Four output elements an invocation, in one dispatch.
+        fn quads(&self, part: &Part, windows: QuadWindows) -> Dispatch {
+            let [rows, cols] = &self.windows;
+            let quads = part.items * self.out_rows * self.out_cols / 4;
+            let params = QuadParams {
+                quad_count: quads as u32,
+                in_rows: self.input.rows as i32,
+                in_cols: self.input.cols as i32,
+                out_rows: self.out_rows as i32,
+                out_cols: self.out_cols as i32,
+                stride_rows: rows.stride as i32,
+                padding_rows: rows.padding_before as i32,
+                padding_cols: cols.padding_before as i32,
+                count_include_pad: u32::from(self.count_include_pad),
+                has_divisor_override: u32::from(self.divisor_override.is_some()),
+                divisor_override: self.divisor_override.unwrap_or(1) as f32,
+                hidden_zero: 0,
+                input_base: part.base("input"),
+                output_base: part.base("output"),
+            };
+            windows.specialize(Dispatch::per_element(&QUADS, params.to_bytes(), vec!["input", "output"], quads))
+        }
+
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors

@@ -109,6 +109,7 @@ mod on_gpu {
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
+    use crate::ops::quads::QuadWindows;
     use crate::reference;
     use crate::validation::{Replay, read, replay};
 
@@ -137,10 +138,32 @@ mod on_gpu {
             }
         }
 
+    uniform! {
+        struct QuadParams {
+            quad_count: u32,
+            in_rows: i32,
+            in_cols: i32,
+            out_rows: i32,
+            out_cols: i32,
+            stride_rows: i32,
+            padding_rows: i32,
+            padding_cols: i32,
+            input_base: u32,
+            output_base: u32,
+        }
+    }
+
     static VALUES: Kernel = kernel!("max_pool2d", "max_pool2d", Params, [(1, Read), (2, ReadWrite)]);
     static WITH_INDICES: Kernel =
         kernel!("max_pool2d", "max_pool2d_with_indices", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] = &[&VALUES, &WITH_INDICES];
+    static QUADS: Kernel = kernel!("max_pool2d_quads", "max_pool2d_quads", QuadParams, [(1, Read), (2, ReadWrite)]);
+    static QUADS_WITH_INDICES: Kernel = kernel!(
+        "max_pool2d_quads",
+        "max_pool2d_quads_with_indices",
+        QuadParams,
+        [(1, Read), (2, ReadWrite), (3, ReadWrite)]
+    );
+    pub(crate) const KERNELS: &[&Kernel] = &[&VALUES, &WITH_INDICES, &QUADS, &QUADS_WITH_INDICES];
 
     /// The buffers of a recorded [`MaxPool2d`].
     #[derive(Debug, Clone, Copy)]
@@ -183,6 +206,9 @@ mod on_gpu {
             let output_count = planes * self.out_rows * self.out_cols;
             if output_count == 0 {
                 return Vec::new();
+            }
+            if let Some(windows) = QuadWindows::new(&self.input, self.out_cols, &self.windows) {
+                return vec![self.quads(part, windows)];
             }
             let outputs = outputs_per_invocation(gpu);
             let [rows, cols] = &self.windows;
@@ -229,6 +255,30 @@ mod on_gpu {
     }
 
     impl MaxPool2d {
+        /// Four output elements an invocation, in one dispatch.
+        fn quads(&self, part: &Part, windows: QuadWindows) -> Dispatch {
+            let [rows, cols] = &self.windows;
+            let quads = part.items * self.out_rows * self.out_cols / 4;
+            let params = QuadParams {
+                quad_count: quads as u32,
+                in_rows: self.input.rows as i32,
+                in_cols: self.input.cols as i32,
+                out_rows: self.out_rows as i32,
+                out_cols: self.out_cols as i32,
+                stride_rows: rows.stride as i32,
+                padding_rows: rows.padding_before as i32,
+                padding_cols: cols.padding_before as i32,
+                input_base: part.base("input"),
+                output_base: part.base("output"),
+            };
+            let (kernel, arguments) = if self.return_indices {
+                (&QUADS_WITH_INDICES, vec!["input", "output", "indices"])
+            } else {
+                (&QUADS, vec!["input", "output"])
+            };
+            windows.specialize(Dispatch::per_element(kernel, params.to_bytes(), arguments, quads))
+        }
+
         /// Compiles what recording needs, now rather than then.
         ///
         /// # Errors
