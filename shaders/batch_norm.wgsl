@@ -7,7 +7,9 @@
 //   partial_deviations  sums of (x - mean) and (x - mean)^2 of a chunk
 //   channel_terms       what the output needs of each channel, one workgroup a channel
 //   update_running      running statistics, one invocation a channel; only if there are any
-//   normalize_planes    the output, PLANE_ITEMS elements of a plane an invocation, so that a workgroup has one channel;
+//   normalize_blocks    the output, PLANE_ITEMS blocks of 4 elements of a plane an invocation, so that a workgroup has
+//                       one channel;
+//   normalize_planes    or, where planes are not in blocks, PLANE_ITEMS elements;
 //   normalize_elements  or, where planes are small, one element an invocation
 // Since deviations are summed, not squares, a mean far larger than the spread costs no digits: the mean is kept as the
 // rounded mean plus the small rest that the deviations' own mean shows. Sums are pairs of f32 (value, what its rounding
@@ -46,8 +48,10 @@ override PLANE_ITEMS: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, channels, inner]
+@group(0) @binding(1) var<storage, read> input_blocks: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> workspace: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;             // as input
+@group(0) @binding(3) var<storage, read_write> output_blocks: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;       // [channels]
 @group(0) @binding(5) var<storage, read_write> running_var: array<f32>;        // [channels]
 @group(0) @binding(6) var<storage, read> weight: array<f32>;                   // [channels]; anything without has_weight
@@ -330,16 +334,32 @@ fn affine(
     }
 }
 
-// Element `index`, which is of the channel whose terms begin at `words`.
-fn normalize(index: u32, words: u32) {
-    let deviation = subtract(input[params.input_base + index], workspace[words]);
-    let scaled = multiply(deviation.x, workspace[words + 2u]);
+// What a channel's elements are normalized by.
+struct Terms {
+    mean: f32,
+    mean_rest: f32,
+    factor: vec2<f32>,
+    bias: f32,
+}
+
+fn terms_at(words: u32) -> Terms {
+    return Terms(
+        workspace[words],
+        workspace[words + 1u],
+        vec2<f32>(workspace[words + 2u], workspace[words + 3u]),
+        workspace[words + 4u],
+    );
+}
+
+fn normalized(x: f32, terms: Terms) -> f32 {
+    let deviation = subtract(x, terms.mean);
+    let scaled = multiply(deviation.x, terms.factor.x);
     let low = scaled.y
-        + deviation.x * workspace[words + 3u]
-        + (deviation.y - workspace[words + 1u]) * workspace[words + 2u];
+        + deviation.x * terms.factor.y
+        + (deviation.y - terms.mean_rest) * terms.factor.x;
     // Where the product is infinite or no number, what was lost is no number.
     let is_finite = (bitcast<u32>(scaled.x) & 0x7f800000u) != 0x7f800000u;
-    output[params.output_base + index] = scaled.x + select(0.0, low + workspace[words + 4u], is_finite);
+    return scaled.x + select(0.0, low + terms.bias, is_finite);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -350,8 +370,27 @@ fn normalize_elements(
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.total) {
-        normalize(index, index / params.inner % params.channels * CHANNEL_WORDS);
+        let terms = terms_at(index / params.inner % params.channels * CHANNEL_WORDS);
+        output[params.output_base + index] = normalized(input[params.input_base + index], terms);
     }
+}
+
+// The part of a plane that is a workgroup's, counted in elements or in blocks.
+struct PlanePart {
+    channel: u32,
+    // From the first plane on; none if first is not below end.
+    first: u32,
+    end: u32,
+}
+
+fn plane_part(number: u32, lane: u32, plane_items: u32, total: u32) -> PlanePart {
+    let part_items = WORKGROUP_SIZE * PLANE_ITEMS;
+    let parts = (plane_items + part_items - 1u) / part_items;
+    let plane = number / parts;
+    let begin = plane * plane_items;
+    let first = (number - plane * parts) * part_items + lane;
+    let end = select(0u, begin + min(first + part_items, plane_items), begin < total);
+    return PlanePart(plane % params.channels, begin + first, end);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -360,18 +399,29 @@ fn normalize_planes(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let part_items = WORKGROUP_SIZE * PLANE_ITEMS;
-    let parts = (params.inner + part_items - 1u) / part_items;
-    let number = workgroup.y * grid.x + workgroup.x;
-    let plane = number / parts;
-    let begin = plane * params.inner;
-    if (begin >= params.total) {
-        return;
+    let part = plane_part(workgroup.y * grid.x + workgroup.x, lane, params.inner, params.total);
+    let terms = terms_at(part.channel * CHANNEL_WORDS);
+    for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
+        output[params.output_base + at] = normalized(input[params.input_base + at], terms);
     }
-    let words = plane % params.channels * CHANNEL_WORDS;
-    let first = number % parts * part_items + lane;
-    let end = min(first + part_items, params.inner);
-    for (var at = first; at < end; at += WORKGROUP_SIZE) {
-        normalize(begin + at, words);
+}
+
+// The same, 4 elements at a time, where planes and bases are multiples of 4.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn normalize_blocks(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = plane_part(workgroup.y * grid.x + workgroup.x, lane, params.inner / 4u, params.total / 4u);
+    let terms = terms_at(part.channel * CHANNEL_WORDS);
+    for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
+        let x = input_blocks[params.input_base / 4u + at];
+        output_blocks[params.output_base / 4u + at] = vec4<f32>(
+            normalized(x.x, terms),
+            normalized(x.y, terms),
+            normalized(x.z, terms),
+            normalized(x.w, terms),
+        );
     }
 }

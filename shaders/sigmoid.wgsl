@@ -1,7 +1,8 @@
 // sigmoid: output[i] = 1 / (1 + exp(-input[i])).
 //
-// One invocation computes 4 elements, a workgroup's size apart from each other. exp is our own, since drivers' may be
-// off by tens of units in the last place, and it only ever sees -|x|, so nothing overflows. A NaN passes through.
+// One invocation computes a block of 4 elements, or one where buffers are not made of blocks, and at the end. exp is our
+// own, since drivers' may be off by tens of units in the last place, and it only ever sees -|x|, so nothing overflows. A
+// NaN passes through.
 
 struct Params {
     count: u32,
@@ -13,7 +14,9 @@ override WORKGROUP_SIZE: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read> input_blocks: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<f32>>;
 
 // exp(x) for x <= 0: x = k ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), then the exponent k.
 fn exp_negative(x: vec4<f32>) -> vec4<f32> {
@@ -34,29 +37,34 @@ fn exp_negative(x: vec4<f32>) -> vec4<f32> {
     return power * bitcast<vec4<f32>>((half + 127) << vec4<u32>(23u)) * bitcast<vec4<f32>>((rest + 127) << vec4<u32>(23u));
 }
 
+fn sigmoid_of(x: vec4<f32>) -> vec4<f32> {
+    let is_nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    let e = exp_negative(-abs(x));
+    return select(select(vec4<f32>(1.0), e, x < vec4<f32>()) / (1.0 + e), x, is_nan);
+}
+
+// One block of 4 elements; count is that of blocks, and base a multiple of 4.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn sigmoid_blocks(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (block < params.count) {
+        output_blocks[params.base / 4u + block] = sigmoid_of(input_blocks[params.base / 4u + block]);
+    }
+}
+
+// One element.
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn sigmoid(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let begin = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE * 4u + lane;
-    let index = begin + vec4<u32>(0u, 1u, 2u, 3u) * WORKGROUP_SIZE;
-    let inside = index < vec4<u32>(params.count);
-    let source = params.base + min(index, vec4<u32>(params.count - 1u));
-    let destination = params.base + index;
-    let x = vec4<f32>(input[source.x], input[source.y], input[source.z], input[source.w]);
-    let is_nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-    let e = exp_negative(-abs(x));
-    let result = select(select(vec4<f32>(1.0), e, x < vec4<f32>()) / (1.0 + e), x, is_nan);
-    if (inside.w) {
-        output[destination.x] = result.x;
-        output[destination.y] = result.y;
-        output[destination.z] = result.z;
-        output[destination.w] = result.w;
-        return;
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index < params.count) {
+        output[params.base + index] = sigmoid_of(vec4<f32>(input[params.base + index])).x;
     }
-    if (inside.x) { output[destination.x] = result.x; }
-    if (inside.y) { output[destination.y] = result.y; }
-    if (inside.z) { output[destination.z] = result.z; }
 }

@@ -11,6 +11,9 @@ pub(crate) const LOOP_BUDGET: u32 = 32_000;
 /// The workgroup size, except where a kernel's own file says otherwise.
 pub(crate) const WORKGROUP_SIZE: u32 = 64;
 
+/// How many elements are loaded and stored at once, where a buffer is made of such blocks.
+pub(crate) const BLOCK: u32 = 4;
+
 /// How many elements of the output an invocation computes, where it finds its first by divisions. A GPU would rather have
 /// neighbouring invocations at neighbouring elements.
 pub(crate) fn outputs_per_invocation(gpu: &Gpu) -> usize {

@@ -40,7 +40,7 @@ mod on_gpu {
     use super::{NAME, Sigmoid};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
@@ -54,11 +54,9 @@ mod on_gpu {
             }
         }
 
-    /// How many elements an invocation computes.
-    const ITEMS: usize = 4;
-
     static SIGMOID: Kernel = kernel!("sigmoid", "sigmoid", Params, [(1, Read), (2, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] = &[&SIGMOID];
+    static SIGMOID_BLOCKS: Kernel = kernel!("sigmoid", "sigmoid_blocks", Params, [(1, Read), (2, ReadWrite)]);
+    pub(crate) const KERNELS: &[&Kernel] = &[&SIGMOID, &SIGMOID_BLOCKS];
 
     /// The buffers of a recorded [`Sigmoid`].
     #[derive(Debug, Clone, Copy)]
@@ -81,12 +79,17 @@ mod on_gpu {
         }
 
         fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
-            let count = part.items;
-            if count == 0 {
-                return Vec::new();
-            }
-            let params = Params { count: count as u32, base: part.base("input") };
-            vec![Dispatch::per_element(&SIGMOID, params.to_bytes(), vec!["input", "output"], count.div_ceil(ITEMS))]
+            let base = part.base("input");
+            let blocks = if base.is_multiple_of(BLOCK) { part.items as u32 / BLOCK } else { 0 };
+            let rest = part.items as u32 - blocks * BLOCK;
+            [(&SIGMOID_BLOCKS, blocks, base), (&SIGMOID, rest, base + blocks * BLOCK)]
+                .into_iter()
+                .filter(|&(_, count, _)| count > 0)
+                .map(|(kernel, count, base)| {
+                    let params = Params { count, base };
+                    Dispatch::per_element(kernel, params.to_bytes(), vec!["input", "output"], count as usize)
+                })
+                .collect()
         }
     }
 

@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 use super::{BatchNorm, BatchNormArguments, BatchNormParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Dispatch, Kernel, WORKGROUP_SIZE, kernel, uniform};
+use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, WORKGROUP_SIZE, kernel, uniform};
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
@@ -44,7 +44,10 @@ static NORMALIZE_ELEMENTS: Kernel =
     kernel!("batch_norm", "normalize_elements", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
 static NORMALIZE_PLANES: Kernel =
     kernel!("batch_norm", "normalize_planes", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
+static NORMALIZE_BLOCKS: Kernel =
+    kernel!("batch_norm", "normalize_blocks", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
 pub(crate) const KERNELS: &[&Kernel] = &[
+    &NORMALIZE_BLOCKS,
     &NORMALIZE_PLANES,
     &PARTIAL_SUMS,
     &CHANNEL_MEANS,
@@ -59,8 +62,8 @@ pub(crate) const KERNELS: &[&Kernel] = &[
 /// Planes of fewer elements leave most of a workgroup idle.
 const SMALL_PLANE: usize = 32;
 
-/// How many elements of a larger one an invocation normalizes.
-const PLANE_ITEMS: usize = 16;
+/// How many elements of a larger one, or blocks of them, an invocation normalizes.
+const PLANE_ITEMS: usize = 8;
 
 /// The buffers of a recorded [`BatchNorm`].
 #[derive(Debug, Clone, Copy)]
@@ -147,13 +150,19 @@ impl Operator for BatchNorm {
             dispatches.push(per_channel(&AFFINE, vec!["workspace", weight, bias]));
         }
         let arguments = vec!["input", "workspace", "output"];
-        dispatches.push(if self.inner < SMALL_PLANE {
-            Dispatch::per_element(&NORMALIZE_ELEMENTS, params.clone(), arguments, total)
-        } else {
-            let parts = self.inner.div_ceil(WORKGROUP_SIZE as usize * PLANE_ITEMS);
-            Dispatch::per_workgroup(&NORMALIZE_PLANES, params.clone(), arguments, batch * self.channels * parts)
+        let in_planes = |kernel, plane_items: usize, arguments| {
+            let parts = plane_items.div_ceil(WORKGROUP_SIZE as usize * PLANE_ITEMS);
+            Dispatch::per_workgroup(kernel, params.clone(), arguments, batch * self.channels * parts)
                 .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
                 .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32)
+        };
+        let starts_at_blocks = ["input", "output"].iter().all(|argument| part.base(argument).is_multiple_of(BLOCK));
+        dispatches.push(if self.inner < SMALL_PLANE {
+            Dispatch::per_element(&NORMALIZE_ELEMENTS, params.clone(), arguments, total)
+        } else if starts_at_blocks && self.inner.is_multiple_of(BLOCK as usize) {
+            in_planes(&NORMALIZE_BLOCKS, self.inner / BLOCK as usize, arguments)
+        } else {
+            in_planes(&NORMALIZE_PLANES, self.inner, arguments)
         });
         dispatches
     }
