@@ -6,7 +6,10 @@
 // for probabilities by the number of rows. A class index that is none gives NaN; callers check what they can see.
 //
 // -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others:
-// this way a small loss keeps its digits.
+// this way a small loss keeps its digits. Both come from one pass: a new largest x makes of r (r + 1) exp(m - x).
+//
+// input, [batch, classes, inner], comes from shared/classes.wgsl or, for contiguous rows in blocks of 4, from
+// shared/classes_in_blocks.wgsl.
 //
 // `class_losses` and `probability_losses` run WORKGROUP_SIZE / LANES rows a workgroup, LANES invocations along the
 // classes of each. `partial_sums` adds ITEMS rows an invocation and those of a workgroup as a tree; `finish` adds the
@@ -36,7 +39,6 @@ override LANES: u32 = 1u;
 override ITEMS: u32 = 32u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, classes, inner]
 @group(0) @binding(2) var<storage, read> target_classes: array<i32>;           // [batch, inner]
 @group(0) @binding(3) var<storage, read> target_probabilities: array<f32>;     // as input
 @group(0) @binding(4) var<storage, read> weight: array<f32>;                   // [classes]; anything without has_weight
@@ -46,9 +48,8 @@ override ITEMS: u32 = 32u;
 
 const PARTIAL_WORDS: u32 = 4u;
 
-var<workgroup> maxima: array<f32, WORKGROUP_SIZE>;
-var<workgroup> positions: array<u32, WORKGROUP_SIZE>;
-var<workgroup> class_sums: array<vec3<f32>, WORKGROUP_SIZE>;
+var<workgroup> exponentials: array<Exponentials, WORKGROUP_SIZE>;
+var<workgroup> class_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
@@ -68,12 +69,12 @@ fn is_finite(x: f32) -> bool {
 
 // exp(x) for x <= 0: x = k ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), then the exponent k.
 // Our own, since drivers' may be off by tens of units in the last place.
-fn exp_negative(x: f32) -> f32 {
-    let clamped = max(x, -110.0);
+fn exp_negative(x: vec4<f32>) -> vec4<f32> {
+    let clamped = max(x, vec4<f32>(-110.0));
     let k = floor(clamped * 1.44269504 + 0.5);
     // ln 2 in two parts, the first short enough for k * 0.693359375 to be exact.
     let r = (clamped - k * 0.693359375) + k * 2.12194440e-4;
-    var p = 1.9875691500e-4;
+    var p = vec4<f32>(1.9875691500e-4);
     p = p * r + 1.3981999507e-3;
     p = p * r + 8.3334519073e-3;
     p = p * r + 4.1665795894e-2;
@@ -81,9 +82,9 @@ fn exp_negative(x: f32) -> f32 {
     p = p * r + 5.0000001201e-1;
     let power = (p * r * r + r) + 1.0;
     // Two factors: 2^k alone would leave the range of normal numbers before the product does.
-    let half = i32(k) / 2;
-    let rest = i32(k) - half;
-    return power * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((rest + 127) << 23u);
+    let half = vec4<i32>(k) >> vec4<u32>(1u);
+    let rest = vec4<i32>(k) - half;
+    return power * bitcast<vec4<f32>>((half + 127) << vec4<u32>(23u)) * bitcast<vec4<f32>>((rest + 127) << vec4<u32>(23u));
 }
 
 // log(1 + x) for x >= 0: 1 + x = 2^k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2), a series in f / (2 + f), then
@@ -164,40 +165,66 @@ fn class_weight(class_index: u32) -> f32 {
     return weight[class_index];
 }
 
-// Leaves in the row's first invocation's maxima and positions the row's largest input, NaN if it has one, and its class.
-fn find_maximum(row: Row, invocation: u32) {
-    var best = -3.40282347e38;
-    var best_class = params.classes;
-    var has_nan = false;
+// The largest of some numbers x, and the sum of exp(x - largest) over all but it: -1 if there is none but negative
+// infinities.
+struct Exponentials {
+    largest: f32,
+    others: f32,
+}
+
+const NO_EXPONENTIALS: Exponentials = Exponentials(-3.40282347e38, -1.0);
+
+fn merge(a: Exponentials, b: Exponentials) -> Exponentials {
+    let factor = exp_negative(vec4<f32>(-abs(a.largest - b.largest))).x;
+    if (a.largest >= b.largest) {
+        return Exponentials(a.largest, a.others + (b.others + 1.0) * factor);
+    }
+    return Exponentials(b.largest, b.others + (a.others + 1.0) * factor);
+}
+
+// The exponentials of a row; .largest is a NaN if the row has one.
+fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
+    var largest = vec4<f32>(NO_EXPONENTIALS.largest);
+    var others = vec4<f32>(NO_EXPONENTIALS.others);
+    var nans = vec4<u32>();
     if (row.exists) {
-        for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
-            let x = input[row.begin + class_index * params.inner];
-            has_nan = has_nan || is_nan(x);
-            if (x > best || (best_class == params.classes && x == best)) {
-                best = x;
-                best_class = class_index;
-            }
+        let classes_per_step = 4u * LANES;
+        let steps = (params.classes + classes_per_step - 1u) / classes_per_step;
+        for (var step = 0u; step < steps; step++) {
+            let x = load_classes(row, step);
+            nans |= vec4<u32>((bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+            // One exponential for each, whether it is a new largest or not.
+            let is_larger = x > largest;
+            let factor = exp_negative(-abs(x - largest));
+            others = select(others + factor, (others + 1.0) * factor, is_larger);
+            largest = select(largest, x, is_larger);
         }
     }
-    maxima[invocation] = select(best, not_a_number(), has_nan);
-    positions[invocation] = best_class;
+    var sum = merge(
+        merge(Exponentials(largest.x, others.x), Exponentials(largest.y, others.y)),
+        merge(Exponentials(largest.z, others.z), Exponentials(largest.w, others.w)),
+    );
+    if (any(nans != vec4<u32>())) {
+        sum.largest = not_a_number();
+    }
+    exponentials[invocation] = sum;
     workgroupBarrier();
     for (var width = LANES / 2u; width > 0u; width /= 2u) {
         if (row.lane < width) {
-            let mine = maxima[invocation];
-            let other = maxima[invocation + width];
-            let has_none = positions[invocation] == params.classes;
-            if (is_nan(other) || (!is_nan(mine) && (other > mine || (has_none && other == mine)))) {
-                maxima[invocation] = other;
-                positions[invocation] = positions[invocation + width];
+            let mine = exponentials[invocation];
+            let other = exponentials[invocation + width];
+            exponentials[invocation] = merge(mine, other);
+            if (is_nan(mine.largest) || is_nan(other.largest)) {
+                exponentials[invocation].largest = not_a_number();
             }
         }
         workgroupBarrier();
     }
+    return exponentials[invocation - row.lane];
 }
 
 // Adds class_sums over the row's invocations, into its first.
-fn add_class_sums(row: Row, invocation: u32, sums: vec3<f32>) {
+fn add_class_sums(row: Row, invocation: u32, sums: vec2<f32>) {
     class_sums[invocation] = sums;
     workgroupBarrier();
     for (var width = LANES / 2u; width > 0u; width /= 2u) {
@@ -222,24 +249,15 @@ fn class_losses(
     @builtin(local_invocation_index) invocation: u32,
 ) {
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
-    find_maximum(row, invocation);
-    let first = invocation - row.lane;
-    let maximum = maxima[first];
-    let maximum_class = positions[first];
+    let exponentials = add_exponentials(row, invocation);
+    let maximum = exponentials.largest;
 
-    // .x: exp(x - maximum) without the maximum itself; .y: w (maximum - x); .z: w
-    var sums = vec3<f32>(0.0, 0.0, 0.0);
-    if (row.exists) {
+    // .x: w (maximum - x); .y: w
+    var sums = vec2<f32>(0.0, 0.0);
+    if (row.exists && params.label_smoothing != 0.0) {
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
-            let below = maximum - input[row.begin + class_index * params.inner];
-            if (class_index != maximum_class) {
-                sums.x += exp_negative(-below);
-            }
-            if (params.label_smoothing != 0.0) {
-                let w = class_weight(class_index);
-                sums.y += w * below;
-                sums.z += w;
-            }
+            let w = class_weight(class_index);
+            sums += vec2<f32>(w * (maximum - input_at(row.begin + class_index * params.inner)), w);
         }
     }
     add_class_sums(row, invocation, sums);
@@ -252,19 +270,19 @@ fn class_losses(
         write_row(row, 0.0, 0.0);
         return;
     }
-    if (class_index < 0 || u32(class_index) >= params.classes || !is_finite(maximum) || maximum_class == params.classes) {
+    if (class_index < 0 || u32(class_index) >= params.classes || !is_finite(maximum) || exponentials.others < 0.0) {
         write_row(row, not_a_number(), not_a_number());
         return;
     }
     let total = class_sums[invocation];
-    let log_sum = log_one_plus(total.x);
+    let log_sum = log_one_plus(exponentials.others);
     let w = class_weight(u32(class_index));
-    let x = input[row.begin + u32(class_index) * params.inner];
+    let x = input_at(row.begin + u32(class_index) * params.inner);
     let below = hidden(maximum - x);
     let lost = select(maximum - (below + x), (maximum - below) - x, abs(maximum) >= abs(x));
     var loss = w * (below + (log_sum + select(0.0, lost, is_finite(below))));
     if (params.label_smoothing != 0.0) {
-        let smoothed = (total.y + total.z * log_sum) / f32(params.classes);
+        let smoothed = (total.x + total.y * log_sum) / f32(params.classes);
         loss = (1.0 - params.label_smoothing) * loss + params.label_smoothing * smoothed;
     }
     write_row(row, loss, w);
@@ -277,25 +295,18 @@ fn probability_losses(
     @builtin(local_invocation_index) invocation: u32,
 ) {
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
-    find_maximum(row, invocation);
-    let first = invocation - row.lane;
-    let maximum = maxima[first];
-    let maximum_class = positions[first];
+    let exponentials = add_exponentials(row, invocation);
+    let maximum = exponentials.largest;
 
-    // .x: exp(x - maximum) without the maximum itself; .y: q (maximum - x); .z: q, the weighted, smoothed probability
-    var sums = vec3<f32>(0.0, 0.0, 0.0);
+    // .x: q (maximum - x); .y: q, the weighted, smoothed probability
+    var sums = vec2<f32>(0.0, 0.0);
     if (row.exists) {
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let position = row.begin + class_index * params.inner;
-            let below = maximum - input[position];
-            if (class_index != maximum_class) {
-                sums.x += exp_negative(-below);
-            }
             let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
                 + params.label_smoothing / f32(params.classes);
             let q = class_weight(class_index) * probability;
-            sums.y += q * below;
-            sums.z += q;
+            sums += vec2<f32>(q * (maximum - input_at(position)), q);
         }
     }
     add_class_sums(row, invocation, sums);
@@ -304,8 +315,8 @@ fn probability_losses(
         return;
     }
     let total = class_sums[invocation];
-    var loss = total.y + total.z * log_one_plus(total.x);
-    if (!is_finite(maximum) || maximum_class == params.classes) {
+    var loss = total.x + total.y * log_one_plus(exponentials.others);
+    if (!is_finite(maximum) || exponentials.others < 0.0) {
         loss = not_a_number();
     }
     write_row(row, loss, 1.0);

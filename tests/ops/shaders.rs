@@ -26,15 +26,19 @@ fn files(folder: &str) -> Vec<(String, String)> {
 /// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
 pub fn shaders() -> Vec<(String, String)> {
     let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 3);
+    assert_eq!(shared.len(), 5);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
-        if text.contains("load_weights(") {
-            for (weights, variant) in [("weights", name.clone()), ("weights_subgroup", format!("{name}_{SUBGROUP}"))] {
-                shaders.push((variant, [&shared[weights], &shared["patches"], &text].map(String::as_str).join("\n")));
-            }
+        let variants: &[(&str, &[&str])] = if text.contains("load_weights(") {
+            &[("", &["weights", "patches"]), ("_subgroup", &["weights_subgroup", "patches"])]
+        } else if text.contains("load_classes(") {
+            &[("", &["classes"]), ("_in_blocks", &["classes_in_blocks"])]
         } else {
-            shaders.push((name, text));
+            &[("", &[])]
+        };
+        for (ending, parts) in variants {
+            let parts: String = parts.iter().map(|part| format!("{}\n", shared[*part])).collect();
+            shaders.push((format!("{name}{ending}"), parts + &text));
         }
     }
     shaders.sort();

@@ -3,7 +3,7 @@
 use super::{CrossEntropy, CrossEntropyParams, CrossEntropyTarget, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
@@ -31,13 +31,50 @@ output_base: u32,
     }
 }
 
-static CLASS_LOSSES: Kernel =
-    kernel!("cross_entropy", "class_losses", Params, [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]);
-static PROBABILITY_LOSSES: Kernel =
-    kernel!("cross_entropy", "probability_losses", Params, [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]);
-static PARTIAL_SUMS: Kernel = kernel!("cross_entropy", "partial_sums", Params, [(5, ReadWrite)]);
-static FINISH: Kernel = kernel!("cross_entropy", "finish", Params, [(5, ReadWrite), (6, ReadWrite)]);
-pub(crate) const KERNELS: &[&Kernel] = &[&CLASS_LOSSES, &PROBABILITY_LOSSES, &PARTIAL_SUMS, &FINISH];
+static CLASS_LOSSES: Kernel = kernel!(
+    "cross_entropy" = ["classes"] "cross_entropy",
+    "class_losses",
+    Params,
+    [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]
+);
+static CLASS_LOSSES_IN_BLOCKS: Kernel = kernel!(
+    "cross_entropy_in_blocks" = ["classes_in_blocks"] "cross_entropy",
+    "class_losses",
+    Params,
+    [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]
+);
+static PROBABILITY_LOSSES: Kernel = kernel!(
+    "cross_entropy" = ["classes"] "cross_entropy",
+    "probability_losses",
+    Params,
+    [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]
+);
+static PROBABILITY_LOSSES_IN_BLOCKS: Kernel = kernel!(
+    "cross_entropy_in_blocks" = ["classes_in_blocks"] "cross_entropy",
+    "probability_losses",
+    Params,
+    [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]
+);
+static PARTIAL_SUMS: Kernel = kernel!(
+    "cross_entropy" = ["classes"] "cross_entropy",
+    "partial_sums",
+    Params,
+    [(5, ReadWrite)]
+);
+static FINISH: Kernel = kernel!(
+    "cross_entropy" = ["classes"] "cross_entropy",
+    "finish",
+    Params,
+    [(5, ReadWrite), (6, ReadWrite)]
+);
+pub(crate) const KERNELS: &[&Kernel] = &[
+    &CLASS_LOSSES,
+    &CLASS_LOSSES_IN_BLOCKS,
+    &PROBABILITY_LOSSES,
+    &PROBABILITY_LOSSES_IN_BLOCKS,
+    &PARTIAL_SUMS,
+    &FINISH,
+];
 
 /// The buffers of a recorded [`CrossEntropy`].
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +113,7 @@ impl Operator for CrossEntropy {
         }
     }
 
-    fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
         let batch = part.items;
         let reduction = self.params.reduction;
         let ignore_index = i32::try_from(self.params.ignore_index);
@@ -103,11 +140,16 @@ impl Operator for CrossEntropy {
 
         let mut dispatches = Vec::new();
         if rows > 0 {
-            let kernel = match self.target {
-                CrossEntropyTarget::Classes(()) => &CLASS_LOSSES,
-                CrossEntropyTarget::Probabilities(()) => &PROBABILITY_LOSSES,
+            let is_in_blocks = self.inner == 1
+                && self.classes.is_multiple_of(BLOCK as usize)
+                && part.base("input").is_multiple_of(BLOCK);
+            let kernel = match (&self.target, is_in_blocks) {
+                (CrossEntropyTarget::Classes(()), false) => &CLASS_LOSSES,
+                (CrossEntropyTarget::Classes(()), true) => &CLASS_LOSSES_IN_BLOCKS,
+                (CrossEntropyTarget::Probabilities(()), false) => &PROBABILITY_LOSSES,
+                (CrossEntropyTarget::Probabilities(()), true) => &PROBABILITY_LOSSES_IN_BLOCKS,
             };
-            let [lanes, workgroup_size] = self.lanes();
+            let [lanes, workgroup_size] = self.lanes(gpu);
             let weight = if self.has_weight { "weight" } else { "input" };
             let losses = if reduction == Reduction::None { "output" } else { "workspace" };
             dispatches.push(
@@ -134,9 +176,11 @@ impl Operator for CrossEntropy {
 
 impl CrossEntropy {
     /// How many invocations share a row, and the workgroup's size.
-    fn lanes(&self) -> [u32; 2] {
+    fn lanes(&self, gpu: &Gpu) -> [u32; 2] {
         match self.classes {
             0..=32 => [1, 64],
+            // A vector of a software adapter's, for which barriers are dear.
+            33..=65536 if gpu.is_software() => [8, 64],
             33..=4096 => [32, 64],
             _ => [256, 256],
         }

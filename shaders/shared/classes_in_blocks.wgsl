@@ -1,0 +1,17 @@
+// The classes' scores of cross_entropy where rows are contiguous and, with input_base, made of blocks of 4.
+
+@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
+
+const NEGATIVE_INFINITY: u32 = 0xff800000u;
+
+fn input_at(at: u32) -> f32 {
+    return input[at / 4u][at % 4u];
+}
+
+// 4 classes of a row, next to each other; negative infinity, which adds nothing, in place of those behind the last.
+fn load_classes(row: Row, step: u32) -> vec4<f32> {
+    let block = step * LANES + row.lane;
+    let is_inside = block * 4u < params.classes;
+    let bits = bitcast<vec4<u32>>(input[row.begin / 4u + select(0u, block, is_inside)]);
+    return bitcast<vec4<f32>>(select(vec4<u32>(NEGATIVE_INFINITY), bits, is_inside));
+}
