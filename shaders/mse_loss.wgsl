@@ -33,7 +33,9 @@ override ITEMS: u32 = 32u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(1) var<storage, read> input_blocks: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> target_values: array<f32>;
+@group(0) @binding(2) var<storage, read> target_blocks: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> output: array<f32>;             // [count] from elementwise, [1] from finish
 @group(0) @binding(4) var<storage, read_write> partials: array<vec2<f32>>;     // [partial_count]
 
@@ -141,6 +143,57 @@ fn partial_sums(
             sum = add_square(sum, index);
         }
     }
+    sum = workgroup_sum(lane, sum);
+    if (lane == 0u && part < params.partial_count) {
+        partials[part] = sum;
+    }
+}
+
+// 4 pairs: values, and what their rounding lost.
+struct Pairs {
+    values: vec4<f32>,
+    lost: vec4<f32>,
+}
+
+fn hidden_block(x: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.hidden_zero));
+}
+
+// add_square of 4 elements, each to a sum of its own.
+fn add_squares(sums: Pairs, a: vec4<f32>, b: vec4<f32>) -> Pairs {
+    let difference = hidden_block(a - b);
+    let lost = select(a - (difference + b), (a - difference) - b, abs(a) >= abs(b));
+    let upper = bitcast<vec4<f32>>(bitcast<vec4<u32>>(difference) & vec4<u32>(0xfffff000u));
+    let lower = difference - upper;
+    let rest = (2.0 * upper + lower) * lower + 2.0 * difference * lost;
+    let square = upper * upper;
+    let total = hidden_block(sums.values + square);
+    let is_larger = abs(sums.values) >= abs(square);
+    let larger = select(square, sums.values, is_larger);
+    let smaller = select(sums.values, square, is_larger);
+    return Pairs(total, sums.lost + (smaller - (total - larger)) + rest);
+}
+
+// partial_sums where nothing is broadcast and there are only whole blocks of 4.
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn partial_sums_of_blocks(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = workgroup.y * grid.x + workgroup.x;
+    let blocks = params.count / 4u;
+    var sums: Pairs;
+    for (var item = 0u; item < ITEMS / 4u; item++) {
+        let block = (part * (ITEMS / 4u) + item) * WORKGROUP_SIZE + lane;
+        if (block < blocks) {
+            sums = add_squares(sums, input_blocks[block], target_blocks[block]);
+        }
+    }
+    var sum = add_pair(
+        add_pair(vec2<f32>(sums.values.x, sums.lost.x), vec2<f32>(sums.values.y, sums.lost.y)),
+        add_pair(vec2<f32>(sums.values.z, sums.lost.z), vec2<f32>(sums.values.w, sums.lost.w)),
+    );
     sum = workgroup_sum(lane, sum);
     if (lane == 0u && part < params.partial_count) {
         partials[part] = sum;

@@ -147,7 +147,7 @@ mod on_gpu {
     use super::{MseLoss, MseLossParams, NAME, WalkDimension};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+    use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::{Tensor, expect_same_gpu};
@@ -179,8 +179,10 @@ mod on_gpu {
 
     static ELEMENTWISE: Kernel = kernel!("mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
     static PARTIAL_SUMS: Kernel = kernel!("mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static PARTIAL_SUMS_OF_BLOCKS: Kernel =
+        kernel!("mse_loss", "partial_sums_of_blocks", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
     static FINISH: Kernel = kernel!("mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &FINISH];
+    pub(crate) const KERNELS: &[&Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &PARTIAL_SUMS_OF_BLOCKS, &FINISH];
 
     /// The buffers of a recorded [`MseLoss`].
     #[derive(Debug, Clone, Copy)]
@@ -251,8 +253,9 @@ mod on_gpu {
             }
             let mut dispatches = Vec::new();
             if count > 0 {
+                let is_in_blocks = self.input == self.target && count.is_multiple_of(BLOCK as usize);
                 dispatches.push(Dispatch::reduction(
-                    &PARTIAL_SUMS,
+                    if is_in_blocks { &PARTIAL_SUMS_OF_BLOCKS } else { &PARTIAL_SUMS },
                     params.clone(),
                     vec!["input", "target", "workspace"],
                     self.partial_count(),
