@@ -223,7 +223,9 @@ mod on_gpu {
         }
 
     static ROI_POOL: Kernel = kernel!("roi_pool", "roi_pool", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] = &[&ROI_POOL];
+    static ROI_POOL_CHANNELS: Kernel =
+        kernel!("roi_pool", "roi_pool_channels", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
+    pub(crate) const KERNELS: &[&Kernel] = &[&ROI_POOL, &ROI_POOL_CHANNELS];
 
     /// The buffers of a recorded [`RoiPool`].
     #[derive(Debug, Clone, Copy)]
@@ -248,12 +250,17 @@ mod on_gpu {
             Split { items: self.boxes.len(), shares: vec![("bins", self.box_words()), ("output", output)] }
         }
 
-        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+        fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
             let boxes = part.items;
             let output_count = boxes * self.channels * self.output_size[0] * self.output_size[1];
             if output_count == 0 {
                 return Vec::new();
             }
+            let (kernel, invocations) = if gpu.is_software() {
+                (&ROI_POOL_CHANNELS, output_count / self.channels * self.channels.div_ceil(4))
+            } else {
+                (&ROI_POOL, output_count)
+            };
             let [rows, cols] = self.longest_bins();
             split_loops([1, rows, cols])
                 .iter()
@@ -274,7 +281,7 @@ mod on_gpu {
                         bins_base: part.base("bins"),
                         output_base: part.base("output"),
                     };
-                    Dispatch::per_element(&ROI_POOL, params.to_bytes(), vec!["input", "bins", "output"], output_count)
+                    Dispatch::per_element(kernel, params.to_bytes(), vec!["input", "bins", "output"], invocations)
                 })
                 .collect()
         }
