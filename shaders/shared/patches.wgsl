@@ -1,5 +1,5 @@
-// What the kernels share that compute patches of 8 pixels by up to 16 channels. They bind `params`, `input` and `output`.
-// In front of this comes shared/weights.wgsl or shared/weights_subgroup.wgsl.
+// The sums of kernels that compute patches of 8 pixels by up to 16 channels. In front of this comes shared/weights.wgsl or
+// shared/weights_subgroup.wgsl.
 
 const PIXELS: i32 = 8;
 
@@ -25,26 +25,5 @@ fn add_products(sums: ptr<function, array<vec4<f32>, 16>>, weights: Weights, low
         (*sums)[13] += weights.high.z * high;
         (*sums)[14] += weights.high.w * low;
         (*sums)[15] += weights.high.w * high;
-    }
-}
-
-fn is_inside(rows: vec4<i32>, cols: vec4<i32>) -> vec4<bool> {
-    return (rows >= vec4<i32>()) & (rows < vec4<i32>(params.in_rows))
-        & (cols >= vec4<i32>()) & (cols < vec4<i32>(params.in_cols));
-}
-
-// The elements of the input at these places, or 0.
-fn load(at: vec4<i32>, is_inside: vec4<bool>) -> vec4<f32> {
-    return select(vec4<f32>(), vec4<f32>(input[at.x], input[at.y], input[at.z], input[at.w]), is_inside);
-}
-
-// `start` or, if this is not the first dispatch, what is there, and `sum`.
-fn write_pixel(place: i32, is_inside: bool, start: f32, sum: f32) {
-    if (is_inside) {
-        if (params.is_first == 0u) {
-            output[place] += sum;
-        } else {
-            output[place] = start + sum;
-        }
     }
 }

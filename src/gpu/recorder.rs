@@ -119,6 +119,11 @@ impl<'a> Recorder<'a> {
         Recorder { is_cold: Some(false), ..Self::in_pass(gpu, pass) }
     }
 
+    /// The device that it records for.
+    pub(crate) fn gpu(&self) -> &Gpu {
+        self.gpu
+    }
+
     /// Whether an eager call was not recorded, since it has to be compiled first.
     pub(crate) fn is_cold(&self) -> bool {
         self.is_cold == Some(true)

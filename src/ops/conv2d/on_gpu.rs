@@ -3,111 +3,12 @@
 use super::{Conv2d, Conv2dAlgorithm, Conv2dParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, kernel, split_loops, uniform};
+use crate::gpu::kernel::Dispatch;
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::reference;
 use crate::validation::{Replay, magnitudes, read, replay, rounding};
-
-uniform! {
-    struct Params {
-        output_count: u32,
-        groups: i32,
-        in_channels: i32,
-        out_channels: i32,
-        in_rows: i32,
-        in_cols: i32,
-        out_rows: i32,
-        out_cols: i32,
-        kernel_rows: i32,
-        kernel_cols: i32,
-        stride_rows: i32,
-        stride_cols: i32,
-        padding_rows: i32,
-        padding_cols: i32,
-        dilation_rows: i32,
-        dilation_cols: i32,
-        channel_begin: i32,
-        channel_end: i32,
-        kernel_row_begin: i32,
-        kernel_row_end: i32,
-        kernel_col_begin: i32,
-        kernel_col_end: i32,
-        is_first: u32,
-        has_bias: u32,
-input_base: u32,
-output_base: u32,
-    }
-}
-
-static DIRECT: Kernel = kernel!("conv2d", "conv2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-static PATCHES: Kernel = kernel!(
-    "conv2d_patches" = ["weights", "patches"] "conv2d_patches",
-    "convolve_patches",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static PATCHES_SUBGROUP: Kernel = kernel!(
-    "conv2d_patches_subgroup" = ["weights_subgroup", "patches"] "conv2d_patches",
-    "convolve_patches",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static TILES: Kernel = kernel!(
-    "conv2d_tiles" = ["weights", "patches"] "conv2d_tiles",
-    "convolve_tiles",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static TILES_SUBGROUP: Kernel = kernel!(
-    "conv2d_tiles_subgroup" = ["weights_subgroup", "patches"] "conv2d_tiles",
-    "convolve_tiles",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-pub(crate) const KERNELS: &[&Kernel] = &[&DIRECT, &PATCHES, &PATCHES_SUBGROUP, &TILES, &TILES_SUBGROUP];
-
-/// Invocations of a workgroup that computes patches or tiles: a vector of a software adapter's.
-const LANES: usize = 8;
-/// The pixels of a patch.
-const PATCH_PIXELS: usize = 8;
-/// Rows and columns of a tile.
-const TILE: usize = 4;
-/// How many multiplications take as long as a load, on a software adapter.
-const PRODUCTS_PER_LOAD: usize = 50;
-
-/// How many of these output channels an invocation computes.
-fn patch_channels(channels: usize) -> usize {
-    match channels {
-        1 => 1,
-        2..=4 => 4,
-        5..=8 => 8,
-        _ => 16,
-    }
-}
-
-/// [`split_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
-pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3]) -> Vec<LoopPart> {
-    split_loops([rows, cols, channels]).into_iter().map(|[rows, cols, channels]| [channels, rows, cols]).collect()
-}
-
-/// A dispatch that computes planes of so many pixels and channels in patches, by the kernel that loads weights on its
-/// own or the one that shares loads in subgroups.
-pub(crate) fn patches(
-    gpu: &Gpu,
-    [portable, subgroup]: [&'static Kernel; 2],
-    uniform: Vec<u8>,
-    arguments: Vec<&'static str>,
-    [planes, pixels, channels]: [usize; 3],
-) -> Dispatch {
-    let patch_channels = patch_channels(channels);
-    let workgroups = planes * pixels.div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(patch_channels);
-    let kernel = if gpu.has(wgpu::Features::SUBGROUP) { subgroup } else { portable };
-    Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
-        .with_constant("WORKGROUP_SIZE", LANES as u32)
-        .with_constant("CHANNELS", patch_channels as u32)
-}
 
 /// The buffers of a recorded [`Conv2d`].
 #[derive(Debug, Clone, Copy)]
@@ -134,111 +35,22 @@ impl Operator for Conv2d {
     fn split(&self) -> Split {
         let input = self.input.channels * self.input.rows * self.input.cols;
         let output = self.out_channels * self.out_rows * self.out_cols;
-        Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
+        let workspace = self.workspace_elements() / self.input.batch.max(1);
+        Split { items: self.input.batch, shares: vec![("input", input), ("output", output), ("workspace", workspace)] }
     }
 
     fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
-        let images = part.items;
-        let output_count = images * self.out_channels * self.out_rows * self.out_cols;
-        if output_count == 0 {
+        if part.items == 0 {
             return Vec::new();
         }
-        let [rows, cols] = &self.windows;
-        let bias = if self.has_bias { "bias" } else { "weight" };
-        let algorithm = self.algorithm_on(gpu);
-        let lengths = [self.in_channels(), rows.kernel, cols.kernel];
-        let ranges = match algorithm {
-            Conv2dAlgorithm::Patches => split_channels_innermost(lengths),
-            // Rows and columns of the kernel are no loops.
-            Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1]),
-            _ => split_loops(lengths),
-        };
-        ranges
-            .iter()
-            .enumerate()
-            .map(|(index, [channels, kernel_rows, kernel_cols])| {
-                let params = Params {
-                    output_count: output_count as u32,
-                    groups: self.groups as i32,
-                    in_channels: self.in_channels() as i32,
-                    out_channels: (self.out_channels / self.groups) as i32,
-                    in_rows: self.input.rows as i32,
-                    in_cols: self.input.cols as i32,
-                    out_rows: self.out_rows as i32,
-                    out_cols: self.out_cols as i32,
-                    kernel_rows: rows.kernel as i32,
-                    kernel_cols: cols.kernel as i32,
-                    stride_rows: rows.stride as i32,
-                    stride_cols: cols.stride as i32,
-                    padding_rows: rows.padding_before as i32,
-                    padding_cols: cols.padding_before as i32,
-                    dilation_rows: rows.dilation as i32,
-                    dilation_cols: cols.dilation as i32,
-                    channel_begin: channels.start as i32,
-                    channel_end: channels.end as i32,
-                    kernel_row_begin: kernel_rows.start as i32,
-                    kernel_row_end: kernel_rows.end as i32,
-                    kernel_col_begin: kernel_cols.start as i32,
-                    kernel_col_end: kernel_cols.end as i32,
-                    is_first: u32::from(index == 0),
-                    has_bias: u32::from(self.has_bias),
-                    input_base: part.base("input"),
-                    output_base: part.base("output"),
-                };
-                let arguments = vec!["input", "weight", bias, "output"];
-                match algorithm {
-                    Conv2dAlgorithm::Patches => {
-                        let sizes =
-                            [images * self.groups, self.out_rows * self.out_cols, self.out_channels / self.groups];
-                        patches(gpu, [&PATCHES, &PATCHES_SUBGROUP], params.to_bytes(), arguments, sizes)
-                    }
-                    Conv2dAlgorithm::Tiles => self.tiles(gpu, params.to_bytes(), arguments, images),
-                    _ => Dispatch::per_element(&DIRECT, params.to_bytes(), arguments, output_count),
-                }
-            })
-            .collect()
+        self.dispatches_by(self.algorithm_on(gpu), gpu, part)
     }
 }
 
 impl Conv2d {
-    /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
-    pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
-        match self.algorithm {
-            Conv2dAlgorithm::Auto if gpu.is_software() && self.is_faster_in_tiles() => Conv2dAlgorithm::Tiles,
-            Conv2dAlgorithm::Auto if gpu.is_software() => Conv2dAlgorithm::Patches,
-            Conv2dAlgorithm::Auto => Conv2dAlgorithm::Direct,
-            algorithm => algorithm,
-        }
-    }
-
-    fn tile_workgroups(&self) -> usize {
-        (self.out_rows.div_ceil(TILE) * self.out_cols.div_ceil(TILE)).div_ceil(LANES)
-    }
-
-    /// Whether a software adapter has less to do in tiles than in patches: small planes leave invocations without a tile.
-    fn is_faster_in_tiles(&self) -> bool {
-        let channels = self.out_channels / self.groups;
-        let [in_patch, in_tile] = [patch_channels(channels), patch_channels(channels).min(8)];
-        let patches = (self.out_rows * self.out_cols).div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(in_patch);
-        let tiles = self.tile_workgroups() * channels.div_ceil(in_tile);
-        // Loads of the input and of weights, and products, of an input channel.
-        let patch_cost = 9 * (8 + in_patch.div_ceil(8) + 8 * in_patch / PRODUCTS_PER_LOAD);
-        let tile_cost = 36 + 9 + 144 * in_tile / PRODUCTS_PER_LOAD;
-        self.is_dense_3x3() && tiles * tile_cost < patches * patch_cost
-    }
-
-    fn tiles(&self, gpu: &Gpu, uniform: Vec<u8>, arguments: Vec<&'static str>, images: usize) -> Dispatch {
-        let channels = self.out_channels / self.groups;
-        let tile_channels = patch_channels(channels).min(8);
-        let workgroups = images * self.groups * self.tile_workgroups() * channels.div_ceil(tile_channels);
-        let kernel = if gpu.has(wgpu::Features::SUBGROUP) { &TILES_SUBGROUP } else { &TILES };
-        Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
-            .with_constant("WORKGROUP_SIZE", LANES as u32)
-            .with_constant("CHANNELS", tile_channels as u32)
-    }
-
-    fn in_channels(&self) -> usize {
-        self.input.channels / self.groups
+    /// Only products in tiles are ever split.
+    fn workspace_elements_on(&self, gpu: &Gpu) -> usize {
+        if self.algorithm_on(gpu) == Conv2dAlgorithm::ImplicitGemm { self.workspace_elements() } else { 0 }
     }
 
     /// Compiles what recording needs, now rather than then.
@@ -265,6 +77,8 @@ impl Conv2d {
         ];
         let bias_count = self.has_bias.then_some(self.out_channels);
         arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
+        let elements = self.workspace_elements_on(recorder.gpu());
+        arguments.extend(Argument::workspace(NAME, buffers.workspace, elements)?);
         recorder.run(self, &arguments)
     }
 }
@@ -294,6 +108,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
     let gpu = input.gpu();
     let operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
     expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
+    let workspace = gpu.workspace(NAME, operator.workspace_elements_on(gpu))?;
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
     let mut reads = vec![input.storage(), weight.storage()];
     reads.extend(bias.map(Tensor::storage));
@@ -305,7 +120,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
                 weight: weight.own_slice(),
                 bias: bias.map(Tensor::own_slice),
                 output: output.own_slice(),
-                workspace: None,
+                workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
             },
         )
     })?;

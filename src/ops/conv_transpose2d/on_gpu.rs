@@ -79,13 +79,13 @@ uniform! {
 }
 
 static PHASES: Kernel = kernel!(
-    "conv_transpose2d_phases" = ["weights", "patches"] "conv_transpose2d_phases",
+    "conv_transpose2d_phases" = ["weights", "patches", "pixels"] "conv_transpose2d_phases",
     "convolve_phases",
     PhaseParams,
     [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
 );
 static PHASES_SUBGROUP: Kernel = kernel!(
-    "conv_transpose2d_phases_subgroup" = ["weights_subgroup", "patches"] "conv_transpose2d_phases",
+    "conv_transpose2d_phases_subgroup" = ["weights_subgroup", "patches", "pixels"] "conv_transpose2d_phases",
     "convolve_phases",
     PhaseParams,
     [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]

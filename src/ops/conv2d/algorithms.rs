@@ -1,0 +1,366 @@
+//! How conv2d is computed on the GPU: the kernels, which of them runs, and what they are given.
+
+use super::gemm_tiles::MAX_K;
+use super::{Conv2d, Conv2dAlgorithm};
+use crate::gpu::Gpu;
+use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
+use crate::gpu::operator::Part;
+
+uniform! {
+    struct Params {
+        output_count: u32,
+        groups: i32,
+        in_channels: i32,
+        out_channels: i32,
+        in_rows: i32,
+        in_cols: i32,
+        out_rows: i32,
+        out_cols: i32,
+        kernel_rows: i32,
+        kernel_cols: i32,
+        stride_rows: i32,
+        stride_cols: i32,
+        padding_rows: i32,
+        padding_cols: i32,
+        dilation_rows: i32,
+        dilation_cols: i32,
+        channel_begin: i32,
+        channel_end: i32,
+        kernel_row_begin: i32,
+        kernel_row_end: i32,
+        kernel_col_begin: i32,
+        kernel_col_end: i32,
+        is_first: u32,
+        has_bias: u32,
+        input_base: u32,
+        output_base: u32,
+    }
+}
+
+static DIRECT: Kernel = kernel!("conv2d", "conv2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static PATCHES: Kernel = kernel!(
+    "conv2d_patches" = ["weights", "patches", "pixels"] "conv2d_patches",
+    "convolve_patches",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static PATCHES_SUBGROUP: Kernel = kernel!(
+    "conv2d_patches_subgroup" = ["weights_subgroup", "patches", "pixels"] "conv2d_patches",
+    "convolve_patches",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static TILES: Kernel = kernel!(
+    "conv2d_tiles" = ["weights", "patches", "pixels"] "conv2d_tiles",
+    "convolve_tiles",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static TILES_SUBGROUP: Kernel = kernel!(
+    "conv2d_tiles_subgroup" = ["weights_subgroup", "patches", "pixels"] "conv2d_tiles",
+    "convolve_tiles",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static POINTS: Kernel = kernel!(
+    "conv2d_points" = ["weights", "patches"] "conv2d_points",
+    "convolve_points",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static POINTS_SUBGROUP: Kernel = kernel!(
+    "conv2d_points_subgroup" = ["weights_subgroup", "patches"] "conv2d_points",
+    "convolve_points",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static WINOGRAD: Kernel =
+    kernel!("conv2d_winograd", "convolve_winograd", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+
+uniform! {
+    struct GemmParams {
+        images: i32,
+        groups: i32,
+        in_channels: i32,
+        out_channels: i32,
+        in_rows: i32,
+        in_cols: i32,
+        out_rows: i32,
+        out_cols: i32,
+        kernel_rows: i32,
+        kernel_cols: i32,
+        stride_rows: i32,
+        stride_cols: i32,
+        padding_rows: i32,
+        padding_cols: i32,
+        dilation_rows: i32,
+        dilation_cols: i32,
+        k_begin: i32,
+        k_end: i32,
+        k_per_split: i32,
+        splits: i32,
+        is_first: u32,
+        has_bias: u32,
+        input_base: u32,
+        output_base: u32,
+        workspace_base: u32,
+    }
+}
+
+static MULTIPLY: Kernel =
+    kernel!("conv2d_gemm", "multiply", GemmParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static ADD_SPLITS: Kernel = kernel!("conv2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
+
+pub(crate) const KERNELS: &[&Kernel] = &[
+    &DIRECT,
+    &PATCHES,
+    &PATCHES_SUBGROUP,
+    &TILES,
+    &TILES_SUBGROUP,
+    &POINTS,
+    &POINTS_SUBGROUP,
+    &WINOGRAD,
+    &MULTIPLY,
+    &ADD_SPLITS,
+];
+
+/// Invocations of a workgroup that computes patches or tiles: a vector of a software adapter's.
+const LANES: usize = 8;
+/// The pixels of a patch.
+const PATCH_PIXELS: usize = 8;
+/// Rows and columns of a tile.
+const TILE: usize = 4;
+/// Tiles and output channels of a workgroup that computes by Winograd's algorithm, and its channels at a time.
+const WINOGRAD_TILES: usize = 32;
+const WINOGRAD_CHANNELS: usize = 32;
+/// How many multiplications take as long as a load, on a software adapter.
+const PRODUCTS_PER_LOAD: usize = 50;
+
+/// How many of these output channels an invocation computes.
+fn patch_channels(channels: usize) -> usize {
+    match channels {
+        1 => 1,
+        2..=4 => 4,
+        5..=8 => 8,
+        _ => 16,
+    }
+}
+
+/// [`split_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
+pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3]) -> Vec<LoopPart> {
+    split_loops([rows, cols, channels]).into_iter().map(|[rows, cols, channels]| [channels, rows, cols]).collect()
+}
+
+/// A dispatch that computes planes of so many pixels and channels in patches, by the kernel that loads weights on its
+/// own or the one that shares loads in subgroups.
+pub(crate) fn patches(
+    gpu: &Gpu,
+    [portable, subgroup]: [&'static Kernel; 2],
+    uniform: Vec<u8>,
+    arguments: Vec<&'static str>,
+    [planes, pixels, channels]: [usize; 3],
+) -> Dispatch {
+    let patch_channels = patch_channels(channels);
+    let workgroups = planes * pixels.div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(patch_channels);
+    let kernel = if gpu.has(wgpu::Features::SUBGROUP) { subgroup } else { portable };
+    Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
+        .with_constant("WORKGROUP_SIZE", LANES as u32)
+        .with_constant("CHANNELS", patch_channels as u32)
+}
+
+impl Conv2d {
+    /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
+    pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
+        match self.algorithm {
+            Conv2dAlgorithm::Auto if gpu.is_software() && self.is_faster_in_tiles() => Conv2dAlgorithm::Tiles,
+            Conv2dAlgorithm::Auto if gpu.is_software() => Conv2dAlgorithm::Patches,
+            Conv2dAlgorithm::Auto if self.fills_tiles() => Conv2dAlgorithm::ImplicitGemm,
+            Conv2dAlgorithm::Auto => Conv2dAlgorithm::Direct,
+            algorithm => algorithm,
+        }
+    }
+
+    pub(super) fn dispatches_by(&self, algorithm: Conv2dAlgorithm, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+        let [rows, cols] = &self.windows;
+        let lengths = [self.in_channels(), rows.kernel, cols.kernel];
+        let ranges = match algorithm {
+            Conv2dAlgorithm::ImplicitGemm => return self.implicit_gemm(part),
+            Conv2dAlgorithm::Patches => split_channels_innermost(lengths),
+            // Rows and columns of the kernel are no loops.
+            Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1]),
+            Conv2dAlgorithm::Winograd => split_costly_loops([1, 1, lengths[0]], 2),
+            _ => split_loops(lengths),
+        };
+        let is_winograd = algorithm == Conv2dAlgorithm::Winograd;
+        ranges
+            .into_iter()
+            .map(|[a, b, c]| if is_winograd { [c, a, b] } else { [a, b, c] })
+            .enumerate()
+            .map(|(index, range)| {
+                let uniform = self.params(part, range, index == 0).to_bytes();
+                match algorithm {
+                    Conv2dAlgorithm::Patches if self.is_pointwise(part) => self.points(gpu, part, uniform),
+                    Conv2dAlgorithm::Patches => self.patches(gpu, part, uniform),
+                    Conv2dAlgorithm::Tiles => self.tiles(gpu, part, uniform),
+                    Conv2dAlgorithm::Winograd => self.winograd(part, uniform),
+                    _ => Dispatch::per_element(&DIRECT, uniform, self.arguments(), self.output_count(part)),
+                }
+            })
+            .collect()
+    }
+
+    fn params(&self, part: &Part, [channels, kernel_rows, kernel_cols]: LoopPart, is_first: bool) -> Params {
+        let [rows, cols] = &self.windows;
+        Params {
+            output_count: self.output_count(part) as u32,
+            groups: self.groups as i32,
+            in_channels: self.in_channels() as i32,
+            out_channels: self.group_out_channels() as i32,
+            in_rows: self.input.rows as i32,
+            in_cols: self.input.cols as i32,
+            out_rows: self.out_rows as i32,
+            out_cols: self.out_cols as i32,
+            kernel_rows: rows.kernel as i32,
+            kernel_cols: cols.kernel as i32,
+            stride_rows: rows.stride as i32,
+            stride_cols: cols.stride as i32,
+            padding_rows: rows.padding_before as i32,
+            padding_cols: cols.padding_before as i32,
+            dilation_rows: rows.dilation as i32,
+            dilation_cols: cols.dilation as i32,
+            channel_begin: channels.start as i32,
+            channel_end: channels.end as i32,
+            kernel_row_begin: kernel_rows.start as i32,
+            kernel_row_end: kernel_rows.end as i32,
+            kernel_col_begin: kernel_cols.start as i32,
+            kernel_col_end: kernel_cols.end as i32,
+            is_first: u32::from(is_first),
+            has_bias: u32::from(self.has_bias),
+            input_base: part.base("input"),
+            output_base: part.base("output"),
+        }
+    }
+
+    /// What the kernels bind. Without a bias the weight stands in for it; they do not look at it.
+    fn arguments(&self) -> Vec<&'static str> {
+        vec!["input", "weight", if self.has_bias { "bias" } else { "weight" }, "output"]
+    }
+
+    fn output_count(&self, part: &Part) -> usize {
+        part.items * self.out_channels * self.out_rows * self.out_cols
+    }
+
+    /// How many planes, each a group of an image, with how many pixels and channels.
+    fn planes(&self, part: &Part) -> [usize; 3] {
+        [part.items * self.groups, self.out_rows * self.out_cols, self.group_out_channels()]
+    }
+
+    fn patches(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
+        patches(gpu, [&PATCHES, &PATCHES_SUBGROUP], uniform, self.arguments(), self.planes(part))
+    }
+
+    /// Whether pixels of the output are those of the input, and come in blocks.
+    fn is_pointwise(&self, part: &Part) -> bool {
+        self.windows.iter().all(|window| {
+            window.kernel == 1 && window.stride == 1 && window.padding_before == 0 && window.padding_after == 0
+        }) && (self.out_rows * self.out_cols).is_multiple_of(BLOCK as usize)
+            && ["input", "output"].iter().all(|argument| part.base(argument).is_multiple_of(BLOCK))
+    }
+
+    fn points(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
+        patches(gpu, [&POINTS, &POINTS_SUBGROUP], uniform, self.arguments(), self.planes(part))
+    }
+
+    fn tile_workgroups(&self) -> usize {
+        (self.out_rows.div_ceil(TILE) * self.out_cols.div_ceil(TILE)).div_ceil(LANES)
+    }
+
+    /// Whether a software adapter has less to do in tiles than in patches: small planes leave invocations without a tile.
+    fn is_faster_in_tiles(&self) -> bool {
+        let channels = self.group_out_channels();
+        let [in_patch, in_tile] = [patch_channels(channels), patch_channels(channels).min(8)];
+        let patches = (self.out_rows * self.out_cols).div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(in_patch);
+        let tiles = self.tile_workgroups() * channels.div_ceil(in_tile);
+        // Loads of the input and of weights, and products, of an input channel.
+        let patch_cost = 9 * (8 + in_patch.div_ceil(8) + 8 * in_patch / PRODUCTS_PER_LOAD);
+        let tile_cost = 36 + 9 + 144 * in_tile / PRODUCTS_PER_LOAD;
+        self.is_dense_3x3() && tiles * tile_cost < patches * patch_cost
+    }
+
+    fn tiles(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
+        let [planes, _, channels] = self.planes(part);
+        let tile_channels = patch_channels(channels).min(8);
+        let workgroups = planes * self.tile_workgroups() * channels.div_ceil(tile_channels);
+        let kernel = if gpu.has(wgpu::Features::SUBGROUP) { &TILES_SUBGROUP } else { &TILES };
+        Dispatch::per_workgroup(kernel, uniform, self.arguments(), workgroups)
+            .with_constant("WORKGROUP_SIZE", LANES as u32)
+            .with_constant("CHANNELS", tile_channels as u32)
+    }
+
+    fn winograd(&self, part: &Part, uniform: Vec<u8>) -> Dispatch {
+        let tiles = part.items * self.out_rows.div_ceil(2) * self.out_cols.div_ceil(2);
+        let channels = self.group_out_channels();
+        let workgroups = self.groups * tiles.div_ceil(WINOGRAD_TILES) * channels.div_ceil(WINOGRAD_CHANNELS);
+        Dispatch::per_workgroup(&WINOGRAD, uniform, self.arguments(), workgroups)
+    }
+
+    fn implicit_gemm(&self, part: &Part) -> Vec<Dispatch> {
+        let tiles = self.gemm_tiles();
+        let [rows, cols] = &self.windows;
+        let params = |k: std::ops::Range<usize>, k_per_split: usize| {
+            GemmParams {
+                images: part.items as i32,
+                groups: self.groups as i32,
+                in_channels: self.in_channels() as i32,
+                out_channels: self.group_out_channels() as i32,
+                in_rows: self.input.rows as i32,
+                in_cols: self.input.cols as i32,
+                out_rows: self.out_rows as i32,
+                out_cols: self.out_cols as i32,
+                kernel_rows: rows.kernel as i32,
+                kernel_cols: cols.kernel as i32,
+                stride_rows: rows.stride as i32,
+                stride_cols: cols.stride as i32,
+                padding_rows: rows.padding_before as i32,
+                padding_cols: cols.padding_before as i32,
+                dilation_rows: rows.dilation as i32,
+                dilation_cols: cols.dilation as i32,
+                k_begin: k.start as i32,
+                k_end: k.end as i32,
+                k_per_split: k_per_split as i32,
+                splits: tiles.splits as i32,
+                is_first: u32::from(k.start == 0),
+                has_bias: u32::from(self.has_bias),
+                input_base: part.base("input"),
+                output_base: part.base("output"),
+                workspace_base: part.base("workspace"),
+            }
+            .to_bytes()
+        };
+        let [_, _, channels] = self.planes(part);
+        let pixels = part.items * self.out_rows * self.out_cols;
+        let workgroups = self.groups * channels.div_ceil(tiles.size()) * pixels.div_ceil(tiles.size()) * tiles.splits;
+        let mut arguments = self.arguments();
+        if tiles.splits > 1 {
+            arguments[3] = "workspace";
+        }
+        let range = tiles.splits * MAX_K;
+        let mut dispatches: Vec<_> = (0..self.k())
+            .step_by(range)
+            .map(|begin| {
+                let end = (begin + range).min(self.k());
+                let uniform = params(begin..end, (end - begin).div_ceil(tiles.splits));
+                Dispatch::per_workgroup(&MULTIPLY, uniform, arguments.clone(), workgroups)
+                    .with_constant("SIDE", tiles.side as u32)
+                    .with_constant("HALVES", tiles.halves as u32)
+                    .with_constant("TILE_K", tiles.tile_k as u32)
+            })
+            .collect();
+        if tiles.splits > 1 {
+            let uniform = params(0..self.k(), self.k());
+            let count = self.output_count(part);
+            dispatches.push(Dispatch::per_element(&ADD_SPLITS, uniform, vec!["output", "workspace"], count));
+        }
+        dispatches
+    }
+}
