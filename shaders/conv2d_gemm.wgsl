@@ -99,12 +99,11 @@ fn step_of(k: i32, k_end: i32) -> vec4<i32> {
     );
 }
 
-// Where a workgroup's tile is.
+// A workgroup's tile.
 struct Tile {
     group: i32,
     split: i32,
     first_channel: i32,
-    first_pixel: i32,
 }
 
 @compute @workgroup_size(SIDE, SIDE)
@@ -118,26 +117,23 @@ fn multiply(
     let pixels = params.images * plane_pixels;
     let pixel_tiles = (pixels + tile_size - 1) / tile_size;
     let channel_tiles = (params.out_channels + tile_size - 1) / tile_size;
-    var number = i32(workgroup.y * grid.x + workgroup.x);
-    var tile: Tile;
-    tile.first_pixel = number % pixel_tiles * tile_size;
-    number /= pixel_tiles;
-    tile.first_channel = number % channel_tiles * tile_size;
-    number /= channel_tiles;
-    tile.split = number % params.splits;
-    tile.group = number / params.splits;
-    if (tile.group >= params.groups) {
+    let number = i32(workgroup.y * grid.x + workgroup.x);
+    let first_pixel = number % pixel_tiles * tile_size;
+    let first_channel = number / pixel_tiles % channel_tiles * tile_size;
+    let split = number / pixel_tiles / channel_tiles % params.splits;
+    let group = number / pixel_tiles / channel_tiles / params.splits;
+    if (group >= params.groups) {
         return;
     }
 
     let vectors = SIDE * HALVES;
     let invocations = SIDE * SIDE;
-    let k_begin = params.k_begin + tile.split * params.k_per_split;
+    let k_begin = params.k_begin + split * params.k_per_split;
     let k_end = min(k_begin + params.k_per_split, params.k_end);
 
     // The 4 pixels whose inputs this invocation loads at every step, and where their windows begin.
     let vector = lane % vectors;
-    let loaded_pixels = tile.first_pixel + i32(4u * vector) + vec4<i32>(0, 1, 2, 3);
+    let loaded_pixels = first_pixel + i32(4u * vector) + vec4<i32>(0, 1, 2, 3);
     let is_pixel = loaded_pixels < vec4<i32>(pixels);
     let images = loaded_pixels / plane_pixels;
     let in_plane = loaded_pixels - images * plane_pixels;
@@ -145,11 +141,11 @@ fn multiply(
     let rows = out_rows * params.stride_rows - params.padding_rows;
     let cols = (in_plane - out_rows * params.out_cols) * params.stride_cols - params.padding_cols;
     let begins = i32(params.input_base)
-        + (images * params.groups + tile.group) * params.in_channels * params.in_rows * params.in_cols;
+        + (images * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;
 
     // The 4 channels whose weights it loads.
     let k_size = params.in_channels * params.kernel_rows * params.kernel_cols;
-    let weights_begin = tile.group * params.out_channels * k_size;
+    let weights_begin = group * params.out_channels * k_size;
 
     var sums_0: Square;
     var sums_1: Square;
@@ -173,7 +169,7 @@ fn multiply(
         }
         for (var item = lane; item < TILE_K * vectors; item += invocations) {
             let step = item % TILE_K;
-            let channels = tile.first_channel + i32(4u * (item / TILE_K)) + vec4<i32>(0, 1, 2, 3);
+            let channels = first_channel + i32(4u * (item / TILE_K)) + vec4<i32>(0, 1, 2, 3);
             let is_inside = (channels < vec4<i32>(params.out_channels)) & vec4<bool>(k + i32(step) < k_end);
             let place = select(vec4<i32>(), weights_begin + channels * k_size + k + i32(step), is_inside);
             let values = vec4<f32>(weight[place.x], weight[place.y], weight[place.z], weight[place.w]);
@@ -200,8 +196,9 @@ fn multiply(
         workgroupBarrier();
     }
 
+    let tile = Tile(group, split, first_channel);
     let channel = i32(4u * (lane / SIDE));
-    let pixel = tile.first_pixel + i32(4u * (lane % SIDE));
+    let pixel = first_pixel + i32(4u * (lane % SIDE));
     let half = i32(4u * SIDE);
     write_square(sums_0, tile, channel, pixel);
     if (HALVES > 1u) {

@@ -9,6 +9,7 @@ pub(crate) mod operator;
 mod pipelines;
 pub(crate) mod pool;
 pub(crate) mod profile;
+pub(crate) mod quads;
 mod read_back;
 pub(crate) mod recorder;
 pub(crate) mod tensor;

@@ -8,8 +8,6 @@ mod cross_entropy;
 mod flatten;
 mod max_pool2d;
 mod mse_loss;
-#[cfg(feature = "gpu")]
-mod quads;
 mod roi_pool;
 mod sigmoid;
 

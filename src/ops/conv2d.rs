@@ -47,8 +47,8 @@ pub enum Conv2dAlgorithm {
     /// a workspace.
     ImplicitGemm,
     /// Winograd's F(2x2, 3x3), for kernels of 3 by 3 with stride and dilation 1 alone: for GPUs. 2.25 times fewer products,
-    /// whose sums cancel: an infinity or a NaN in the input spreads to outputs beside those that it belongs to, so
-    /// [`Conv2dAlgorithm::Auto`] never takes it.
+    /// of sums and differences: an output that is infinite otherwise may be a NaN, so [`Conv2dAlgorithm::Auto`] never takes
+    /// it.
     Winograd,
 }
 

@@ -107,9 +107,9 @@ mod on_gpu {
     use crate::gpu::Gpu;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_costly_loops, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
+    use crate::gpu::quads::QuadWindows;
     use crate::gpu::recorder::{Argument, Recorder};
     use crate::gpu::tensor::Tensor;
-    use crate::ops::quads::QuadWindows;
     use crate::reference;
     use crate::validation::{Replay, read, replay};
 

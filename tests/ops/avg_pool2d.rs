@@ -29,6 +29,31 @@ mod exact {
         }
     }
 
+    /// Rows in blocks of 4, and windows over their edges.
+    #[test]
+    fn blocks_are_exact() {
+        for (kernel, stride, padding, size) in [
+            ([2, 2], [2, 2], [0, 0], [6, 16]),
+            ([3, 3], [1, 1], [1, 1], [5, 8]),
+            ([3, 3], [2, 2], [1, 1], [7, 24]),
+            ([1, 5], [3, 1], [0, 2], [6, 12]),
+            ([7, 7], [4, 4], [3, 3], [9, 32]),
+        ] {
+            for count_include_pad in [true, false] {
+                let params = |divisor_override| AvgPool2dParams {
+                    stride: Some(stride),
+                    padding,
+                    count_include_pad,
+                    divisor_override,
+                    ..AvgPool2dParams::new(kernel)
+                };
+                let input = random_integers(&[2, 3, size[0], size[1]], 1);
+                expect_exact(&Call::AvgPool2d { input: input.clone(), params: params(Some(4)) });
+                expect_within(&Call::AvgPool2d { input, params: params(None) }, 2.5e-7);
+            }
+        }
+    }
+
     #[test]
     fn windows_beyond_a_drivers_loop_limit() {
         // 90,000 elements in one window; llvmpipe ends a loop after 65,535.

@@ -38,6 +38,27 @@ mod accurate {
         expect_within(&training(input), 1e-5);
     }
 
+    /// Planes in blocks of 4, not in blocks, and small.
+    #[test]
+    fn planes_of_all_kinds_in_inference() {
+        for (rows, cols) in [(1, 4), (5, 7), (6, 6), (8, 9), (33, 64), (65, 65)] {
+            let of_channels = |seed, least| Some(random(&[3], seed).mapv(|x| x.abs() + least));
+            expect_within(
+                &Call::BatchNorm {
+                    input: random(&[2, 3, rows, cols], 1),
+                    arguments: BatchNormArguments {
+                        running_mean: of_channels(2, 0.0),
+                        running_var: of_channels(3, 0.5),
+                        weight: of_channels(4, 0.5),
+                        bias: of_channels(5, 0.0),
+                    },
+                    params: BatchNormParams::default(),
+                },
+                5e-7,
+            );
+        }
+    }
+
     #[test]
     fn infinities_in_inference() {
         let call = Call::BatchNorm {

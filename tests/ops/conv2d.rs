@@ -10,8 +10,9 @@ golden_tests!("conv2d", at_least 40);
 #[cfg(feature = "gpu")]
 mod exact {
     use super::*;
-    use crate::cases::Call;
-    use crate::harness::{expect_exact, random_integers};
+    use crate::cases::{Call, CaseArray};
+    use crate::harness::{expect_exact, gpu, random_integers};
+    use wgdnn::Conv2dAlgorithm;
 
     fn conv2d(input: &[usize], weight: &[usize], params: Conv2dParams) -> Call {
         Call::Conv2d {
@@ -52,6 +53,72 @@ mod exact {
     }
 
     #[test]
+    fn every_rest_of_a_tile_of_a_dense_3x3_kernel_is_exact() {
+        for channels in [1, 3, 4, 7, 8, 9, 31, 33] {
+            for (groups, rows, cols) in [(1, 1, 1), (1, 7, 9), (2, 5, 6), (3, 4, 8), (1, 17, 30)] {
+                let params = Conv2dParams { groups, padding: Padding::Explicit([1, 2]), ..Default::default() };
+                expect_exact(&conv2d(&[2, 5 * groups, rows, cols], &[channels * groups, 5, 3, 3], params));
+            }
+        }
+    }
+
+    #[test]
+    fn every_rest_of_a_pointwise_kernel_is_exact() {
+        for channels in [1, 3, 4, 8, 9, 17] {
+            for (groups, rows, cols) in [(1, 1, 1), (2, 2, 2), (1, 3, 4), (3, 5, 5), (1, 9, 20)] {
+                let params = Conv2dParams { groups, ..Default::default() };
+                expect_exact(&conv2d(&[2, 6 * groups, rows, cols], &[channels * groups, 6, 1, 1], params));
+            }
+        }
+    }
+
+    /// Outputs large enough for each size of tile, and small ones, where several workgroups share a tile.
+    #[test]
+    fn every_tile_of_products_is_exact() {
+        for (input, weight, stride) in [
+            ([1, 2, 93, 91], [130, 2, 1, 1], 1),
+            ([3, 2, 75, 81], [70, 2, 1, 2], 2),
+            ([1, 3, 40, 31], [33, 3, 2, 5], 1),
+            ([2, 70, 6, 5], [37, 70, 3, 3], 1),
+            ([1, 300, 7, 7], [33, 300, 3, 3], 2),
+            ([1, 1000, 1, 1], [33, 1000, 1, 1], 1),
+        ] {
+            let params = Conv2dParams {
+                algorithm: Conv2dAlgorithm::ImplicitGemm,
+                padding: Padding::Explicit([2, 0]),
+                stride: [stride, 1],
+                ..Default::default()
+            };
+            let operator = Conv2d::new(&input, &weight, Some(&weight[..1]), &params).unwrap();
+            assert_eq!(operator.workspace_size() > 0, weight[1] >= 70, "{input:?}");
+            let call = conv2d(&input, &weight, params);
+            assert_eq!(call.run_eager(gpu()).unwrap(), call.run_reference().unwrap(), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn infinities_stay_infinite_and_where_they_belong() {
+        let mut input = random_integers(&[1, 8, 20, 20], 1);
+        input[[0, 3, 9, 9]] = f32::INFINITY;
+        let call = |algorithm| Call::Conv2d {
+            input: input.clone(),
+            weight: random_integers(&[16, 8, 3, 3], 2).mapv(|x| x.abs() + 1.0),
+            bias: None,
+            params: Conv2dParams { algorithm, ..Default::default() },
+        };
+        let infinities_and_nans = |algorithm| {
+            let CaseArray::F32(output) = &call(algorithm).run_eager(gpu()).unwrap()["output"] else { panic!() };
+            [f32::is_infinite as fn(f32) -> bool, f32::is_nan].map(|is| output.iter().filter(|x| is(**x)).count())
+        };
+        for algorithm in Conv2dAlgorithm::ALL.iter().copied().filter(|&other| other != Conv2dAlgorithm::Winograd) {
+            assert_eq!(infinities_and_nans(algorithm), [16 * 9, 0], "{algorithm:?}");
+        }
+        // As its documentation says.
+        let [infinities, nans] = infinities_and_nans(Conv2dAlgorithm::Winograd);
+        assert!(nans > 0 && infinities + nans == 16 * 9);
+    }
+
+    #[test]
     fn a_single_kernel_element_has_no_dilation() {
         for dilation in [2, i32::MAX as usize, u32::MAX as usize, usize::MAX] {
             let params = Conv2dParams {
@@ -68,8 +135,12 @@ mod exact {
         // llvmpipe ends an invocation's loops after 65,535 iterations in all.
         expect_exact(&conv2d(&[1, 70_000, 1, 2], &[2, 70_000, 1, 1], Conv2dParams::default()));
         expect_exact(&conv2d(&[1, 8_000, 3, 4], &[1, 8_000, 3, 3], Conv2dParams::default()));
+        expect_exact(&conv2d(&[1, 40_000, 3, 3], &[1, 40_000, 3, 3], Conv2dParams::default()));
         expect_exact(&conv2d(&[1, 1, 1, 70_001], &[1, 1, 1, 70_000], Conv2dParams::default()));
         expect_exact(&conv2d(&[1, 1, 300, 300], &[2, 1, 300, 300], Conv2dParams::default()));
+        // So many groups that products in tiles are not split.
+        let params = Conv2dParams { groups: 128, ..Default::default() };
+        expect_exact(&conv2d(&[1, 128 * 13_000, 1, 1], &[128, 13_000, 1, 1], params));
     }
 }
 

@@ -48,6 +48,34 @@ mod accurate {
         expect_within(&classes(&[70_000, 2], 2, CrossEntropyParams::default()), 3e-7);
     }
 
+    /// Numbers of classes around those that invocations share, in blocks of 4 and not.
+    #[test]
+    fn every_rest_of_the_classes() {
+        let smooth = CrossEntropyParams { label_smoothing: 0.1, ..Default::default() };
+        for count in [1, 3, 4, 31, 32, 33, 36, 63, 64, 1000, 1001, 4096, 4100] {
+            for params in [CrossEntropyParams::default(), smooth] {
+                expect_within(&classes(&[5, count as usize], count, params), 2e-6);
+                expect_within(&classes(&[2, count as usize, 3], count, params), 2e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn logits_in_any_order_and_infinite() {
+        let rising = ArrayD::from_shape_fn(vec![2, 2000], |at| at[1] as f32 * 0.01);
+        let falling = rising.mapv(|x| -x);
+        let mut masked = rising.clone();
+        masked.iter_mut().step_by(3).for_each(|x| *x = f32::NEG_INFINITY);
+        let mut lowest = rising.mapv(|_| f32::NEG_INFINITY);
+        lowest[[0, 1]] = f32::MIN;
+        lowest[[1, 1]] = f32::MIN;
+        for input in [rising, falling, masked, lowest] {
+            let target = CrossEntropyTarget::Classes(ndarray::array![1, 1].into_dyn());
+            let params = CrossEntropyParams::default();
+            expect_within(&Call::CrossEntropy { input, target, weight: None, params }, 4e-6);
+        }
+    }
+
     #[test]
     fn small_losses_keep_their_digits() {
         // log(1 + exp(-18)) is 1.5e-8; computed as -log of a softmax next to 1 it would be 0.

@@ -1,5 +1,5 @@
-//! What browsers refuse and naga lets pass, looked for in every shader: barriers that not all invocations of a workgroup
-//! reach, too much workgroup memory, and comparisons that only a NaN answers.
+//! What browsers refuse and naga lets pass, looked for in every shader: barriers and operations of subgroups that not all
+//! invocations of a workgroup reach, too much workgroup memory, and comparisons that only a NaN answers.
 
 use naga::{Block, Expression, Function, Handle, LocalVariable, Module, Statement};
 
@@ -28,11 +28,14 @@ impl<'a> Uniformity<'a> {
         for statement in block {
             match statement {
                 Statement::ControlBarrier(_) => self.barrier("a barrier", is_uniform),
+                Statement::SubgroupGather { .. }
+                | Statement::SubgroupBallot { .. }
+                | Statement::SubgroupCollectiveOperation { .. } => self.barrier("a subgroup's operation", is_uniform),
                 Statement::Call { function, .. } => {
                     let callee = &self.module.functions[*function];
                     if has_barrier(self.module, &callee.body) {
                         let name = callee.name.clone().unwrap_or_default();
-                        self.barrier(&format!("a call of {name}, which has a barrier,"), is_uniform);
+                        self.barrier(&format!("a call of {name}, which has such,"), is_uniform);
                     }
                 }
                 Statement::Block(block) => self.walk(block, is_uniform),
@@ -91,6 +94,19 @@ impl<'a> Uniformity<'a> {
             Expression::GlobalVariable(variable) => {
                 self.module.global_variables[*variable].space == naga::AddressSpace::Uniform
             }
+            Expression::FunctionArgument(index) => {
+                use naga::{Binding, BuiltIn};
+                let binding = &self.function.arguments[*index as usize].binding;
+                matches!(binding, Some(Binding::BuiltIn(BuiltIn::WorkGroupId | BuiltIn::NumWorkGroups)))
+            }
+            Expression::CallResult(function) => {
+                let arguments = self.arguments_of(&self.function.body, expression);
+                is_of_its_arguments(self.module, &self.module.functions[*function])
+                    && arguments.iter().flatten().all(|argument| self.is_uniform(*argument, seen))
+            }
+            Expression::Math { arg, arg1, arg2, arg3, .. } => {
+                [Some(*arg), *arg1, *arg2, *arg3].into_iter().flatten().all(|argument| self.is_uniform(argument, seen))
+            }
             Expression::Load { pointer } => self.is_uniform(*pointer, seen),
             Expression::AccessIndex { base, .. } => self.is_uniform(*base, seen),
             Expression::Unary { expr, .. } | Expression::As { expr, .. } => self.is_uniform(*expr, seen),
@@ -109,6 +125,14 @@ impl<'a> Uniformity<'a> {
         }
     }
 
+    /// What is given to the call that has this result.
+    fn arguments_of(&self, block: &Block, wanted: Handle<Expression>) -> Option<Vec<Handle<Expression>>> {
+        block.iter().find_map(|statement| match statement {
+            Statement::Call { arguments, result, .. } if *result == Some(wanted) => Some(arguments.clone()),
+            _ => blocks(statement).into_iter().find_map(|block| self.arguments_of(block, wanted)),
+        })
+    }
+
     fn stores(&self, block: &Block, variable: Handle<LocalVariable>, stored: &mut Vec<Handle<Expression>>) {
         for statement in block {
             match statement {
@@ -123,6 +147,17 @@ impl<'a> Uniformity<'a> {
             }
         }
     }
+}
+
+/// Whether what a function returns depends on nothing but its arguments and uniforms.
+fn is_of_its_arguments(module: &Module, function: &Function) -> bool {
+    function.expressions.iter().all(|(_, expression)| match expression {
+        Expression::GlobalVariable(variable) => module.global_variables[*variable].space == naga::AddressSpace::Uniform,
+        Expression::CallResult(_) | Expression::SubgroupBallotResult | Expression::SubgroupOperationResult { .. } => {
+            false
+        }
+        _ => true,
+    })
 }
 
 /// The blocks inside a statement.
@@ -144,7 +179,10 @@ fn returns(block: &Block) -> bool {
 
 fn has_barrier(module: &Module, block: &Block) -> bool {
     block.iter().any(|statement| match statement {
-        Statement::ControlBarrier(_) => true,
+        Statement::ControlBarrier(_)
+        | Statement::SubgroupGather { .. }
+        | Statement::SubgroupBallot { .. }
+        | Statement::SubgroupCollectiveOperation { .. } => true,
         Statement::Call { function, .. } => has_barrier(module, &module.functions[*function].body),
         statement => blocks(statement).into_iter().any(|block| has_barrier(module, block)),
     })
@@ -166,6 +204,8 @@ fn barriers_are_in_uniform_control_flow() {
         assert!(problems.is_empty(), "{name}: {problems:?}");
     }
     assert!(with_barriers >= 3);
+    let subgroup = shaders().into_iter().filter(|(name, _)| name.ends_with("subgroup")).count();
+    assert!(subgroup >= 3);
 }
 
 #[test]
@@ -173,17 +213,28 @@ fn the_lint_sees_a_wrong_barrier() {
     let wrong = |body: &str| {
         let source = format!(
             "var<workgroup> shared_values: array<f32, 64>;
+            fn twice(x: u32) -> u32 {{ return 2u * x; }}
+            fn loaded(x: u32) -> u32 {{ return u32(shared_values[x]); }}
             @compute @workgroup_size(64)
-            fn main(@builtin(local_invocation_index) lane: u32) {{ {body} shared_values[lane] = 1.0; }}"
+            fn main(@builtin(local_invocation_index) lane: u32, @builtin(workgroup_id) workgroup: vec3<u32>) {{ {body} shared_values[lane] = 1.0; }}"
         );
         !barrier_problems(&naga::front::wgsl::parse_str(&source).unwrap()).is_empty()
     };
     assert!(!wrong("workgroupBarrier();"));
     assert!(!wrong("for (var i = 0u; i < 4u; i++) { workgroupBarrier(); }"));
+    assert!(!wrong("if (workgroup.x > 3u) { return; } workgroupBarrier();"));
+    assert!(!wrong("for (var i = 0u; i < min(workgroup.x, 4u); i++) { workgroupBarrier(); }"));
+    assert!(wrong("for (var i = 0u; i < min(workgroup.x, lane); i++) { workgroupBarrier(); }"));
+    assert!(!wrong("if (twice(workgroup.x) > 3u) { workgroupBarrier(); }"));
+    assert!(wrong("if (twice(lane) > 3u) { workgroupBarrier(); }"));
+    assert!(wrong("if (loaded(workgroup.x) > 3u) { workgroupBarrier(); }"));
     assert!(wrong("if (lane > 3u) { workgroupBarrier(); }"));
     assert!(wrong("if (lane > 3u) { return; } workgroupBarrier();"));
     assert!(wrong("for (var i = 0u; i < lane; i++) { workgroupBarrier(); }"));
     assert!(wrong("for (var i = lane; i < 64u; i++) { workgroupBarrier(); }"));
+    assert!(!wrong("let sum = subgroupAdd(lane);"));
+    assert!(wrong("if (lane > 3u) { let first = subgroupBroadcast(lane, 0u); }"));
+    assert!(wrong("for (var i = 0u; i < lane; i++) { let first = subgroupBroadcast(lane, 0u); }"));
 }
 
 #[test]

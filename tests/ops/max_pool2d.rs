@@ -24,6 +24,29 @@ mod exact {
         expect_exact(&Call::MaxPool2d { input: random_integers(&[2, 3, 17, 9], 1).mapv(|x| x + 0.5), params });
     }
 
+    /// Rows in blocks of 4, and windows over their edges.
+    #[test]
+    fn blocks_are_exact() {
+        for (kernel, stride, padding, size) in [
+            ([2, 2], [2, 2], [0, 0], [6, 16]),
+            ([3, 3], [1, 1], [1, 1], [5, 8]),
+            ([3, 3], [2, 2], [1, 1], [7, 24]),
+            ([1, 5], [3, 1], [0, 2], [6, 12]),
+            ([7, 7], [4, 4], [3, 3], [9, 32]),
+            ([2, 13], [1, 3], [1, 6], [3, 36]),
+        ] {
+            for return_indices in [false, true] {
+                let params =
+                    MaxPool2dParams { stride: Some(stride), padding, return_indices, ..MaxPool2dParams::new(kernel) };
+                let mut input = random_integers(&[2, 3, size[0], size[1]], 1);
+                input[[0, 1, 1, 5]] = f32::NAN;
+                input[[1, 2, 2, 7]] = f32::INFINITY;
+                input.index_axis_mut(ndarray::Axis(0), 1).index_axis_mut(ndarray::Axis(0), 0).fill(f32::NEG_INFINITY);
+                expect_exact(&Call::MaxPool2d { input, params });
+            }
+        }
+    }
+
     #[test]
     fn windows_beyond_a_drivers_loop_limit() {
         // 90,000 elements in one window; llvmpipe ends a loop after 65,535.

@@ -32,6 +32,9 @@ mod accurate {
     fn integers_are_exact() {
         expect_exact(&mse_loss(&[64, 65], &[64, 65], Reduction::None));
         expect_exact(&mse_loss(&[64, 65], &[64, 65], Reduction::Sum));
+        expect_exact(&mse_loss(&[63, 65], &[63, 65], Reduction::Sum));
+        expect_exact(&mse_loss(&[4], &[4], Reduction::Sum));
+        expect_exact(&mse_loss(&[4100, 4], &[4100, 4], Reduction::Sum));
         expect_exact(&mse_loss(&[7, 1, 5, 1], &[6, 1, 4], Reduction::None));
         expect_exact(&mse_loss(&[3, 1, 5], &[5], Reduction::Sum));
     }

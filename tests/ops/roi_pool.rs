@@ -24,6 +24,21 @@ fn bins_beyond_a_drivers_loop_limit() {
     });
 }
 
+#[cfg(feature = "gpu")]
+#[test]
+fn any_number_of_channels() {
+    use crate::cases::{Call, CaseBoxes};
+    use crate::harness::{expect_exact, random};
+
+    let boxes = array![[0.0, 0.0, 0.0, 9.0, 9.0], [1.0, 5.0, 7.0, 9.0, 8.0], [0.0, 30.0, 30.0, 40.0, 40.0]].into_dyn();
+    for channels in [1, 2, 3, 4, 5, 8, 33] {
+        let mut input = random(&[2, channels, 11, 12], 1);
+        input[[0, 0, 3, 3]] = f32::NAN;
+        let boxes = CaseBoxes::Indexed(boxes.clone());
+        expect_exact(&Call::RoiPool { input, boxes, params: RoiPoolParams::new([3, 2]) });
+    }
+}
+
 #[test]
 fn large_boxes_have_the_bins_of_torchvision() {
     // torchvision counts the box's 16,777,218 rows in integers; in f32 there is no such number.

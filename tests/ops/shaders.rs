@@ -246,10 +246,13 @@ fn kernels_agree_with_their_shaders() {
         // What every adapter has, even below WebGPU's own minimum.
         assert!(storage.len() <= 4, "{name}, {}: {} storage buffers", kernel.entry_point, storage.len());
     }
-    // And there is no entry point that no kernel uses.
+    // And there is no entry point that no kernel uses. A variant need not use all.
     for (name, source) in &shaders {
         for entry_point in entry_points(&validated(name, source).0) {
-            assert!(seen.contains(&(name.clone(), entry_point.clone())), "{name}: {entry_point} is unused");
+            let file = name.trim_end_matches("_in_blocks");
+            let is_used =
+                [name.as_str(), file].iter().any(|name| seen.contains(&(name.to_string(), entry_point.clone())));
+            assert!(is_used, "{name}: {entry_point} is unused");
         }
     }
 }

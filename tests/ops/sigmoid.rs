@@ -6,6 +6,17 @@ use crate::harness::golden_tests;
 
 golden_tests!("sigmoid", at_least 40);
 
+#[cfg(feature = "gpu")]
+#[test]
+fn every_rest_of_a_block() {
+    use crate::cases::Call;
+    use crate::harness::{expect_within, random};
+
+    for count in (0..10).chain([4095, 4096, 4097, 70_001]) {
+        expect_within(&Call::Sigmoid { input: random(&[count], 1).mapv(|x| x * 30.0) }, 1.2e-7);
+    }
+}
+
 #[test]
 fn sizes_that_overflow_are_refused() {
     for shape in [&[1 << 29][..], &[1 << 16, 1 << 16], &[usize::MAX, 2], &[1 << 40]] {
