@@ -1,92 +1,26 @@
-// conv2d as a product of matrices that are never made (implicit GEMM): of each group
-//     output[m, n] = bias[m] + sum over k of weight[m, k] * patches[k, n]
-// where m is an output channel of the group, n a pixel of the batch's output, and k = (i * kernel_rows + u) * kernel_cols
-// + v an input channel and kernel element, so that patches[k, n] is input[i, y * stride - padding + u * dilation, x * ...
-// + v * ...] for the pixel's y and x, and 0 outside of the input.
-//
-// A workgroup of SIDE by SIDE invocations computes a tile of TILE channels by TILE pixels, TILE_K steps of k at a time,
-// from a slice of each matrix in workgroup memory. An invocation computes 4 by 4 of it, or 8 by 8 as four such squares,
-// half a tile apart, so that neighbours read neighbouring vectors:
-//
-//                 inputs[k]   . . x . . . . . x . . .        sums[0]: squares of the lower half of the channels,
-//     weights[k]  w           . . # . . . . . # . . .        and of the pixels; sums[1]: of the upper half of the
-//                 .                                          pixels; sums[2], [3]: the same, upper half of the channels
-//                 w           . . # . . . . . # . . .
-//
-// Small outputs have few tiles. Then SPLITS workgroups share one, each with a range of k, and `add_splits` adds what they
-// left in workspace, in order.
-//
-// A sum of very many products is cut into ranges of k, one dispatch each; every dispatch but the first goes on from the
-// sum in output.
+// conv2d as a product of matrices, by shared/gemm.wgsl: k = (i * kernel_rows + u) * kernel_cols + v is an input channel and
+// kernel element, patches[k, n] is input[i, y * stride - padding + u * dilation, x * stride - padding + v * dilation] for
+// the pixel n at y and x, and weight is [groups * out_channels, in_channels, kernel_rows, kernel_cols].
 
-struct Params {
-    images: i32,
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,      // before the first row
-    padding_cols: i32,      // before the first column
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The range of k of this dispatch, and of each split: a multiple of TILE_K.
-    k_begin: i32,
-    k_end: i32,
-    k_per_split: i32,
-    splits: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-    workspace_base: u32,
+// A group of channels.
+struct Problem {
+    group: i32,
+    // Pixels, and products of each.
+    pixels: i32,
+    k_size: i32,
+    // Where the group's weights begin, and how far channels are apart.
+    weights_begin: i32,
+    weights_step: i32,
 }
 
-override SIDE: u32 = 16u;
-// 1 for squares of 4 by 4 an invocation, 2 for 8 by 8.
-override HALVES: u32 = 1u;
-override TILE_K: u32 = 16u;
-override WORKGROUP_SIZE: u32 = 64u;
-
-const TILE_STEPS: u32 = 16u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
-@group(0) @binding(5) var<storage, read_write> workspace: array<f32>;  // [splits] of output
-
-// [TILE_K, vectors of 4 channels or pixels], one more vector a row so that rows begin in different banks.
-var<workgroup> weights: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
-var<workgroup> inputs: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
-// Of this slice's steps of k and the next one's: the channel's plane, how far the kernel element is from the first in
-// rows and columns, and whether there is such a k.
-var<workgroup> steps: array<vec4<i32>, 2u * TILE_STEPS>;
-
-// 4 channels by 4 pixels.
-struct Square {
-    channel_0: vec4<f32>,
-    channel_1: vec4<f32>,
-    channel_2: vec4<f32>,
-    channel_3: vec4<f32>,
+fn problem_of(number: i32) -> Problem {
+    let k_size = params.in_channels * params.kernel_rows * params.kernel_cols;
+    return Problem(number, params.largest_pixels, k_size, number * params.out_channels * k_size, k_size);
 }
 
-fn add_square(square: ptr<function, Square>, w: vec4<f32>, x: vec4<f32>) {
-    (*square).channel_0 += w.x * x;
-    (*square).channel_1 += w.y * x;
-    (*square).channel_2 += w.z * x;
-    (*square).channel_3 += w.w * x;
-}
-
-fn step_of(k: i32, k_end: i32) -> vec4<i32> {
+// Where a step of k is: its channel's plane, how far its kernel element is from the first in rows and columns of the
+// input, and where its weight is behind the channel's first, or -1 if there is no such k.
+fn step_of(problem: Problem, k: i32, k_end: i32) -> vec4<i32> {
     let kernel_size = params.kernel_rows * params.kernel_cols;
     let channel = k / kernel_size;
     let element = k - channel * kernel_size;
@@ -95,174 +29,26 @@ fn step_of(k: i32, k_end: i32) -> vec4<i32> {
         channel * params.in_rows * params.in_cols,
         row * params.dilation_rows,
         (element - row * params.kernel_cols) * params.dilation_cols,
-        select(0, 1, k < k_end),
+        select(-1, k, k < k_end),
     );
 }
 
-// A workgroup's tile.
-struct Tile {
-    group: i32,
-    split: i32,
-    first_channel: i32,
+fn windows_of(problem: Problem, pixels: vec4<i32>) -> Windows {
+    let plane = params.out_rows * params.out_cols;
+    let images = pixels / plane;
+    let places = pixels - images * plane;
+    let rows = places / params.out_cols;
+    return Windows(
+        rows * params.stride_rows - params.padding_rows,
+        (places - rows * params.out_cols) * params.stride_cols - params.padding_cols,
+        i32(params.input_base)
+            + (images * params.groups + problem.group) * params.in_channels * params.in_rows * params.in_cols,
+    );
 }
 
-@compute @workgroup_size(SIDE, SIDE)
-fn multiply(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile_size = i32(4u * SIDE * HALVES);
-    let plane_pixels = params.out_rows * params.out_cols;
-    let pixels = params.images * plane_pixels;
-    let pixel_tiles = (pixels + tile_size - 1) / tile_size;
-    let channel_tiles = (params.out_channels + tile_size - 1) / tile_size;
-    let number = i32(workgroup.y * grid.x + workgroup.x);
-    let first_pixel = number % pixel_tiles * tile_size;
-    let first_channel = number / pixel_tiles % channel_tiles * tile_size;
-    let split = number / pixel_tiles / channel_tiles % params.splits;
-    let group = number / pixel_tiles / channel_tiles / params.splits;
-    if (group >= params.groups) {
-        return;
-    }
-
-    let vectors = SIDE * HALVES;
-    let invocations = SIDE * SIDE;
-    let k_begin = params.k_begin + split * params.k_per_split;
-    let k_end = min(k_begin + params.k_per_split, params.k_end);
-
-    // The 4 pixels whose inputs this invocation loads at every step, and where their windows begin.
-    let vector = lane % vectors;
-    let loaded_pixels = first_pixel + i32(4u * vector) + vec4<i32>(0, 1, 2, 3);
-    let is_pixel = loaded_pixels < vec4<i32>(pixels);
-    let images = loaded_pixels / plane_pixels;
-    let in_plane = loaded_pixels - images * plane_pixels;
-    let out_rows = in_plane / params.out_cols;
-    let rows = out_rows * params.stride_rows - params.padding_rows;
-    let cols = (in_plane - out_rows * params.out_cols) * params.stride_cols - params.padding_cols;
-    let begins = i32(params.input_base)
-        + (images * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;
-
-    // The 4 channels whose weights it loads.
-    let k_size = params.in_channels * params.kernel_rows * params.kernel_cols;
-    let weights_begin = group * params.out_channels * k_size;
-
-    var sums_0: Square;
-    var sums_1: Square;
-    var sums_2: Square;
-    var sums_3: Square;
-    if (lane < TILE_K) {
-        steps[lane] = step_of(k_begin + i32(lane), k_end);
-    }
-    workgroupBarrier();
-    var slot = 0u;
-    for (var k = k_begin; k < k_end; k += i32(TILE_K)) {
-        for (var step = lane / vectors; step < TILE_K; step += invocations / vectors) {
-            let at = steps[slot + step];
-            let row = rows + at.y;
-            let col = cols + at.z;
-            let is_inside = is_pixel & (row >= vec4<i32>()) & (row < vec4<i32>(params.in_rows))
-                & (col >= vec4<i32>()) & (col < vec4<i32>(params.in_cols)) & vec4<bool>(at.w != 0);
-            let place = select(vec4<i32>(), begins + at.x + row * params.in_cols + col, is_inside);
-            let values = vec4<f32>(input[place.x], input[place.y], input[place.z], input[place.w]);
-            inputs[step * (vectors + 1u) + vector] = select(vec4<f32>(), values, is_inside);
-        }
-        for (var item = lane; item < TILE_K * vectors; item += invocations) {
-            let step = item % TILE_K;
-            let channels = first_channel + i32(4u * (item / TILE_K)) + vec4<i32>(0, 1, 2, 3);
-            let is_inside = (channels < vec4<i32>(params.out_channels)) & vec4<bool>(k + i32(step) < k_end);
-            let place = select(vec4<i32>(), weights_begin + channels * k_size + k + i32(step), is_inside);
-            let values = vec4<f32>(weight[place.x], weight[place.y], weight[place.z], weight[place.w]);
-            weights[step * (vectors + 1u) + item / TILE_K] = select(vec4<f32>(), values, is_inside);
-        }
-        slot = TILE_STEPS - slot;
-        if (lane < TILE_K) {
-            steps[slot + lane] = step_of(k + i32(TILE_K + lane), k_end);
-        }
-        workgroupBarrier();
-        for (var step = 0u; step < TILE_K; step++) {
-            let begin = step * (vectors + 1u);
-            let w = weights[begin + lane / SIDE];
-            let x = inputs[begin + lane % SIDE];
-            add_square(&sums_0, w, x);
-            if (HALVES > 1u) {
-                let upper_w = weights[begin + SIDE + lane / SIDE];
-                let upper_x = inputs[begin + SIDE + lane % SIDE];
-                add_square(&sums_1, w, upper_x);
-                add_square(&sums_2, upper_w, x);
-                add_square(&sums_3, upper_w, upper_x);
-            }
-        }
-        workgroupBarrier();
-    }
-
-    let tile = Tile(group, split, first_channel);
-    let channel = i32(4u * (lane / SIDE));
-    let pixel = first_pixel + i32(4u * (lane % SIDE));
-    let half = i32(4u * SIDE);
-    write_square(sums_0, tile, channel, pixel);
-    if (HALVES > 1u) {
-        write_square(sums_1, tile, channel, pixel + half);
-        write_square(sums_2, tile, channel + half, pixel);
-        write_square(sums_3, tile, channel + half, pixel + half);
-    }
-}
-
-fn write_square(square: Square, tile: Tile, channel: i32, pixel: i32) {
-    let plane_pixels = params.out_rows * params.out_cols;
-    let pixels = pixel + vec4<i32>(0, 1, 2, 3);
-    let images = pixels / plane_pixels;
-    let planes = images * params.groups + tile.group;
-    // Of channel 0.
-    let places = planes * params.out_channels * plane_pixels + pixels - images * plane_pixels;
-    let is_inside = pixels < vec4<i32>(params.images * plane_pixels);
-    let first = tile.first_channel + channel;
-    write_channel(square.channel_0, tile, first, places, is_inside);
-    write_channel(square.channel_1, tile, first + 1, places, is_inside);
-    write_channel(square.channel_2, tile, first + 2, places, is_inside);
-    write_channel(square.channel_3, tile, first + 3, places, is_inside);
-}
-
-fn write_channel(sums: vec4<f32>, tile: Tile, channel: i32, places: vec4<i32>, is_inside: vec4<bool>) {
-    if (channel >= params.out_channels) {
-        return;
-    }
-    var start = 0.0;
-    if (params.has_bias != 0u && tile.split == 0) {
-        start = bias[tile.group * params.out_channels + channel];
-    }
-    let plane_pixels = params.out_rows * params.out_cols;
-    let count = params.images * params.groups * params.out_channels * plane_pixels;
-    // With splits, it is the workspace that is bound there.
-    let base = select(params.output_base, params.workspace_base, params.splits > 1);
-    let begin = i32(base) + tile.split * count + channel * plane_pixels;
-    if (is_inside.x) { write(begin + places.x, start, sums.x); }
-    if (is_inside.y) { write(begin + places.y, start, sums.y); }
-    if (is_inside.z) { write(begin + places.z, start, sums.z); }
-    if (is_inside.w) { write(begin + places.w, start, sums.w); }
-}
-
-fn write(place: i32, start: f32, sum: f32) {
-    if (params.is_first == 0u) {
-        output[place] += sum;
-    } else {
-        output[place] = start + sum;
-    }
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn add_splits(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = i32((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane);
-    let count = params.images * params.groups * params.out_channels * params.out_rows * params.out_cols;
-    if (index < count) {
-        var sum = 0.0;
-        for (var split = 0; split < params.splits; split++) {
-            sum += workspace[i32(params.workspace_base) + split * count + index];
-        }
-        output[i32(params.output_base) + index] = sum;
-    }
+// Where pixels of the group's first channel are in the output.
+fn output_places(problem: Problem, pixels: vec4<i32>) -> vec4<i32> {
+    let plane = params.out_rows * params.out_cols;
+    let images = pixels / plane;
+    return (images * params.groups + problem.group) * params.out_channels * plane + pixels - images * plane;
 }

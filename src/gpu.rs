@@ -4,6 +4,7 @@ mod adapters;
 mod cache;
 mod disk_cache;
 mod eager;
+pub(crate) mod gemm;
 pub(crate) mod kernel;
 pub(crate) mod operator;
 mod pipelines;
@@ -48,7 +49,7 @@ struct Inner {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     features: wgpu::Features,
-    is_software: bool,
+    is_software: AtomicBool,
     state: Arc<DeviceState>,
     caches: Mutex<Caches>,
     disk_cache: OnceLock<DiskCache>,
@@ -108,7 +109,7 @@ impl Gpu {
             inner: Arc::new(Inner {
                 limits: device.limits(),
                 features: device.features(),
-                is_software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
+                is_software: AtomicBool::new(device.adapter_info().device_type == wgpu::DeviceType::Cpu),
                 waiter: Waiter::new(&device, &state),
                 device,
                 queue,
@@ -155,7 +156,13 @@ impl Gpu {
 
     /// Whether the adapter runs on the CPU, where other kernels are fast than on a GPU.
     pub(crate) fn is_software(&self) -> bool {
-        self.inner.is_software
+        self.inner.is_software.load(Ordering::Relaxed)
+    }
+
+    /// Runs the kernels that are for GPUs on this device whatever it is, to test them where there is none.
+    #[doc(hidden)]
+    pub fn take_for_hardware(&self) {
+        self.inner.is_software.store(false, Ordering::Relaxed);
     }
 
     /// Fails with [`Error::MissingFeature`] if the device has not what a call needs.

@@ -10,6 +10,7 @@
 #![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
 mod error;
+mod gemm_tiles;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod ops;

@@ -100,17 +100,17 @@ uniform_member!(u32 => U32, i32 => I32, f32 => F32);
 /// Defines the Rust twin of a WGSL uniform struct whose members are all 4 bytes, so that its layout is their order.
 /// A test holds the names and offsets against naga's.
 macro_rules! uniform {
-    (struct $name:ident { $($member:ident: $type:ty),* $(,)? }) => {
-        #[derive(Debug, Clone, Copy)]
-        struct $name {
-            $($member: $type),*
+    ($visibility:vis struct $name:ident { $($member:ident: $type:ty),* $(,)? }) => {
+        #[derive(Debug, Clone, Copy, Default)]
+        $visibility struct $name {
+            $($visibility $member: $type),*
         }
 
         impl $name {
-            const MEMBERS: &'static [(&'static str, $crate::gpu::kernel::Scalar)] =
+            $visibility const MEMBERS: &'static [(&'static str, $crate::gpu::kernel::Scalar)] =
                 &[$((stringify!($member), <$type as $crate::gpu::kernel::UniformMember>::SCALAR)),*];
 
-            fn to_bytes(self) -> Vec<u8> {
+            $visibility fn to_bytes(self) -> Vec<u8> {
                 [$($crate::gpu::kernel::UniformMember::to_bytes(self.$member)),*].concat()
             }
         }

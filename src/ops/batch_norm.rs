@@ -47,6 +47,11 @@ impl<T> Default for BatchNormArguments<T> {
 }
 
 impl<T> BatchNormArguments<T> {
+    /// References to the arguments.
+    pub fn as_ref(&self) -> BatchNormArguments<&T> {
+        self.as_map(|argument| argument)
+    }
+
     /// The same arguments as something else.
     pub(crate) fn as_map<'a, U>(&'a self, map: impl Fn(&'a T) -> U) -> BatchNormArguments<U> {
         BatchNormArguments {

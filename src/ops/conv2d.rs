@@ -1,6 +1,7 @@
 //! conv2d: two-dimensional convolution (a cross-correlation, as everywhere in the field).
 
 use crate::error::{Error, Result};
+use crate::gemm_tiles::GemmTiles;
 use crate::shape::{self, ImageShape};
 use crate::window::{Window, expect_positive};
 
@@ -216,6 +217,21 @@ impl Conv2d {
         self.algorithm
     }
 
+    /// How many products an element of the output is the sum of.
+    fn k(&self) -> usize {
+        self.in_channels() * self.windows[0].kernel * self.windows[1].kernel
+    }
+
+    fn gemm_tiles(&self) -> GemmTiles {
+        let pixels = self.input.batch * self.out_rows * self.out_cols;
+        GemmTiles::new([self.groups, self.group_out_channels(), pixels, self.k()])
+    }
+
+    /// Whether there are products enough for tiles: few channels, as in depthwise convolutions, leave them empty.
+    fn fills_tiles(&self) -> bool {
+        self.group_out_channels() >= 16 && self.k() >= 16
+    }
+
     fn workspace_elements(&self) -> usize {
         let splits = match self.algorithm {
             Conv2dAlgorithm::ImplicitGemm => self.gemm_tiles().splits,
@@ -247,6 +263,5 @@ pub use on_gpu::*;
 
 #[cfg(feature = "gpu")]
 mod algorithms;
-mod gemm_tiles;
 #[cfg(feature = "gpu")]
 mod on_gpu;

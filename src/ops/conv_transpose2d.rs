@@ -1,6 +1,7 @@
 //! conv_transpose2d: transposed convolution, the gradient of a convolution with respect to its input.
 
 use crate::error::{Error, Result};
+use crate::gemm_tiles::GemmTiles;
 use crate::ops::conv2d::weight_shape;
 use crate::shape::{self, ImageShape};
 use crate::window::{Window, expect_positive};
@@ -19,6 +20,9 @@ pub enum ConvTranspose2dAlgorithm {
     /// The output's rows and columns taken apart by what of the kernel they use, each part a convolution of patches in
     /// registers: for software adapters. Not for kernels and strides that are both above 1,000.
     Phases,
+    /// For each phase a product of matrices in tiles, of which the one of inputs is never made: for GPUs. Small outputs
+    /// split it, and need a workspace. Not for kernels and strides that are both above 1,000.
+    ImplicitGemm,
     /// Each input element's products are added into the output atomically, in no fixed order: the last bits change
     /// from run to run. Runs natively where the device has wgpu's `SHADER_FLOAT32_ATOMIC`, else by compare-exchange.
     ScatterAdd,
@@ -26,7 +30,7 @@ pub enum ConvTranspose2dAlgorithm {
 
 impl ConvTranspose2dAlgorithm {
     /// Every algorithm that can be asked for.
-    pub const ALL: &[Self] = &[Self::Auto, Self::Gather, Self::Phases, Self::ScatterAdd];
+    pub const ALL: &[Self] = &[Self::Auto, Self::Gather, Self::Phases, Self::ImplicitGemm, Self::ScatterAdd];
 }
 
 /// Parameters of [`conv_transpose2d`](crate::conv_transpose2d), as in `torch.nn.functional.conv_transpose2d`. Pairs are
@@ -143,14 +147,14 @@ impl ConvTranspose2d {
             windows[0].transposed_output_length(NAME, input.rows, params.output_padding[0])?,
             windows[1].transposed_output_length(NAME, input.cols, params.output_padding[1])?,
         ];
-        if params.algorithm == ConvTranspose2dAlgorithm::Phases {
+        if matches!(params.algorithm, ConvTranspose2dAlgorithm::Phases | ConvTranspose2dAlgorithm::ImplicitGemm) {
             for window in &windows {
                 let actual = search(window);
                 if actual > MAX_SEARCH {
                     return Err(Error::LimitExceeded {
                         operator: NAME,
                         argument: "weight",
-                        limit: "the kernel of the algorithm Phases, or its stride",
+                        limit: "the kernel of an algorithm by phases, or its stride",
                         maximum: MAX_SEARCH as u64,
                         actual: actual as u64,
                     });
@@ -182,14 +186,73 @@ impl ConvTranspose2d {
         self.algorithm
     }
 
-    /// Bytes of workspace that recording needs.
+    fn group_out_channels(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// The greatest common divisors of stride and dilation.
+    fn divisors(&self) -> [usize; 2] {
+        [0, 1].map(|axis| common_divisor(self.windows[axis].stride, self.windows[axis].dilation))
+    }
+
+    /// The most kernel elements that a phase uses, along rows and columns.
+    fn taps(&self) -> [usize; 2] {
+        let divisors = self.divisors();
+        [0, 1].map(|axis| {
+            let window = &self.windows[axis];
+            window.kernel.div_ceil(window.stride / divisors[axis])
+        })
+    }
+
+    /// The most products that an element of the output is the sum of.
+    fn k(&self) -> usize {
+        self.input.channels / self.groups * self.taps().iter().product::<usize>()
+    }
+
+    /// The pixels of the largest phase.
+    fn phase_pixels(&self) -> usize {
+        self.out_rows.div_ceil(self.windows[0].stride) * self.out_cols.div_ceil(self.windows[1].stride)
+    }
+
+    fn gemm_tiles(&self) -> GemmTiles {
+        let phases = self.windows[0].stride.min(self.out_rows) * self.windows[1].stride.min(self.out_cols);
+        let pixels = self.input.batch * self.phase_pixels();
+        GemmTiles::new([self.groups * phases, self.group_out_channels(), pixels, self.k()])
+    }
+
+    /// Whether there are products enough for tiles, and their phases can be searched.
+    fn fills_tiles(&self) -> bool {
+        self.group_out_channels() >= 16
+            && self.k() >= 16
+            && self.windows.iter().all(|window| search(window) <= MAX_SEARCH)
+    }
+
+    fn workspace_elements(&self) -> usize {
+        let splits = match self.algorithm {
+            ConvTranspose2dAlgorithm::ImplicitGemm => self.gemm_tiles().splits,
+            ConvTranspose2dAlgorithm::Auto if self.fills_tiles() => self.gemm_tiles().splits,
+            _ => 1,
+        };
+        let output: usize = self.output_shape().iter().product();
+        if splits > 1 { splits * output } else { 0 }
+    }
+
+    /// Bytes of workspace that recording needs, at most: software adapters need none.
     pub fn workspace_size(&self) -> u64 {
-        0
+        self.workspace_elements() as u64 * shape::ELEMENT_BYTES
     }
 }
 
 #[cfg(feature = "gpu")]
+pub(crate) use algorithms::KERNELS;
+#[cfg(feature = "gpu")]
 pub use on_gpu::*;
 
 #[cfg(feature = "gpu")]
+mod algorithms;
+#[cfg(feature = "gpu")]
 mod on_gpu;
+
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
+}

@@ -12,7 +12,7 @@ mod exact {
     use super::*;
     use crate::cases::Call;
     use crate::harness::{
-        expect_exact, expect_none, failures_of_all_algorithms, golden_of, portable_gpu, random_integers,
+        expect_exact, expect_none, failures_of_all_algorithms, golden_of, gpu, portable_gpu, random_integers,
     };
     use wgdnn::ConvTranspose2dAlgorithm;
 
@@ -63,12 +63,49 @@ mod exact {
         }
     }
 
+    /// Kernels as large as their stride, on planes in blocks of 4 and not.
+    #[test]
+    fn every_rest_of_a_pointwise_kernel_is_exact() {
+        for channels in [1, 3, 5, 17] {
+            for (groups, size, stride) in
+                [(1, [1, 4], [2, 2]), (2, [3, 8], [3, 2]), (1, [3, 3], [2, 2]), (3, [6, 10], [1, 4])]
+            {
+                let params = ConvTranspose2dParams { stride, groups, ..Default::default() };
+                let input = [2, 3 * groups, size[0], size[1]];
+                expect_exact(&conv_transpose2d(&input, &[3 * groups, channels, stride[0], stride[1]], params));
+            }
+        }
+    }
+
+    /// Outputs large enough for each size of tile, and small ones, where several workgroups share a tile.
+    #[test]
+    fn every_tile_of_products_is_exact() {
+        for (input, weight, stride) in [
+            ([1, 2, 47, 46], [2, 130, 2, 2], 2),
+            ([2, 3, 40, 31], [3, 70, 3, 2], 1),
+            ([2, 70, 6, 5], [70, 37, 5, 5], 1),
+            ([1, 300, 7, 7], [300, 33, 3, 3], 2),
+        ] {
+            let params = ConvTranspose2dParams {
+                algorithm: ConvTranspose2dAlgorithm::ImplicitGemm,
+                stride: [stride, stride],
+                padding: [1, 0],
+                ..Default::default()
+            };
+            let operator = ConvTranspose2d::new(&input, &weight, None, &params).unwrap();
+            assert_eq!(operator.workspace_size() > 0, weight[0] >= 70, "{input:?}");
+            let call = conv_transpose2d(&input, &weight, params);
+            assert_eq!(call.run_eager(gpu()).unwrap(), call.run_reference().unwrap(), "{input:?}");
+        }
+    }
+
     #[test]
     fn sums_beyond_a_drivers_loop_limit() {
         // llvmpipe ends an invocation's loops after 65,535 iterations in all.
         expect_exact(&conv_transpose2d(&[1, 70_000, 1, 2], &[70_000, 1, 1, 1], Default::default()));
         expect_exact(&conv_transpose2d(&[1, 1, 1, 2], &[1, 70_000, 1, 1], Default::default()));
-        expect_exact(&conv_transpose2d(&[1, 1, 2, 2], &[1, 1, 300, 300], Default::default()));
+        let params = ConvTranspose2dParams { padding: [149, 149], ..Default::default() };
+        expect_exact(&conv_transpose2d(&[1, 1, 2, 2], &[1, 1, 300, 300], params));
     }
 
     #[test]

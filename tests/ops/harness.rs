@@ -89,6 +89,15 @@ macro_rules! golden_tests {
                 harness::expect_none(&failures, cases.len());
             }
 
+            /// What is chosen for hardware, wherever these tests run.
+            #[cfg(feature = "gpu")]
+            #[test]
+            fn kernels_of_hardware_match_pytorch() {
+                let cases = harness::golden_of($op);
+                let failures = harness::failures(&cases, |call| call.run_eager(harness::gpu_taken_for_hardware()));
+                harness::expect_none(&failures, cases.len());
+            }
+
             #[cfg(feature = "gpu")]
             #[test]
             fn recorded_calls_match_pytorch() {
@@ -192,6 +201,16 @@ mod on_gpu {
         GPU.get_or_init(|| Gpu::with_options_blocking(&options()).unwrap_or_else(|error| panic!("{error}")))
     }
 
+    /// A device like it that runs the kernels for hardware.
+    pub fn gpu_taken_for_hardware() -> &'static Gpu {
+        static GPU: OnceLock<Gpu> = OnceLock::new();
+        GPU.get_or_init(|| {
+            let gpu = Gpu::with_options_blocking(&options()).unwrap_or_else(|error| panic!("{error}"));
+            gpu.take_for_hardware();
+            gpu
+        })
+    }
+
     /// A device without optional features.
     pub fn portable_gpu() -> Gpu {
         let options = GpuOptions { portable: true, ..Default::default() };
@@ -285,9 +304,9 @@ mod on_gpu {
 
     /// Cases that fail once `from` is `to` in a shader's text.
     pub fn failures_with(op: &str, file: &'static str, from: &str, to: &str) -> Vec<String> {
-        let gpu = if file.ends_with("float32_atomic") { Gpu::new_blocking().unwrap() } else { portable_gpu() };
-        let path = format!("{}/shaders/{file}.wgsl", env!("CARGO_MANIFEST_DIR"));
-        let source = std::fs::read_to_string(path).unwrap();
+        let has_features = file.ends_with("float32_atomic") || file.ends_with("subgroup");
+        let gpu = if has_features { Gpu::new_blocking().unwrap() } else { portable_gpu() };
+        let (_, source) = crate::shaders::shaders().into_iter().find(|(name, _)| name == file).unwrap();
         assert!(source.contains(from), "{file}.wgsl has no {from:?} to plant a fault in");
         gpu.substitute_shader(file, source.replacen(from, to, 1));
         failures_of_all_algorithms(&golden_of(op), |call| crate::recorded::run(call, &gpu))
@@ -350,9 +369,11 @@ mod on_gpu {
                 "out_channel) * params.kernel_rows",
             ),
             ("sigmoid", "sigmoid", "(1.0 + e), x, is_nan)", "(1.0 + e), x, vec4<bool>())"),
-            ("sigmoid", "sigmoid", "if (inside.y) { output[destination.y] = result.y; }", ""),
+            ("sigmoid", "sigmoid", "if (index < params.count)", "if (index + 1u < params.count)"),
+            ("sigmoid", "sigmoid", "input_blocks[params.base / 4u + block]", "input_blocks[params.base / 4u]"),
             ("roi_pool", "roi_pool", "(value & MAGNITUDE) <= INFINITY && ", ""),
-            ("roi_pool", "roi_pool", "output[params.output_base + index] = 0u;\n", ""),
+            ("roi_pool", "roi_pool", "vec4<u32>(), is_empty(bin))", "vec4<u32>(), false)"),
+            ("roi_pool", "roi_pool", "best_2 = better(best_2, input[at.z]);", ""),
             (
                 "batch_norm",
                 "batch_norm",
@@ -360,7 +381,8 @@ mod on_gpu {
                 "",
             ),
             ("batch_norm", "batch_norm", "workspace[words + 4u] = bias[channel];", ""),
-            ("cross_entropy", "cross_entropy", "maxima[invocation] = other;\n", ""),
+            ("cross_entropy", "cross_entropy", "= merge(mine, other);", "= mine;"),
+            ("cross_entropy", "cross_entropy_in_blocks", "step * LANES + row.lane", "step * LANES"),
             ("cross_entropy", "cross_entropy", "losses[params.rows + row.index] = count;", ""),
             (
                 "mse_loss",
@@ -375,21 +397,31 @@ mod on_gpu {
                 "atomicStore(&output[index], value)",
             ),
             ("sigmoid", "sigmoid", "x < vec4<f32>()", "x > vec4<f32>()"),
-            (
-                "roi_pool",
-                "roi_pool",
-                "row < min(first_row + params.row_end, end_row)",
-                "row <= min(first_row + params.row_end, end_row)",
-            ),
-            ("conv2d", "conv2d_patches", "min(first_channel + 3, last)", "min(first_channel + 2, last)"),
-            ("conv2d", "conv2d_patches", "low_2 += weight_2 * low;", ""),
+            ("roi_pool", "roi_pool", "best_3 = better(best_3, input[at.w]);", ""),
+            ("conv2d", "conv2d_patches", "weights.low.z = weight[low.z];", ""),
+            ("conv2d", "conv2d_patches_subgroup", "min(own, last) * step", "min(own, last - 1) * step"),
+            ("conv2d", "conv2d_patches_subgroup", "(*sums)[6] += weights.low.w * low;", ""),
+            ("conv2d", "conv2d_tiles_subgroup", "weights.low.x * row_3", "weights.low.x * row_2"),
+            ("conv2d", "conv2d_tiles", "let begin_5 = select(0, (row + 5)", "let begin_5 = select(0, (row + 4)"),
+            ("conv2d", "conv2d_points", "plane_blocks + blocks.y]", "plane_blocks + blocks.x]"),
+            ("conv2d", "conv2d_gemm", "slot = TILE_STEPS - slot;", ""),
+            ("conv2d", "conv2d_gemm", "row * params.dilation_rows", "row"),
+            ("conv2d", "conv2d_winograd", "0.5 * (sum - row.y)", "0.5 * (sum + row.y)"),
+            ("conv2d", "conv2d_winograd", "has_right && has_bottom", "has_right"),
+            ("conv_transpose2d", "conv_transpose2d_gemm", "-row * (params", "row * (params"),
+            ("conv_transpose2d", "conv_transpose2d_points", "let row = element / params.kernel_cols;", "let row = 0;"),
+            ("max_pool2d", "max_pool2d_quads", "|| order == NAN_ORDER", ""),
+            ("max_pool2d", "max_pool2d_quads", "col >= 0 && col < params.in_cols", "col >= 0"),
+            ("avg_pool2d", "avg_pool2d_quads", "visit(&sum_3, &span, 3)", "visit(&sum_3, &span, 2)"),
+            ("mse_loss", "mse_loss", "let blocks = params.count / 4u;", "let blocks = params.count / 8u;"),
+            ("batch_norm", "batch_norm", "normalized(x.z, terms)", "normalized(x.y, terms)"),
             ("conv_transpose2d", "conv_transpose2d_phases", "% stride == remainder", "% stride == 0"),
             ("conv_transpose2d", "conv_transpose2d_phases", "low_cols - col)", "low_cols + col)"),
             ("batch_norm", "batch_norm", "plane % params.channels", "plane % (params.channels + 1u)"),
-            ("batch_norm", "batch_norm", "min(first + part_items, params.inner)", "min(first + 1u, params.inner)"),
+            ("batch_norm", "batch_norm", "min(first + part_items, plane_items)", "min(first + 1u, plane_items)"),
             ("batch_norm", "batch_norm", "/ (count - 1.0)", "/ count"),
             ("batch_norm", "batch_norm", "-deviation_sum * rest", "deviation_sum * rest + 1.0"),
-            ("cross_entropy", "cross_entropy", "class_index != maximum_class", "true"),
+            ("cross_entropy", "cross_entropy", "(others + 1.0) * factor", "others * factor"),
             ("cross_entropy", "cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
             ("mse_loss", "mse_loss", "= difference * difference;", "= difference;"),
         ];

@@ -153,9 +153,8 @@ impl<'a> Uniformity<'a> {
 fn is_of_its_arguments(module: &Module, function: &Function) -> bool {
     function.expressions.iter().all(|(_, expression)| match expression {
         Expression::GlobalVariable(variable) => module.global_variables[*variable].space == naga::AddressSpace::Uniform,
-        Expression::CallResult(_) | Expression::SubgroupBallotResult | Expression::SubgroupOperationResult { .. } => {
-            false
-        }
+        Expression::CallResult(callee) => is_of_its_arguments(module, &module.functions[*callee]),
+        Expression::SubgroupBallotResult | Expression::SubgroupOperationResult { .. } => false,
         _ => true,
     })
 }

@@ -11,7 +11,7 @@ use wgdnn::{
 };
 
 use crate::api::expect_recording_only;
-use crate::cases::{Call, Refusal, borrowed, class_indices};
+use crate::cases::{Call, Refusal, class_indices};
 use crate::harness::Outputs;
 
 /// Words before and behind a slice: 256 bytes, the coarsest alignment of offsets that WebGPU allows.
@@ -199,7 +199,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             outputs.insert("output", output.floats().into());
         }
         Call::BatchNorm { input: array, arguments, params } => {
-            let given = borrowed(arguments);
+            let given = arguments.as_ref();
             let shape = |array: Option<&'_ ArrayD<f32>>| array.map(|array| array.shape().to_vec());
             let shapes = [shape(given.running_mean), shape(given.running_var), shape(given.weight), shape(given.bias)];
             let shapes = BatchNormArguments {

@@ -26,13 +26,22 @@ fn files(folder: &str) -> Vec<(String, String)> {
 /// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
 pub fn shaders() -> Vec<(String, String)> {
     let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 6);
+    assert_eq!(shared.len(), 8);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
-        let variants: &[(&str, &[&str])] = if text.contains("write_pixel(") {
+        let variants: &[(&str, &[&str])] = if text.contains("phase_of(") && text.contains("write_pixel(") {
+            &[
+                ("", &["weights", "patches", "pixels", "phases"]),
+                ("_subgroup", &["weights_subgroup", "patches", "pixels", "phases"]),
+            ]
+        } else if text.contains("write_pixel(") {
             &[("", &["weights", "patches", "pixels"]), ("_subgroup", &["weights_subgroup", "patches", "pixels"])]
         } else if text.contains("load_weights(") {
             &[("", &["weights", "patches"]), ("_subgroup", &["weights_subgroup", "patches"])]
+        } else if text.contains("Phase,") {
+            &[("", &["gemm", "phases"])]
+        } else if text.contains("fn problem_of(") {
+            &[("", &["gemm"])]
         } else if text.contains("load_classes(") {
             &[("", &["classes"]), ("_in_blocks", &["classes_in_blocks"])]
         } else {

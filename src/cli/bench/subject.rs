@@ -8,13 +8,25 @@ use wgdnn::{
 };
 
 use super::workload::{Unsupported, Workload};
-use crate::cli::cases::borrowed;
 
 /// Outputs are checked whole up to this many operations of the CPU reference, and in samples beyond.
 const CHECKED_OPERATIONS: f64 = 3e8;
 
 /// How many planes, channels or boxes a sample has.
 const SAMPLES: usize = 8;
+
+/// The operators that there are workloads for.
+pub const OPERATORS: &[&str] = &[
+    "conv2d",
+    "conv_transpose2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "batch_norm",
+    "cross_entropy",
+    "sigmoid",
+    "mse_loss",
+    "roi_pool",
+];
 
 /// The inputs and parameters of an operator.
 enum Inputs {
@@ -164,7 +176,10 @@ impl Subject {
                 };
                 Inputs::RoiPool { x: workload.floats("x")?, boxes: workload.floats("rois")?, params }
             }
-            other => return Err(Unsupported(format!("the operator {other}"))),
+            other => {
+                debug_assert!(!OPERATORS.contains(&other));
+                return Err(Unsupported(format!("the operator {other}")));
+            }
         };
         Ok(Subject { inputs, operations: workload.flops })
     }
@@ -198,7 +213,7 @@ impl Subject {
                     weight: optional(&arguments.weight)?,
                     bias: optional(&arguments.bias)?,
                 };
-                Box::new(move || wgdnn::batch_norm(&x, &borrowed(&given), &params))
+                Box::new(move || wgdnn::batch_norm(&x, &given.as_ref(), &params))
             }
             Inputs::CrossEntropy { logits, classes, params } => {
                 let (logits, classes, params) = (up(logits)?, Tensor::from_array(gpu, classes)?, *params);
@@ -283,7 +298,7 @@ impl Subject {
                         weight: of(&arguments.weight),
                         bias: of(&arguments.bias),
                     };
-                    let expected = reference::batch_norm(&part(x, 1, channel, 1), &borrowed(&arguments), params)?;
+                    let expected = reference::batch_norm(&part(x, 1, channel, 1), &arguments.as_ref(), params)?;
                     check.add(part(output, 1, channel, 1), &expected.output);
                     Ok(())
                 })?;

@@ -304,7 +304,7 @@ impl Call {
             Call::Sigmoid { input } => reference::sigmoid(input)?,
             Call::RoiPool { input, boxes, params } => reference::roi_pool(input, &boxes.view(), params)?,
             Call::BatchNorm { input, arguments, params } => {
-                let normalized = reference::batch_norm(input, &borrowed(arguments), params)?;
+                let normalized = reference::batch_norm(input, &arguments.as_ref(), params)?;
                 let running = [("running_mean", normalized.running_mean), ("running_var", normalized.running_var)];
                 outputs.extend(running.into_iter().filter_map(|(name, array)| Some((name, array?.into()))));
                 normalized.output
@@ -320,15 +320,5 @@ impl Call {
         };
         outputs.insert("output", output.into());
         Ok(outputs)
-    }
-}
-
-/// References to arguments.
-pub fn borrowed<T>(arguments: &BatchNormArguments<T>) -> BatchNormArguments<&T> {
-    BatchNormArguments {
-        running_mean: arguments.running_mean.as_ref(),
-        running_var: arguments.running_var.as_ref(),
-        weight: arguments.weight.as_ref(),
-        bias: arguments.bias.as_ref(),
     }
 }

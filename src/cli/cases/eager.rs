@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 use wgdnn::{BatchNormArguments, CrossEntropyParams, CrossEntropyTarget, Element, Gpu, Tensor};
 
-use super::{Call, Outputs, Refusal, borrowed};
+use super::{Call, Outputs, Refusal};
 
 /// Class indices as the GPU takes them, with parameters that mean the same. An index that is no i32 is no class
 /// either: it becomes one that is refused, or the new ignore_index.
@@ -52,7 +52,7 @@ impl Call {
                     weight: optional(&arguments.weight)?,
                     bias: optional(&arguments.bias)?,
                 };
-                let output = wgdnn::batch_norm(&upload(gpu, input)?, &borrowed(&arguments), params)?;
+                let output = wgdnn::batch_norm(&upload(gpu, input)?, &arguments.as_ref(), params)?;
                 for (name, running) in
                     [("running_mean", &arguments.running_mean), ("running_var", &arguments.running_var)]
                 {

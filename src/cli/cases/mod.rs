@@ -10,7 +10,7 @@ mod compare;
 #[cfg(feature = "gpu")]
 mod eager;
 
-pub use call::{Call, CaseBoxes, borrowed};
+pub use call::{Call, CaseBoxes};
 pub use compare::{Difference, Verdict, compare, difference, judge};
 #[cfg(feature = "gpu")]
 pub use eager::class_indices;

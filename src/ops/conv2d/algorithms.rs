@@ -1,8 +1,8 @@
 //! How conv2d is computed on the GPU: the kernels, which of them runs, and what they are given.
 
-use super::gemm_tiles::MAX_K;
 use super::{Conv2d, Conv2dAlgorithm};
 use crate::gpu::Gpu;
+use crate::gpu::gemm::{Gemm, GemmParams};
 use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
 use crate::gpu::operator::Part;
 
@@ -77,39 +77,14 @@ static POINTS_SUBGROUP: Kernel = kernel!(
 static WINOGRAD: Kernel =
     kernel!("conv2d_winograd", "convolve_winograd", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
 
-uniform! {
-    struct GemmParams {
-        images: i32,
-        groups: i32,
-        in_channels: i32,
-        out_channels: i32,
-        in_rows: i32,
-        in_cols: i32,
-        out_rows: i32,
-        out_cols: i32,
-        kernel_rows: i32,
-        kernel_cols: i32,
-        stride_rows: i32,
-        stride_cols: i32,
-        padding_rows: i32,
-        padding_cols: i32,
-        dilation_rows: i32,
-        dilation_cols: i32,
-        k_begin: i32,
-        k_end: i32,
-        k_per_split: i32,
-        splits: i32,
-        is_first: u32,
-        has_bias: u32,
-        input_base: u32,
-        output_base: u32,
-        workspace_base: u32,
-    }
-}
-
-static MULTIPLY: Kernel =
-    kernel!("conv2d_gemm", "multiply", GemmParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-static ADD_SPLITS: Kernel = kernel!("conv2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
+static MULTIPLY: Kernel = kernel!(
+    "conv2d_gemm" = ["gemm"] "conv2d_gemm",
+    "multiply",
+    GemmParams,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static ADD_SPLITS: Kernel =
+    kernel!("conv2d_gemm" = ["gemm"] "conv2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
 
 pub(crate) const KERNELS: &[&Kernel] = &[
     &DIRECT,
@@ -305,62 +280,39 @@ impl Conv2d {
     }
 
     fn implicit_gemm(&self, part: &Part) -> Vec<Dispatch> {
-        let tiles = self.gemm_tiles();
         let [rows, cols] = &self.windows;
-        let params = |k: std::ops::Range<usize>, k_per_split: usize| {
-            GemmParams {
-                images: part.items as i32,
-                groups: self.groups as i32,
-                in_channels: self.in_channels() as i32,
-                out_channels: self.group_out_channels() as i32,
-                in_rows: self.input.rows as i32,
-                in_cols: self.input.cols as i32,
-                out_rows: self.out_rows as i32,
-                out_cols: self.out_cols as i32,
-                kernel_rows: rows.kernel as i32,
-                kernel_cols: cols.kernel as i32,
-                stride_rows: rows.stride as i32,
-                stride_cols: cols.stride as i32,
-                padding_rows: rows.padding_before as i32,
-                padding_cols: cols.padding_before as i32,
-                dilation_rows: rows.dilation as i32,
-                dilation_cols: cols.dilation as i32,
-                k_begin: k.start as i32,
-                k_end: k.end as i32,
-                k_per_split: k_per_split as i32,
-                splits: tiles.splits as i32,
-                is_first: u32::from(k.start == 0),
-                has_bias: u32::from(self.has_bias),
-                input_base: part.base("input"),
-                output_base: part.base("output"),
-                workspace_base: part.base("workspace"),
-            }
-            .to_bytes()
-        };
-        let [_, _, channels] = self.planes(part);
         let pixels = part.items * self.out_rows * self.out_cols;
-        let workgroups = self.groups * channels.div_ceil(tiles.size()) * pixels.div_ceil(tiles.size()) * tiles.splits;
-        let mut arguments = self.arguments();
-        if tiles.splits > 1 {
-            arguments[3] = "workspace";
-        }
-        let range = tiles.splits * MAX_K;
-        let mut dispatches: Vec<_> = (0..self.k())
-            .step_by(range)
-            .map(|begin| {
-                let end = (begin + range).min(self.k());
-                let uniform = params(begin..end, (end - begin).div_ceil(tiles.splits));
-                Dispatch::per_workgroup(&MULTIPLY, uniform, arguments.clone(), workgroups)
-                    .with_constant("SIDE", tiles.side as u32)
-                    .with_constant("HALVES", tiles.halves as u32)
-                    .with_constant("TILE_K", tiles.tile_k as u32)
-            })
-            .collect();
-        if tiles.splits > 1 {
-            let uniform = params(0..self.k(), self.k());
-            let count = self.output_count(part);
-            dispatches.push(Dispatch::per_element(&ADD_SPLITS, uniform, vec!["output", "workspace"], count));
-        }
-        dispatches
+        let gemm = Gemm {
+            kernels: [&MULTIPLY, &ADD_SPLITS],
+            tiles: self.gemm_tiles(),
+            problems: self.groups,
+            k: self.k(),
+            arguments: self.arguments(),
+            output_count: self.output_count(part),
+        };
+        gemm.dispatches(GemmParams {
+            images: part.items as i32,
+            largest_pixels: pixels as i32,
+            groups: self.groups as i32,
+            in_channels: self.in_channels() as i32,
+            out_channels: self.group_out_channels() as i32,
+            in_rows: self.input.rows as i32,
+            in_cols: self.input.cols as i32,
+            out_rows: self.out_rows as i32,
+            out_cols: self.out_cols as i32,
+            kernel_rows: rows.kernel as i32,
+            kernel_cols: cols.kernel as i32,
+            stride_rows: rows.stride as i32,
+            stride_cols: cols.stride as i32,
+            padding_rows: rows.padding_before as i32,
+            padding_cols: cols.padding_before as i32,
+            dilation_rows: rows.dilation as i32,
+            dilation_cols: cols.dilation as i32,
+            has_bias: u32::from(self.has_bias),
+            input_base: part.base("input"),
+            output_base: part.base("output"),
+            workspace_base: part.base("workspace"),
+            ..Default::default()
+        })
     }
 }

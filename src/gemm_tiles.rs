@@ -1,7 +1,5 @@
 //! How an implicit GEMM is cut into tiles. Workspaces depend on it, so it depends on shapes alone.
 
-use super::Conv2d;
-
 /// How the products are shared among workgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct GemmTiles {
@@ -19,12 +17,10 @@ pub(crate) struct GemmTiles {
 const ENOUGH_WORKGROUPS: usize = 128;
 /// Products of an element below which a split is not worth its sum.
 const MIN_SPLIT: usize = 256;
-/// Products of an element in one invocation: each takes about 2 of a loop's iterations.
-pub(crate) const MAX_K: usize = 12_288;
 
 impl GemmTiles {
     /// The largest tiles of which there are enough; or small ones, split.
-    fn new([groups, channels, pixels, k]: [usize; 4]) -> Self {
+    pub fn new([groups, channels, pixels, k]: [usize; 4]) -> Self {
         let workgroups = |size: usize| groups * channels.div_ceil(size) * pixels.div_ceil(size);
         let fits = |size: usize| workgroups(size) >= ENOUGH_WORKGROUPS && channels > size / 2;
         let [side, halves, tile_k] = if fits(128) {
@@ -37,27 +33,5 @@ impl GemmTiles {
         let tiles = workgroups(4 * side * halves);
         let wanted = ENOUGH_WORKGROUPS.div_ceil(tiles.max(1)).min(k / MIN_SPLIT).max(1);
         GemmTiles { side, halves, tile_k, splits: wanted }
-    }
-
-    /// Channels, and pixels, of a tile.
-    pub fn size(&self) -> usize {
-        4 * self.side * self.halves
-    }
-}
-
-impl Conv2d {
-    /// How many products an element of the output is the sum of.
-    pub(crate) fn k(&self) -> usize {
-        self.in_channels() * self.windows[0].kernel * self.windows[1].kernel
-    }
-
-    pub(crate) fn gemm_tiles(&self) -> GemmTiles {
-        let pixels = self.input.batch * self.out_rows * self.out_cols;
-        GemmTiles::new([self.groups, self.group_out_channels(), pixels, self.k()])
-    }
-
-    /// Whether there are products enough for tiles: few channels, as in depthwise convolutions, leave them empty.
-    pub(crate) fn fills_tiles(&self) -> bool {
-        self.group_out_channels() >= 16 && self.k() >= 16
     }
 }

@@ -1,0 +1,50 @@
+//! The operators on the workloads of workloads.json, or of the file that WGDNN_WORKLOADS names.
+//!
+//! `cargo bench --features cli --bench operators -- sigmoid`. A sample waits for all of its calls at once.
+
+#[path = "../src/cli/bench/subject.rs"]
+#[allow(dead_code)]
+mod subject;
+#[path = "../src/cli/bench/workload.rs"]
+#[allow(dead_code)]
+mod workload;
+
+use std::time::Instant;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use wgdnn::{Gpu, wgpu};
+
+use subject::Subject;
+
+fn operators(criterion: &mut Criterion) {
+    let gpu = Gpu::new_blocking().unwrap_or_else(|error| panic!("{error}"));
+    let file = std::env::var("WGDNN_WORKLOADS").unwrap_or_else(|_| "benches/workloads.json".to_owned());
+    let workloads = workload::read(file.as_ref()).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for workload in workloads.into_iter().filter(|workload| subject::OPERATORS.contains(&&*workload.op)) {
+        let id = workload.id.clone();
+        // Inputs are only made for what is run.
+        let mut ready = None;
+        criterion.bench_function(&id, |bencher| {
+            let call = ready.get_or_insert_with(|| {
+                let subject = Subject::new(&workload, None).unwrap_or_else(|reason| panic!("{id}: {}", reason.0));
+                subject.upload(&gpu).unwrap_or_else(|error| panic!("{id}: {error}"))
+            });
+            bencher.iter_custom(|calls| {
+                let start = Instant::now();
+                for _ in 0..calls {
+                    call().unwrap_or_else(|error| panic!("{id}: {error}"));
+                }
+                gpu.submit().unwrap_or_else(|error| panic!("{id}: {error}"));
+                gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap_or_else(|error| panic!("{id}: {error}"));
+                start.elapsed()
+            });
+        });
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10);
+    targets = operators
+}
+criterion_main!(benches);
