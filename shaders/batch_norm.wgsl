@@ -1,19 +1,18 @@
 // batch_norm: output[n,c,s] = (input[n,c,s] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], where s runs over
 // all dimensions behind the channels. In training mean and variance are the batch's, else the running ones.
 //
-// Training reads the input three times:
-//   partial_sums        sums of a chunk of a channel, one workgroup a chunk
-//   channel_means       a mean for each channel, one workgroup a channel
-//   partial_deviations  sums of (x - mean) and (x - mean)^2 of a chunk
+// Training reads the input twice:
+//   chunk_statistics    of a chunk of a channel, one workgroup a chunk; or chunk_statistics_of_blocks, where planes are in
+//                       blocks of 4
 //   channel_terms       what the output needs of each channel, one workgroup a channel
 //   update_running      running statistics, one invocation a channel; only if there are any
 //   normalize_blocks    the output, PLANE_ITEMS blocks of 4 elements of a plane an invocation, so that a workgroup has
 //                       one channel;
 //   normalize_planes    or, where planes are not in blocks, PLANE_ITEMS elements;
 //   normalize_elements  or, where planes are small, one element an invocation
-// Since deviations are summed, not squares, a mean far larger than the spread costs no digits: the mean is kept as the
-// rounded mean plus the small rest that the deviations' own mean shows. Sums are pairs of f32 (value, what its rounding
-// lost), good to about twice the digits, and added in a fixed order.
+// Statistics are sums of deviations and of their squares about a center: the rounded mean of an invocation's own elements.
+// Merging two moves one to the other's center. So no digits are lost to a mean far larger than the spread. Sums are pairs
+// of f32 (value, what its rounding lost), good to about twice the digits, and added in a fixed order.
 //
 // Inference: running_terms instead of all but the output. affine follows either where there is a weight or a bias.
 //
@@ -21,7 +20,7 @@
 //     0: rounded mean  1: rest of the mean
 //     2, 3: factor, 1 / sqrt(variance + eps) * weight, as a pair: one f32's rounding would show in all of a channel
 //     4: bias  5: variance by count - 1
-// and then chunks * CHUNK_WORDS f32 for each channel: two pairs.
+// and then chunks * CHUNK_WORDS f32 for each channel: the center, and two pairs.
 
 struct Params {
     channels: u32,
@@ -61,10 +60,20 @@ override PLANE_ITEMS: u32 = 16u;
 @group(0) @binding(9) var<storage, read> given_var: array<f32>;
 
 const CHANNEL_WORDS: u32 = 6u;
-const CHUNK_WORDS: u32 = 4u;
+const CHUNK_WORDS: u32 = 5u;
 
-var<workgroup> first_sums: array<vec2<f32>, WORKGROUP_SIZE>;
-var<workgroup> second_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+// As many as ITEMS is at most.
+const MAX_ITEMS: u32 = 32u;
+
+// Sums over `count` elements x of x - center and (x - center)^2, as pairs.
+struct Statistics {
+    count: f32,
+    center: f32,
+    deviations: vec2<f32>,
+    squares: vec2<f32>,
+}
+
+var<workgroup> statistics: array<Statistics, WORKGROUP_SIZE>;
 
 // What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
 fn hidden(x: f32) -> f32 {
@@ -142,31 +151,85 @@ fn blend(old: f32, new_value: vec2<f32>) -> f32 {
     return rounded(vec2<f32>(sum.x, sum.y + rest));
 }
 
-// Leaves the sums over the workgroup in element 0 of first_sums and second_sums.
-fn workgroup_sums(lane: u32, first: vec2<f32>, second: vec2<f32>) {
-    first_sums[lane] = first;
-    second_sums[lane] = second;
+// The product of two pairs, as a pair.
+fn product(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+    let once = multiply(a.x, b.x);
+    return vec2<f32>(once.x, once.y + (a.x * b.y + a.y * b.x));
+}
+
+fn merge(a: Statistics, b: Statistics) -> Statistics {
+    if (a.count == 0.0) {
+        return b;
+    }
+    if (b.count == 0.0) {
+        return a;
+    }
+    // About a's center, b's deviations are all larger by this.
+    let step = subtract(b.center, a.center);
+    let steps = product(step, vec2<f32>(b.count, 0.0));
+    let cross = 2.0 * product(step, b.deviations);
+    return Statistics(
+        a.count + b.count,
+        a.center,
+        add_pair(add_pair(a.deviations, b.deviations), steps),
+        add_pair(add_pair(a.squares, b.squares), add_pair(cross, product(step, steps))),
+    );
+}
+
+// The statistics of the first `count` values.
+fn statistics_of(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32) -> Statistics {
+    var sum = vec2<f32>(0.0, 0.0);
+    for (var item = 0u; item < min(count, ITEMS); item++) {
+        sum = add(sum, (*values)[item]);
+    }
+    var result = Statistics(f32(count), rounded(sum) / f32(max(count, 1u)), vec2<f32>(), vec2<f32>());
+    for (var item = 0u; item < min(count, ITEMS); item++) {
+        let deviation = subtract((*values)[item], result.center);
+        result.deviations = add_pair(result.deviations, deviation);
+        result.squares = add(result.squares, deviation.x * deviation.x);
+        result.squares.y += 2.0 * deviation.x * deviation.y;
+    }
+    return result;
+}
+
+// Leaves the statistics of the workgroup in element 0.
+fn merge_workgroup(lane: u32, own: Statistics) {
+    statistics[lane] = own;
     workgroupBarrier();
     for (var width = WORKGROUP_SIZE / 2u; width > 0u; width /= 2u) {
         if (lane < width) {
-            first_sums[lane] = add_pair(first_sums[lane], first_sums[lane + width]);
-            second_sums[lane] = add_pair(second_sums[lane], second_sums[lane + width]);
+            statistics[lane] = merge(statistics[lane], statistics[lane + width]);
         }
         workgroupBarrier();
     }
-}
-
-// Where element `index` of a channel's channel_count elements is in input.
-fn position(channel: u32, index: u32) -> u32 {
-    return (index / params.inner * params.channels + channel) * params.inner + index % params.inner;
 }
 
 fn chunk_words(channel: u32, chunk: u32) -> u32 {
     return params.channels * CHANNEL_WORDS + (channel * params.chunks + chunk) * CHUNK_WORDS;
 }
 
+fn write_chunk(channel: u32, chunk: u32) {
+    let words = chunk_words(channel, chunk);
+    workspace[words] = statistics[0].center;
+    workspace[words + 1u] = statistics[0].deviations.x;
+    workspace[words + 2u] = statistics[0].deviations.y;
+    workspace[words + 3u] = statistics[0].squares.x;
+    workspace[words + 4u] = statistics[0].squares.y;
+}
+
+fn read_chunk(channel: u32, chunk: u32) -> Statistics {
+    let words = chunk_words(channel, chunk);
+    let items = ITEMS * WORKGROUP_SIZE;
+    return Statistics(
+        f32(min(params.channel_count - chunk * items, items)),
+        workspace[words],
+        vec2<f32>(workspace[words + 1u], workspace[words + 2u]),
+        vec2<f32>(workspace[words + 3u], workspace[words + 4u]),
+    );
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn partial_sums(
+fn chunk_statistics(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
@@ -174,43 +237,25 @@ fn partial_sums(
     let part = workgroup.y * grid.x + workgroup.x;
     let channel = part / params.chunks;
     let chunk = part % params.chunks;
-    var sum = vec2<f32>(0.0, 0.0);
+    var values: array<f32, MAX_ITEMS>;
+    var count = 0u;
     for (var item = 0u; item < ITEMS; item++) {
         let index = (chunk * ITEMS + item) * WORKGROUP_SIZE + lane;
         if (index < params.channel_count && channel < params.channels) {
-            sum = add(sum, input[position(channel, index)]);
+            let image = index / params.inner;
+            let at = (image * params.channels + channel) * params.inner + index - image * params.inner;
+            values[item] = input[params.input_base + at];
+            count++;
         }
     }
-    workgroup_sums(lane, sum, vec2<f32>(0.0, 0.0));
+    merge_workgroup(lane, statistics_of(&values, count));
     if (lane == 0u && channel < params.channels) {
-        let words = chunk_words(channel, chunk);
-        workspace[words] = first_sums[0].x;
-        workspace[words + 1u] = first_sums[0].y;
+        write_chunk(channel, chunk);
     }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
-fn channel_means(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let channel = workgroup.y * grid.x + workgroup.x;
-    var sum = vec2<f32>(0.0, 0.0);
-    if (channel < params.channels) {
-        for (var chunk = lane; chunk < params.chunks; chunk += WORKGROUP_SIZE) {
-            let words = chunk_words(channel, chunk);
-            sum = add_pair(sum, vec2<f32>(workspace[words], workspace[words + 1u]));
-        }
-    }
-    workgroup_sums(lane, sum, vec2<f32>(0.0, 0.0));
-    if (lane == 0u && channel < params.channels) {
-        workspace[channel * CHANNEL_WORDS] = rounded(first_sums[0]) / f32(params.channel_count);
-    }
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn partial_deviations(
+fn chunk_statistics_of_blocks(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
@@ -218,27 +263,25 @@ fn partial_deviations(
     let part = workgroup.y * grid.x + workgroup.x;
     let channel = part / params.chunks;
     let chunk = part % params.chunks;
-    var deviations = vec2<f32>(0.0, 0.0);
-    var squares = vec2<f32>(0.0, 0.0);
-    if (channel < params.channels) {
-        let mean = workspace[channel * CHANNEL_WORDS];
-        for (var item = 0u; item < ITEMS; item++) {
-            let index = (chunk * ITEMS + item) * WORKGROUP_SIZE + lane;
-            if (index < params.channel_count) {
-                let deviation = subtract(input[position(channel, index)], mean);
-                deviations = add_pair(deviations, deviation);
-                squares = add(squares, deviation.x * deviation.x);
-                squares.y += 2.0 * deviation.x * deviation.y;
-            }
+    let plane_blocks = params.inner / 4u;
+    var values: array<f32, MAX_ITEMS>;
+    var count = 0u;
+    for (var item = 0u; item < ITEMS / 4u; item++) {
+        let index = (chunk * (ITEMS / 4u) + item) * WORKGROUP_SIZE + lane;
+        if (index < params.channel_count / 4u && channel < params.channels) {
+            let image = index / plane_blocks;
+            let at = (image * params.channels + channel) * plane_blocks + index - image * plane_blocks;
+            let block = input_blocks[params.input_base / 4u + at];
+            values[count] = block.x;
+            values[count + 1u] = block.y;
+            values[count + 2u] = block.z;
+            values[count + 3u] = block.w;
+            count += 4u;
         }
     }
-    workgroup_sums(lane, deviations, squares);
+    merge_workgroup(lane, statistics_of(&values, count));
     if (lane == 0u && channel < params.channels) {
-        let words = chunk_words(channel, chunk);
-        workspace[words] = first_sums[0].x;
-        workspace[words + 1u] = first_sums[0].y;
-        workspace[words + 2u] = second_sums[0].x;
-        workspace[words + 3u] = second_sums[0].y;
+        write_chunk(channel, chunk);
     }
 }
 
@@ -249,29 +292,27 @@ fn channel_terms(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let channel = workgroup.y * grid.x + workgroup.x;
-    var deviations = vec2<f32>(0.0, 0.0);
-    var squares = vec2<f32>(0.0, 0.0);
+    var own: Statistics;
     if (channel < params.channels) {
         for (var chunk = lane; chunk < params.chunks; chunk += WORKGROUP_SIZE) {
-            let words = chunk_words(channel, chunk);
-            deviations = add_pair(deviations, vec2<f32>(workspace[words], workspace[words + 1u]));
-            squares = add_pair(squares, vec2<f32>(workspace[words + 2u], workspace[words + 3u]));
+            own = merge(own, read_chunk(channel, chunk));
         }
     }
-    workgroup_sums(lane, deviations, squares);
+    merge_workgroup(lane, own);
     if (lane == 0u && channel < params.channels) {
+        let all = statistics[0];
         let count = f32(params.channel_count);
-        let deviation_sum = rounded(first_sums[0]);
-        let rest = deviation_sum / count;
-        // The squares are about the rounded mean; about the true one they are less by this.
-        var squares_about_mean = add(second_sums[0], -deviation_sum * rest);
+        let rest = divide(all.deviations, count);
+        let mean = add(vec2<f32>(all.center, 0.0), rest.x);
+        // The squares are about the center; about the mean they are less by this.
+        var squares_about_mean = add_pair(all.squares, -product(all.deviations, rest));
         if (rounded(squares_about_mean) < 0.0) {
             squares_about_mean = vec2<f32>(0.0, 0.0);
         }
-        let variance = divide(squares_about_mean, count);
-        let factor = inverse_root(variance);
+        let factor = inverse_root(divide(squares_about_mean, count));
         let words = channel * CHANNEL_WORDS;
-        workspace[words + 1u] = rest;
+        workspace[words] = mean.x;
+        workspace[words + 1u] = mean.y + rest.y;
         workspace[words + 2u] = factor.x;
         workspace[words + 3u] = factor.y;
         workspace[words + 4u] = 0.0;

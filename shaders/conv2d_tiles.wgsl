@@ -12,7 +12,7 @@
 //             . # # # # .          # # # #
 //             . . . . . .
 //
-// All invocations of a workgroup have the same channels, so that they share the loads of weights: see
+// All invocations of a workgroup, or of half of one, have the same channels, so that they share the loads of weights: see
 // shared/weights_subgroup.wgsl.
 //
 // A sum of very many products is cut into ranges of channels, one dispatch each; every dispatch but the first goes on
@@ -50,6 +50,8 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 8u;
+// 2 where planes have so few tiles that each half of a workgroup has the same ones, for CHANNELS of its own.
+override HALVES: i32 = 1;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
@@ -65,11 +67,34 @@ struct Row {
 }
 
 // The 6 elements of a row at `begin` plus these columns, or 0.
-fn load_row(begin: i32, is_row_inside: bool, left: vec4<i32>, right: vec2<i32>, is_left: vec4<bool>, is_right: vec2<bool>) -> Row {
+fn load_row(
+    begin: i32,
+    is_row_inside: bool,
+    left: vec4<i32>,
+    right: vec2<i32>,
+    is_left: vec4<bool>,
+    is_right: vec2<bool>,
+) -> Row {
     let low = load(begin + left, is_left & vec4<bool>(is_row_inside));
     let inside = is_right & vec2<bool>(is_row_inside);
     let high = select(vec2<f32>(), vec2<f32>(input[begin + right.x], input[begin + right.y]), inside);
     return Row(low, vec4<f32>(low.zw, high));
+}
+
+// Where the weights of both halves' channels are, and which of them the invocation computes.
+struct Places {
+    lower: WeightPlaces,
+    upper: WeightPlaces,
+    is_upper: bool,
+}
+
+fn weights_of(places: Places, at: i32) -> Weights {
+    let lower = load_weights(places.lower, at);
+    if (HALVES == 1) {
+        return lower;
+    }
+    let upper = load_weights(places.upper, at);
+    return Weights(select(lower.low, upper.low, places.is_upper), select(lower.high, upper.high, places.is_upper));
 }
 
 // A column of the kernel, 0 to 2, meets these columns of a row.
@@ -83,7 +108,14 @@ fn shifted(row: Row, col: i32) -> vec4<f32> {
 
 // Adds the products of 8 channels' weights with the input's rows that meet them. No index may be a variable, or the sums
 // leave the registers.
-fn add_tile(sums: ptr<function, array<vec4<f32>, 32>>, weights: Weights, row_0: vec4<f32>, row_1: vec4<f32>, row_2: vec4<f32>, row_3: vec4<f32>) {
+fn add_products(
+    sums: ptr<function, array<vec4<f32>, 32>>,
+    weights: Weights,
+    row_0: vec4<f32>,
+    row_1: vec4<f32>,
+    row_2: vec4<f32>,
+    row_3: vec4<f32>,
+) {
     (*sums)[0] += weights.low.x * row_0;
     (*sums)[1] += weights.low.x * row_1;
     (*sums)[2] += weights.low.x * row_2;
@@ -122,6 +154,19 @@ fn add_tile(sums: ptr<function, array<vec4<f32>, 32>>, weights: Weights, row_0: 
     }
 }
 
+// The same for a kernel element in this column.
+fn add_element(
+    sums: ptr<function, array<vec4<f32>, 32>>,
+    weights: Weights,
+    col: i32,
+    row_0: Row,
+    row_1: Row,
+    row_2: Row,
+    row_3: Row,
+) {
+    add_products(sums, weights, shifted(row_0, col), shifted(row_1, col), shifted(row_2, col), shifted(row_3, col));
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn convolve_tiles(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -130,24 +175,32 @@ fn convolve_tiles(
 ) {
     let tile_cols = (params.out_cols + TILE - 1) / TILE;
     let tiles = (params.out_rows + TILE - 1) / TILE * tile_cols;
-    let workgroups = (tiles + i32(WORKGROUP_SIZE) - 1) / i32(WORKGROUP_SIZE);
-    let blocks = (params.out_channels + CHANNELS - 1) / CHANNELS;
+    let workgroup_tiles = i32(WORKGROUP_SIZE) / HALVES;
+    let workgroups = (tiles + workgroup_tiles - 1) / workgroup_tiles;
+    let block_channels = CHANNELS * HALVES;
+    let blocks = (params.out_channels + block_channels - 1) / block_channels;
     let number = i32(workgroup.y * grid.x + workgroup.x);
     let plane = number / blocks / workgroups;
     // A plane is a group of an image.
     if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count) {
         return;
     }
-    let first_channel = number % blocks * CHANNELS;
+    let is_upper = i32(lane.index) >= workgroup_tiles;
+    let block_channel = number % blocks * block_channels;
+    let first_channel = block_channel + select(0, CHANNELS, is_upper);
     // What is behind the last tile computes that again, and is not written.
-    let wanted_tile = number / blocks % workgroups * i32(WORKGROUP_SIZE) + i32(lane.index);
+    let wanted_tile = number / blocks % workgroups * workgroup_tiles + i32(lane.index) % workgroup_tiles;
     let tile = min(wanted_tile, tiles - 1);
     let out_row = tile / tile_cols * TILE;
     let out_col = tile % tile_cols * TILE;
 
     let channel_weights = params.in_channels * 9;
     let group_weights = plane % params.groups * params.out_channels * channel_weights;
-    let weights = weight_places(lane, group_weights, first_channel, params.out_channels - 1, channel_weights);
+    let last = params.out_channels - 1;
+    var places: Places;
+    places.lower = weight_places(lane, group_weights, block_channel, last, channel_weights);
+    places.upper = weight_places(lane, group_weights, block_channel + CHANNELS, last, channel_weights);
+    places.is_upper = is_upper;
 
     // Columns outside of the input are loaded at 0, and so are rows.
     let col = out_col - params.padding_cols;
@@ -158,13 +211,13 @@ fn convolve_tiles(
     let left = select(vec4<i32>(), left_cols, is_left);
     let right = select(vec2<i32>(), right_cols, is_right);
     let row = out_row - params.padding_rows;
-    let is_row_0 = row + 0 >= 0 && row + 0 < params.in_rows;
+    let is_row_0 = row >= 0 && row < params.in_rows;
     let is_row_1 = row + 1 >= 0 && row + 1 < params.in_rows;
     let is_row_2 = row + 2 >= 0 && row + 2 < params.in_rows;
     let is_row_3 = row + 3 >= 0 && row + 3 < params.in_rows;
     let is_row_4 = row + 4 >= 0 && row + 4 < params.in_rows;
     let is_row_5 = row + 5 >= 0 && row + 5 < params.in_rows;
-    let begin_0 = select(0, (row + 0) * params.in_cols, is_row_0);
+    let begin_0 = select(0, row * params.in_cols, is_row_0);
     let begin_1 = select(0, (row + 1) * params.in_cols, is_row_1);
     let begin_2 = select(0, (row + 2) * params.in_cols, is_row_2);
     let begin_3 = select(0, (row + 3) * params.in_cols, is_row_3);
@@ -182,15 +235,15 @@ fn convolve_tiles(
         let row_4 = load_row(begin + begin_4, is_row_4, left, right, is_left, is_right);
         let row_5 = load_row(begin + begin_5, is_row_5, left, right, is_left, is_right);
         let at = channel * 9;
-        add_tile(&sums, load_weights(weights, at + 0), shifted(row_0, 0), shifted(row_1, 0), shifted(row_2, 0), shifted(row_3, 0));
-        add_tile(&sums, load_weights(weights, at + 1), shifted(row_0, 1), shifted(row_1, 1), shifted(row_2, 1), shifted(row_3, 1));
-        add_tile(&sums, load_weights(weights, at + 2), shifted(row_0, 2), shifted(row_1, 2), shifted(row_2, 2), shifted(row_3, 2));
-        add_tile(&sums, load_weights(weights, at + 3), shifted(row_1, 0), shifted(row_2, 0), shifted(row_3, 0), shifted(row_4, 0));
-        add_tile(&sums, load_weights(weights, at + 4), shifted(row_1, 1), shifted(row_2, 1), shifted(row_3, 1), shifted(row_4, 1));
-        add_tile(&sums, load_weights(weights, at + 5), shifted(row_1, 2), shifted(row_2, 2), shifted(row_3, 2), shifted(row_4, 2));
-        add_tile(&sums, load_weights(weights, at + 6), shifted(row_2, 0), shifted(row_3, 0), shifted(row_4, 0), shifted(row_5, 0));
-        add_tile(&sums, load_weights(weights, at + 7), shifted(row_2, 1), shifted(row_3, 1), shifted(row_4, 1), shifted(row_5, 1));
-        add_tile(&sums, load_weights(weights, at + 8), shifted(row_2, 2), shifted(row_3, 2), shifted(row_4, 2), shifted(row_5, 2));
+        add_element(&sums, weights_of(places, at), 0, row_0, row_1, row_2, row_3);
+        add_element(&sums, weights_of(places, at + 1), 1, row_0, row_1, row_2, row_3);
+        add_element(&sums, weights_of(places, at + 2), 2, row_0, row_1, row_2, row_3);
+        add_element(&sums, weights_of(places, at + 3), 0, row_1, row_2, row_3, row_4);
+        add_element(&sums, weights_of(places, at + 4), 1, row_1, row_2, row_3, row_4);
+        add_element(&sums, weights_of(places, at + 5), 2, row_1, row_2, row_3, row_4);
+        add_element(&sums, weights_of(places, at + 6), 0, row_2, row_3, row_4, row_5);
+        add_element(&sums, weights_of(places, at + 7), 1, row_2, row_3, row_4, row_5);
+        add_element(&sums, weights_of(places, at + 8), 2, row_2, row_3, row_4, row_5);
     }
 
     let output_tile = OutputTile(plane, out_row, select(out_col, params.out_cols, wanted_tile >= tiles));
@@ -214,7 +267,14 @@ struct OutputTile {
     col: i32,
 }
 
-fn write_tile(tile: OutputTile, group_channel: i32, row_0: vec4<f32>, row_1: vec4<f32>, row_2: vec4<f32>, row_3: vec4<f32>) {
+fn write_tile(
+    tile: OutputTile,
+    group_channel: i32,
+    row_0: vec4<f32>,
+    row_1: vec4<f32>,
+    row_2: vec4<f32>,
+    row_3: vec4<f32>,
+) {
     if (group_channel >= params.out_channels) {
         return;
     }

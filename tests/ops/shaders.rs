@@ -29,26 +29,19 @@ pub fn shaders() -> Vec<(String, String)> {
     assert_eq!(shared.len(), 8);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
-        let variants: &[(&str, &[&str])] = if text.contains("phase_of(") && text.contains("write_pixel(") {
-            &[
-                ("", &["weights", "patches", "pixels", "phases"]),
-                ("_subgroup", &["weights_subgroup", "patches", "pixels", "phases"]),
-            ]
-        } else if text.contains("write_pixel(") {
-            &[("", &["weights", "patches", "pixels"]), ("_subgroup", &["weights_subgroup", "patches", "pixels"])]
-        } else if text.contains("load_weights(") {
-            &[("", &["weights", "patches"]), ("_subgroup", &["weights_subgroup", "patches"])]
-        } else if text.contains("Phase,") {
-            &[("", &["gemm", "phases"])]
-        } else if text.contains("fn problem_of(") {
-            &[("", &["gemm"])]
+        // What is called from there, in the order in which it comes.
+        let calls =
+            [("sums_0", "patches"), ("write_pixel(", "pixels"), ("problem_of(", "gemm"), ("phase_of(", "phases")];
+        let parts: Vec<_> = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part).collect();
+        let variants: &[(&str, &[&str])] = if text.contains("load_weights(") {
+            &[("", &["weights"]), ("_subgroup", &["weights_subgroup"])]
         } else if text.contains("load_classes(") {
             &[("", &["classes"]), ("_in_blocks", &["classes_in_blocks"])]
         } else {
             &[("", &[])]
         };
-        for (ending, parts) in variants {
-            let parts: String = parts.iter().map(|part| format!("{}\n", shared[*part])).collect();
+        for (ending, first) in variants {
+            let parts: String = first.iter().chain(&parts).map(|part| format!("{}\n", shared[*part])).collect();
             shaders.push((format!("{name}{ending}"), parts + &text));
         }
     }

@@ -32,9 +32,9 @@ output_base: u32,
     }
 }
 
-static PARTIAL_SUMS: Kernel = kernel!("batch_norm", "partial_sums", Params, [(1, Read), (2, ReadWrite)]);
-static CHANNEL_MEANS: Kernel = kernel!("batch_norm", "channel_means", Params, [(2, ReadWrite)]);
-static PARTIAL_DEVIATIONS: Kernel = kernel!("batch_norm", "partial_deviations", Params, [(1, Read), (2, ReadWrite)]);
+static CHUNK_STATISTICS: Kernel = kernel!("batch_norm", "chunk_statistics", Params, [(1, Read), (2, ReadWrite)]);
+static CHUNK_STATISTICS_OF_BLOCKS: Kernel =
+    kernel!("batch_norm", "chunk_statistics_of_blocks", Params, [(1, Read), (2, ReadWrite)]);
 static CHANNEL_TERMS: Kernel = kernel!("batch_norm", "channel_terms", Params, [(2, ReadWrite)]);
 static UPDATE_RUNNING: Kernel =
     kernel!("batch_norm", "update_running", Params, [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]);
@@ -49,9 +49,8 @@ static NORMALIZE_BLOCKS: Kernel =
 pub(crate) const KERNELS: &[&Kernel] = &[
     &NORMALIZE_BLOCKS,
     &NORMALIZE_PLANES,
-    &PARTIAL_SUMS,
-    &CHANNEL_MEANS,
-    &PARTIAL_DEVIATIONS,
+    &CHUNK_STATISTICS,
+    &CHUNK_STATISTICS_OF_BLOCKS,
     &CHANNEL_TERMS,
     &UPDATE_RUNNING,
     &RUNNING_TERMS,
@@ -126,13 +125,14 @@ impl Operator for BatchNorm {
             |kernel, arguments, workgroups| Dispatch::reduction(kernel, params.clone(), arguments, workgroups);
         let per_channel = |kernel, arguments| Dispatch::per_element(kernel, params.clone(), arguments, self.channels);
 
+        let is_in_blocks = self.inner.is_multiple_of(BLOCK as usize)
+            && ["input", "output"].iter().all(|argument| part.base(argument).is_multiple_of(BLOCK));
         let mut dispatches = Vec::new();
         if self.params.training {
             let chunks = self.channels * self.chunks();
+            let statistics = if is_in_blocks { &CHUNK_STATISTICS_OF_BLOCKS } else { &CHUNK_STATISTICS };
             dispatches.extend([
-                reduction(&PARTIAL_SUMS, vec!["input", "workspace"], chunks),
-                reduction(&CHANNEL_MEANS, vec!["workspace"], self.channels),
-                reduction(&PARTIAL_DEVIATIONS, vec!["input", "workspace"], chunks),
+                reduction(statistics, vec!["input", "workspace"], chunks),
                 reduction(&CHANNEL_TERMS, vec!["workspace"], self.channels),
             ]);
             if self.has_running {
@@ -156,10 +156,9 @@ impl Operator for BatchNorm {
                 .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
                 .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32)
         };
-        let starts_at_blocks = ["input", "output"].iter().all(|argument| part.base(argument).is_multiple_of(BLOCK));
         dispatches.push(if self.inner < SMALL_PLANE {
             Dispatch::per_element(&NORMALIZE_ELEMENTS, params.clone(), arguments, total)
-        } else if starts_at_blocks && self.inner.is_multiple_of(BLOCK as usize) {
+        } else if is_in_blocks {
             in_planes(&NORMALIZE_BLOCKS, self.inner / BLOCK as usize, arguments)
         } else {
             in_planes(&NORMALIZE_PLANES, self.inner, arguments)

@@ -51,13 +51,13 @@ static PATCHES_SUBGROUP: Kernel = kernel!(
     [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
 );
 static TILES: Kernel = kernel!(
-    "conv2d_tiles" = ["weights", "patches", "pixels"] "conv2d_tiles",
+    "conv2d_tiles" = ["weights", "pixels"] "conv2d_tiles",
     "convolve_tiles",
     Params,
     [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
 );
 static TILES_SUBGROUP: Kernel = kernel!(
-    "conv2d_tiles_subgroup" = ["weights_subgroup", "patches", "pixels"] "conv2d_tiles",
+    "conv2d_tiles_subgroup" = ["weights_subgroup", "pixels"] "conv2d_tiles",
     "convolve_tiles",
     Params,
     [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
@@ -246,30 +246,40 @@ impl Conv2d {
         patches(gpu, [&POINTS, &POINTS_SUBGROUP], uniform, self.arguments(), self.planes(part))
     }
 
-    fn tile_workgroups(&self) -> usize {
-        (self.out_rows.div_ceil(TILE) * self.out_cols.div_ceil(TILE)).div_ceil(LANES)
+    fn plane_tiles(&self) -> usize {
+        self.out_rows.div_ceil(TILE) * self.out_cols.div_ceil(TILE)
+    }
+
+    /// Channels that an invocation computes in tiles, into how many parts its workgroup is cut, each with channels of its
+    /// own, and the workgroups of a plane.
+    fn tile_shape(&self) -> [usize; 3] {
+        let channels = self.group_out_channels();
+        let tile_channels = patch_channels(channels).min(8);
+        let halves = if self.plane_tiles() <= LANES / 2 && channels > tile_channels { 2 } else { 1 };
+        let workgroups = self.plane_tiles().div_ceil(LANES / halves) * channels.div_ceil(tile_channels * halves);
+        [tile_channels, halves, workgroups]
     }
 
     /// Whether a software adapter has less to do in tiles than in patches: small planes leave invocations without a tile.
     fn is_faster_in_tiles(&self) -> bool {
         let channels = self.group_out_channels();
-        let [in_patch, in_tile] = [patch_channels(channels), patch_channels(channels).min(8)];
+        let in_patch = patch_channels(channels);
         let patches = (self.out_rows * self.out_cols).div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(in_patch);
-        let tiles = self.tile_workgroups() * channels.div_ceil(in_tile);
+        let [in_tile, halves, tiles] = self.tile_shape();
         // Loads of the input and of weights, and products, of an input channel.
         let patch_cost = 9 * (8 + in_patch.div_ceil(8) + 8 * in_patch / PRODUCTS_PER_LOAD);
-        let tile_cost = 36 + 9 + 144 * in_tile / PRODUCTS_PER_LOAD;
+        let tile_cost = 36 + 9 * halves + 144 * in_tile / PRODUCTS_PER_LOAD;
         self.is_dense_3x3() && tiles * tile_cost < patches * patch_cost
     }
 
     fn tiles(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
-        let [planes, _, channels] = self.planes(part);
-        let tile_channels = patch_channels(channels).min(8);
-        let workgroups = planes * self.tile_workgroups() * channels.div_ceil(tile_channels);
+        let [planes, ..] = self.planes(part);
+        let [tile_channels, halves, workgroups] = self.tile_shape();
         let kernel = if gpu.has(wgpu::Features::SUBGROUP) { &TILES_SUBGROUP } else { &TILES };
-        Dispatch::per_workgroup(kernel, uniform, self.arguments(), workgroups)
+        Dispatch::per_workgroup(kernel, uniform, self.arguments(), planes * workgroups)
             .with_constant("WORKGROUP_SIZE", LANES as u32)
             .with_constant("CHANNELS", tile_channels as u32)
+            .with_constant("HALVES", halves as u32)
     }
 
     fn winograd(&self, part: &Part, uniform: Vec<u8>) -> Dispatch {
