@@ -302,14 +302,15 @@ mod on_gpu {
         ((ours / count).sqrt(), (theirs / count).sqrt())
     }
 
-    /// Cases that fail once `from` is `to` in a shader's text.
-    pub fn failures_with(op: &str, file: &'static str, from: &str, to: &str) -> Vec<String> {
+    /// Whether a case fails once `from` is `to` in a shader's text.
+    pub fn is_seen(op: &str, file: &'static str, from: &str, to: &str) -> bool {
         let has_features = file.ends_with("float32_atomic") || file.ends_with("subgroup");
         let gpu = if has_features { Gpu::new_blocking().unwrap() } else { portable_gpu() };
         let (_, source) = crate::shaders::shaders().into_iter().find(|(name, _)| name == file).unwrap();
         assert!(source.contains(from), "{file}.wgsl has no {from:?} to plant a fault in");
         gpu.substitute_shader(file, source.replacen(from, to, 1));
-        failures_of_all_algorithms(&golden_of(op), |call| crate::recorded::run(call, &gpu))
+        let run = |call: &Call| crate::recorded::run(call, &gpu);
+        golden_of(op).into_iter().any(|case| !failures_of_all_algorithms(&[case], run).is_empty())
     }
 
     /// A wrong shader must not pass: each of these faults is planted and has to be seen.
@@ -403,15 +404,10 @@ mod on_gpu {
             ("conv2d", "conv2d_patches_subgroup", "(*sums)[6] += weights.low.w * low;", ""),
             ("conv2d", "conv2d_tiles_subgroup", "weights.low.x * row_3", "weights.low.x * row_2"),
             ("conv2d", "conv2d_tiles", "let begin_5 = select(0, (row + 5)", "let begin_5 = select(0, (row + 4)"),
-            ("conv2d", "conv2d_points", "plane_blocks + blocks.y]", "plane_blocks + blocks.x]"),
-            ("conv2d", "conv2d_gemm", "slot = TILE_STEPS - slot;", ""),
             ("conv2d", "conv2d_gemm", "row * params.dilation_rows", "row"),
             ("conv2d", "conv2d_winograd", "0.5 * (sum - row.y)", "0.5 * (sum + row.y)"),
             ("conv2d", "conv2d_winograd", "has_right && has_bottom", "has_right"),
             ("conv_transpose2d", "conv_transpose2d_gemm", "-row * (params", "row * (params"),
-            ("conv_transpose2d", "conv_transpose2d_points", "let row = element / params.kernel_cols;", "let row = 0;"),
-            ("max_pool2d", "max_pool2d_quads", "|| order == NAN_ORDER", ""),
-            ("max_pool2d", "max_pool2d_quads", "col >= 0 && col < params.in_cols", "col >= 0"),
             ("avg_pool2d", "avg_pool2d_quads", "visit(&sum_3, &span, 3)", "visit(&sum_3, &span, 2)"),
             ("mse_loss", "mse_loss", "let blocks = params.count / 4u;", "let blocks = params.count / 8u;"),
             ("batch_norm", "batch_norm", "normalized(x.z, terms)", "normalized(x.y, terms)"),
@@ -432,8 +428,77 @@ mod on_gpu {
             ("mse_loss", "mse_loss", "= difference * difference;", "= difference;"),
         ];
         assert!(faults.len() >= 25);
-        for (op, file, from, to) in faults {
-            assert!(!failures_with(op, file, from, to).is_empty(), "{file}: {from:?} as {to:?} was not seen");
+        let unseen: Vec<_> = faults.into_iter().filter(|(op, file, from, to)| !is_seen(op, file, from, to)).collect();
+        assert!(unseen.is_empty(), "not seen: {unseen:#?}");
+    }
+
+    /// Faults that the golden cases do not reach.
+    #[test]
+    fn planted_faults_are_seen_in_other_problems() {
+        use wgdnn::{Conv2dAlgorithm, Conv2dParams, ConvTranspose2dAlgorithm, ConvTranspose2dParams, MaxPool2dParams};
+
+        let conv2d = |input: &[usize], weight: &[usize], algorithm| Call::Conv2d {
+            input: random_integers(input, 1),
+            weight: random_integers(weight, 2),
+            bias: None,
+            params: Conv2dParams { algorithm, ..Default::default() },
+        };
+        let points = conv2d(&[1, 6, 4, 20], &[17, 6, 1, 1], Conv2dAlgorithm::Patches);
+        let tiles = conv2d(&[1, 3, 9, 9], &[17, 3, 3, 3], Conv2dAlgorithm::Tiles);
+        let gemm = conv2d(&[1, 600, 3, 3], &[33, 600, 2, 1], Conv2dAlgorithm::ImplicitGemm);
+        let transposed = Call::ConvTranspose2d {
+            input: random_integers(&[1, 5, 4, 6], 1),
+            weight: random_integers(&[5, 3, 2, 2], 2),
+            bias: None,
+            params: ConvTranspose2dParams {
+                stride: [2, 2],
+                algorithm: ConvTranspose2dAlgorithm::Phases,
+                ..Default::default()
+            },
+        };
+        let mut with_nans = random_integers(&[1, 1, 4, 8], 2);
+        with_nans[[0, 0, 1, 2]] = f32::NAN;
+        with_nans[[0, 0, 1, 3]] = f32::NAN;
+        let pool = Call::MaxPool2d {
+            input: with_nans,
+            params: MaxPool2dParams {
+                stride: Some([1, 1]),
+                padding: [1, 1],
+                return_indices: true,
+                ..MaxPool2dParams::new([3, 3])
+            },
+        };
+        // Of the pool only the indices, for no NaN equals another.
+        let outputs = |result: Result<Outputs, Refusal>| {
+            let mut outputs = result.unwrap();
+            if outputs.contains_key("indices") {
+                outputs.remove("output");
+            }
+            outputs
+        };
+        for (call, file, from, to) in [
+            (&pool, "max_pool2d_quads", "|| order == NAN_ORDER", ""),
+            (&pool, "max_pool2d_quads", "col >= 0 && col < params.in_cols", "col >= 0"),
+            (&points, "conv2d_points_subgroup", "plane_blocks + blocks.y]", "plane_blocks + blocks.x]"),
+            (&points, "conv2d_points_subgroup", "(*sums)[6] += weights.low.w * low;", ""),
+            (&tiles, "conv2d_tiles_subgroup", "weights.high.w * row_3", "weights.high.w * row_2"),
+            (&tiles, "conv2d_tiles_subgroup", "select(0, CHANNELS, is_upper)", "0"),
+            (&gemm, "conv2d_gemm", "sum += workspace[", "sum = workspace["),
+            (&gemm, "conv2d_gemm", "slot = TILE_STEPS - slot;", ""),
+            (
+                &transposed,
+                "conv_transpose2d_points_subgroup",
+                "let row = element / params.kernel_cols;",
+                "let row = 0;",
+            ),
+        ] {
+            let gpu = Gpu::new_blocking().unwrap();
+            let expected = outputs(call.run_reference());
+            assert_eq!(outputs(call.run_eager(&gpu)), expected, "{file}");
+            let (_, source) = crate::shaders::shaders().into_iter().find(|(name, _)| name == file).unwrap();
+            assert!(source.contains(from), "{file} has no {from:?} to plant a fault in");
+            gpu.substitute_shader(file, source.replacen(from, to, 1));
+            assert_ne!(outputs(call.run_eager(&gpu)), expected, "{file}: {from:?} as {to:?} was not seen");
         }
     }
 
