@@ -43,7 +43,7 @@ struct Params {
 
 override WORKGROUP_SIZE: u32 = 64u;
 override ITEMS: u32 = 32u;
-override PLANE_ITEMS: u32 = 16u;
+override PLANE_ITEMS: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, channels, inner]

@@ -208,7 +208,7 @@ fn convolve_winograd(
             store_kernel(place + 12 * POSITION, row_2);
         }
         workgroupBarrier();
-        for (var step = 0; step < STEP; step++) {
+        for (var step = 0; step < min(STEP, params.channel_end - channel); step++) {
             let begin = position * POSITION + step * TILES;
             add_step(&sums, begin + tile_group, KERNELS + begin + channel_group);
         }
@@ -220,7 +220,7 @@ fn convolve_winograd(
     let out_place = out_tile - out_image * plane_tiles;
     let out_row = out_place / tile_cols * 2;
     let out_col = out_place % tile_cols * 2;
-    for (var first = 0; first < CHANNELS; first += 8) {
+    for (var first = 0; first < min(CHANNELS, params.out_channels - first_channel); first += 8) {
         if (channel_group == first) {
             let place = (position * TILES + tile_group) * 8;
             store_sums(place + 0, sums[0]);

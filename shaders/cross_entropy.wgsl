@@ -6,7 +6,7 @@
 // for probabilities by the number of rows. A class index that is none gives NaN; callers check what they can see.
 //
 // -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others:
-// this way a small loss keeps its digits. Both come from one pass: a new largest x makes of r (r + 1) exp(m - x).
+// this way a small loss keeps its digits. Both come from one pass, in which r is about a center near m: see Exponentials.
 //
 // input, [batch, classes, inner], comes from shared/classes.wgsl or, for contiguous rows in blocks of 4, from
 // shared/classes_in_blocks.wgsl.
@@ -14,7 +14,7 @@
 // `class_losses` and `probability_losses` run WORKGROUP_SIZE / LANES rows a workgroup, LANES invocations along the
 // classes of each. `partial_sums` adds ITEMS rows an invocation and those of a workgroup as a tree; `finish` adds the
 // partial sums in one workgroup. The order is fixed, and sums over rows are pairs of f32 (value, what its rounding
-// lost), good to about twice the digits.
+// lost), good to about twice the digits, and so are those over classes.
 
 struct Params {
     rows: u32,
@@ -49,7 +49,7 @@ override ITEMS: u32 = 32u;
 const PARTIAL_WORDS: u32 = 4u;
 
 var<workgroup> exponentials: array<Exponentials, WORKGROUP_SIZE>;
-var<workgroup> class_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+var<workgroup> class_sums: array<ClassSums, WORKGROUP_SIZE>;
 var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
@@ -67,9 +67,9 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-// exp(x) for x <= 0: x = k ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), then the exponent k.
+// exp(x) for x <= 16: x = k ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), then the exponent k.
 // Our own, since drivers' may be off by tens of units in the last place.
-fn exp_negative(x: vec4<f32>) -> vec4<f32> {
+fn exponential(x: vec4<f32>) -> vec4<f32> {
     let clamped = max(x, vec4<f32>(-110.0));
     let k = floor(clamped * 1.44269504 + 0.5);
     // ln 2 in two parts, the first short enough for k * 0.693359375 to be exact.
@@ -119,6 +119,10 @@ fn hidden(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
 }
 
+fn hidden_block(x: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.hidden_zero));
+}
+
 // sum + value, with what the rounding loses added to .y.
 fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
     let total = hidden(sum.x + value);
@@ -165,27 +169,42 @@ fn class_weight(class_index: u32) -> f32 {
     return weight[class_index];
 }
 
-// The largest of some numbers x, and the sum of exp(x - largest) over all but it: -1 if there is none but negative
-// infinities.
+// The largest of some numbers x, which is negative infinity if there is no other, and the sum of exp(x - center) over all
+// but it, as a pair. The center is one of the numbers, or the lowest there is if there was none.
 struct Exponentials {
     largest: f32,
-    others: f32,
+    center: f32,
+    others: vec2<f32>,
 }
 
-const NO_EXPONENTIALS: Exponentials = Exponentials(-3.40282347e38, -1.0);
+const LOWEST: f32 = -3.40282347e38;
+// How far a number may lie above the center before that moves. Moving is rare, for it rounds what was added.
+const REACH: f32 = 16.0;
+
+fn negative_infinity() -> f32 {
+    // From a variable, since constant expressions must be finite.
+    var bits = NEGATIVE_INFINITY;
+    return bitcast<f32>(bits);
+}
 
 fn merge(a: Exponentials, b: Exponentials) -> Exponentials {
-    let factor = exp_negative(vec4<f32>(-abs(a.largest - b.largest))).x;
-    if (a.largest >= b.largest) {
-        return Exponentials(a.largest, a.others + (b.others + 1.0) * factor);
-    }
-    return Exponentials(b.largest, b.others + (a.others + 1.0) * factor);
+    let largest = max(a.largest, b.largest);
+    // The smaller of the two largest is one of the others now.
+    let center = max(largest, LOWEST);
+    let below = vec4<f32>(a.center, b.center, min(a.largest, b.largest), center) - center;
+    let factors = exponential(below);
+    var others = add_pair(a.others * factors.x, b.others * factors.y);
+    others = add(others, factors.z);
+    return Exponentials(largest, center, others);
 }
 
-// The exponentials of a row; .largest is a NaN if the row has one.
+// The exponentials of a row, about the largest; that is a NaN if the row has one.
 fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
-    var largest = vec4<f32>(NO_EXPONENTIALS.largest);
-    var others = vec4<f32>(NO_EXPONENTIALS.others);
+    var largest = vec4<f32>(negative_infinity());
+    var center = vec4<f32>(LOWEST);
+    // With what their rounding lost, beyond its sign.
+    var others = vec4<f32>();
+    var lost = vec4<f32>();
     var nans = vec4<u32>();
     if (row.exists) {
         let classes_per_step = 4u * LANES;
@@ -193,16 +212,29 @@ fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
         for (var step = 0u; step < steps; step++) {
             let x = load_classes(row, step);
             nans |= vec4<u32>((bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
-            // One exponential for each, whether it is a new largest or not.
-            let is_larger = x > largest;
-            let factor = exp_negative(-abs(x - largest));
-            others = select(others + factor, (others + 1.0) * factor, is_larger);
-            largest = select(largest, x, is_larger);
+            let is_beyond = x - center > vec4<f32>(REACH);
+            if (any(is_beyond)) {
+                let factor = exponential(select(vec4<f32>(), center - x, is_beyond));
+                others *= factor;
+                lost *= factor;
+                center = select(center, x, is_beyond);
+            }
+            let other = exponential(min(x, largest) - center) - lost;
+            largest = max(x, largest);
+            let total = hidden_block(others + other);
+            lost = (total - others) - other;
+            others = total;
         }
     }
     var sum = merge(
-        merge(Exponentials(largest.x, others.x), Exponentials(largest.y, others.y)),
-        merge(Exponentials(largest.z, others.z), Exponentials(largest.w, others.w)),
+        merge(
+            Exponentials(largest.x, center.x, vec2<f32>(others.x, -lost.x)),
+            Exponentials(largest.y, center.y, vec2<f32>(others.y, -lost.y)),
+        ),
+        merge(
+            Exponentials(largest.z, center.z, vec2<f32>(others.z, -lost.z)),
+            Exponentials(largest.w, center.w, vec2<f32>(others.w, -lost.w)),
+        ),
     );
     if (any(nans != vec4<u32>())) {
         sum.largest = not_a_number();
@@ -223,13 +255,22 @@ fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     return exponentials[invocation - row.lane];
 }
 
+// Sums over classes of q (m - x), and of q.
+struct ClassSums {
+    below: vec2<f32>,
+    weights: vec2<f32>,
+}
+
 // Adds class_sums over the row's invocations, into its first.
-fn add_class_sums(row: Row, invocation: u32, sums: vec2<f32>) {
+fn add_class_sums(row: Row, invocation: u32, sums: ClassSums) {
     class_sums[invocation] = sums;
     workgroupBarrier();
     for (var width = LANES / 2u; width > 0u; width /= 2u) {
         if (row.lane < width) {
-            class_sums[invocation] += class_sums[invocation + width];
+            let mine = class_sums[invocation];
+            let other = class_sums[invocation + width];
+            class_sums[invocation] =
+                ClassSums(add_pair(mine.below, other.below), add_pair(mine.weights, other.weights));
         }
         workgroupBarrier();
     }
@@ -252,12 +293,13 @@ fn class_losses(
     let exponentials = add_exponentials(row, invocation);
     let maximum = exponentials.largest;
 
-    // .x: w (maximum - x); .y: w
-    var sums = vec2<f32>(0.0, 0.0);
+    // Of w.
+    var sums: ClassSums;
     if (row.exists && params.label_smoothing != 0.0) {
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let w = class_weight(class_index);
-            sums += vec2<f32>(w * (maximum - input_at(row.begin + class_index * params.inner)), w);
+            sums.below = add(sums.below, w * (maximum - input_at(row.begin + class_index * params.inner)));
+            sums.weights = add(sums.weights, w);
         }
     }
     add_class_sums(row, invocation, sums);
@@ -270,19 +312,19 @@ fn class_losses(
         write_row(row, 0.0, 0.0);
         return;
     }
-    if (class_index < 0 || u32(class_index) >= params.classes || !is_finite(maximum) || exponentials.others < 0.0) {
+    if (class_index < 0 || u32(class_index) >= params.classes || !is_finite(maximum)) {
         write_row(row, not_a_number(), not_a_number());
         return;
     }
     let total = class_sums[invocation];
-    let log_sum = log_one_plus(exponentials.others);
+    let log_sum = log_one_plus(rounded(exponentials.others));
     let w = class_weight(u32(class_index));
     let x = input_at(row.begin + u32(class_index) * params.inner);
     let below = hidden(maximum - x);
     let lost = select(maximum - (below + x), (maximum - below) - x, abs(maximum) >= abs(x));
     var loss = w * (below + (log_sum + select(0.0, lost, is_finite(below))));
     if (params.label_smoothing != 0.0) {
-        let smoothed = (total.x + total.y * log_sum) / f32(params.classes);
+        let smoothed = (rounded(total.below) + rounded(total.weights) * log_sum) / f32(params.classes);
         loss = (1.0 - params.label_smoothing) * loss + params.label_smoothing * smoothed;
     }
     write_row(row, loss, w);
@@ -298,15 +340,16 @@ fn probability_losses(
     let exponentials = add_exponentials(row, invocation);
     let maximum = exponentials.largest;
 
-    // .x: q (maximum - x); .y: q, the weighted, smoothed probability
-    var sums = vec2<f32>(0.0, 0.0);
+    // Of q, the weighted, smoothed probability.
+    var sums: ClassSums;
     if (row.exists) {
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let position = row.begin + class_index * params.inner;
             let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
                 + params.label_smoothing / f32(params.classes);
             let q = class_weight(class_index) * probability;
-            sums += vec2<f32>(q * (maximum - input_at(position)), q);
+            sums.below = add(sums.below, q * (maximum - input_at(position)));
+            sums.weights = add(sums.weights, q);
         }
     }
     add_class_sums(row, invocation, sums);
@@ -315,8 +358,8 @@ fn probability_losses(
         return;
     }
     let total = class_sums[invocation];
-    var loss = total.x + total.y * log_one_plus(exponentials.others);
-    if (!is_finite(maximum) || exponentials.others < 0.0) {
+    var loss = rounded(total.below) + rounded(total.weights) * log_one_plus(rounded(exponentials.others));
+    if (!is_finite(maximum)) {
         loss = not_a_number();
     }
     write_row(row, loss, 1.0);

@@ -42,7 +42,7 @@ struct Params {
     // The greatest common divisors of stride and dilation, for transposed convolutions.
     divisor_rows: i32,
     divisor_cols: i32,
-    // The range of k of this dispatch, and of each split: a multiple of TILE_K.
+    // The range of k of this dispatch, and how many of them are a split's.
     k_begin: i32,
     k_end: i32,
     k_per_split: i32,

@@ -62,7 +62,7 @@ fn workloads_of_ones_own_run_and_bad_ones_are_told() {
     assert!(code == Some(2) && text.contains("no/such/file.json"), "{text}");
     let (code, text) = bench(&["--only", "no such workload"]);
     assert!(code == Some(2) && text.contains("no workload fits"), "{text}");
-    let (_, text) = bench(&["--only", "seed_k3", "--algorithm", "none such", "--json"]);
-    assert!(text.contains("unsupported: the algorithm none such"), "{text}");
+    let (_, text) = bench(&["--only", "seed_k3", "--algorithm", "gather", "--json"]);
+    assert!(text.contains("unsupported: the algorithm gather"), "{text}");
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -60,6 +60,25 @@ mod accurate {
         }
     }
 
+    /// Rising slowly, with each class a new largest, and flat: where roundings would add up.
+    #[test]
+    fn as_many_classes_as_a_vocabulary() {
+        let rising = ArrayD::from_shape_fn(vec![2, 65_536], |at| at[1] as f32 * (0.1 / 65_536.0));
+        for label_smoothing in [0.0, 0.1] {
+            for shape in [vec![2, 65_536], vec![1, 65_536, 2]] {
+                let input = rising.clone().into_shape_with_order(shape.clone()).unwrap();
+                let rows: Vec<_> = shape.iter().enumerate().filter(|(axis, _)| *axis != 1).map(|(_, n)| *n).collect();
+                let target = CrossEntropyTarget::Classes(ArrayD::from_elem(rows, 5));
+                let weight = Some(ArrayD::from_elem(vec![65_536], 0.1));
+                let params = CrossEntropyParams { label_smoothing, ..Default::default() };
+                expect_within(&Call::CrossEntropy { input, target, weight, params }, 1.5e-6);
+            }
+        }
+        let probabilities = CrossEntropyTarget::Probabilities(ArrayD::from_elem(vec![2, 65_536], 1.0 / 65_536.0));
+        let params = CrossEntropyParams::default();
+        expect_within(&Call::CrossEntropy { input: rising, target: probabilities, weight: None, params }, 1.5e-6);
+    }
+
     #[test]
     fn logits_in_any_order_and_infinite() {
         let rising = ArrayD::from_shape_fn(vec![2, 2000], |at| at[1] as f32 * 0.01);
@@ -69,7 +88,10 @@ mod accurate {
         let mut lowest = rising.mapv(|_| f32::NEG_INFINITY);
         lowest[[0, 1]] = f32::MIN;
         lowest[[1, 1]] = f32::MIN;
-        for input in [rising, falling, masked, lowest] {
+        // Steps beyond what a center reaches.
+        let steep = rising.mapv(|x| x * 500.0);
+        let zigzag = ArrayD::from_shape_fn(vec![2, 2000], |at| if at[1] % 2 == 0 { 30.0 } else { -1e30 });
+        for input in [rising, falling, masked, lowest, steep, zigzag] {
             let target = CrossEntropyTarget::Classes(ndarray::array![1, 1].into_dyn());
             let params = CrossEntropyParams::default();
             expect_within(&Call::CrossEntropy { input, target, weight: None, params }, 4e-6);

@@ -423,7 +423,7 @@ mod on_gpu {
             ),
             ("batch_norm", "batch_norm", "/ (count - 1.0)", "/ count"),
             ("batch_norm", "batch_norm", "-product(all.deviations, rest)", "product(all.deviations, rest) + 1.0"),
-            ("cross_entropy", "cross_entropy", "(others + 1.0) * factor", "others * factor"),
+            ("cross_entropy", "cross_entropy", "others *= factor;", ""),
             ("cross_entropy", "cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
             ("mse_loss", "mse_loss", "= difference * difference;", "= difference;"),
         ];

@@ -91,6 +91,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     if !(arguments.batch.is_finite() && arguments.batch > 0.0) {
         return Err("--batch must be more than 0 seconds".into());
     }
+    if arguments.samples == 0 {
+        return Err("--samples must be at least 1".into());
+    }
+    if let Some(name) = &arguments.algorithm
+        && !subject::is_algorithm(name)
+    {
+        return Err(format!("--algorithm {name}: no operator has such an algorithm").into());
+    }
     let workloads = workloads(arguments)?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
     let (gpu, device) = super::device(Some(super::Device::Gpu), &options)?;
@@ -188,6 +196,10 @@ fn measure_subject(
     (record.max_abs_err, record.ref_max) = (Some(check.max_abs_err), Some(check.ref_max));
     if let Some((count, of)) = check.sampled {
         record.note = format!("error of {count} of {of} parts");
+    }
+    if check.max_abs_err.is_infinite() {
+        // JSON has no infinity.
+        record.note = format!("NON-FINITE: wrong by an infinity or a NaN; {}", record.note);
     }
     Ok(())
 }

@@ -79,6 +79,11 @@ fn named<T: Copy + std::fmt::Debug>(all: &[T], name: Option<&str>) -> std::resul
     found.copied().map(Some).ok_or_else(|| Unsupported(format!("the algorithm {name}")))
 }
 
+/// Whether an operator has an algorithm of this name.
+pub fn is_algorithm(name: &str) -> bool {
+    named(Conv2dAlgorithm::ALL, Some(name)).is_ok() || named(ConvTranspose2dAlgorithm::ALL, Some(name)).is_ok()
+}
+
 impl Subject {
     /// Draws a workload's inputs.
     pub fn new(workload: &Workload, algorithm: Option<&str>) -> std::result::Result<Self, Unsupported> {

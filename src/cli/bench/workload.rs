@@ -58,7 +58,7 @@ impl Workload {
         let kind = parts.next().unwrap_or_default();
         let numbers: Vec<f32> = parts.filter_map(|part| part.parse().ok()).collect();
         let mut random = self.random(name);
-        let count = input.shape.iter().product::<usize>();
+        let count = count(input)?;
         let data: Vec<f32> = match (kind, &numbers[..]) {
             ("normal", scale) => {
                 let scale = scale.first().copied().unwrap_or(1.0);
@@ -69,7 +69,7 @@ impl Workload {
                 let uniform = Uniform::new(low, high).map_err(|error| Unsupported(error.to_string()))?;
                 uniform.sample_iter(random).take(count).collect()
             }
-            ("rois", &[rows, cols, ..]) => {
+            ("rois", &[rows, cols, ..]) if numbers.iter().all(|number| (1.0..1e6).contains(number)) => {
                 let images = numbers.get(2).copied().unwrap_or(1.0);
                 (0..count / 5).flat_map(|_| region(&mut random, rows, cols, images)).collect()
             }
@@ -86,6 +86,7 @@ impl Workload {
         let Some(classes @ 1..) = classes else {
             return Err(Unsupported(format!("{name}: labels from {:?}", input.init)));
         };
+        count(input)?;
         let mut random = self.random(name);
         Ok(ArrayD::from_shape_simple_fn(IxDyn(&input.shape), || random.random_range(0..classes)))
     }
@@ -117,6 +118,13 @@ impl Workload {
     pub fn flag(&self, name: &str) -> bool {
         self.params.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
+}
+
+/// How many elements an input has, if a tensor can have as many.
+fn count(input: &Input) -> Result<usize, Unsupported> {
+    let count = input.shape.iter().try_fold(1_usize, |count, &length| count.checked_mul(length));
+    let is_a_tensors = |count: &usize| *count as u64 <= wgdnn::MAX_TENSOR_BYTES / 4;
+    count.filter(is_a_tensors).ok_or_else(|| Unsupported(format!("{}: shape {:?}", input.name, input.shape)))
 }
 
 /// A box of whole pixels within an image: image, x1, y1, x2, y2.
