@@ -2,6 +2,9 @@
 
 use crate::gemm_tiles::GemmTiles;
 use crate::gpu::kernel::{Dispatch, Kernel, uniform};
+use crate::gpu::operator::Part;
+use crate::shape::ImageShape;
+use crate::window::Window;
 
 uniform! {
     pub(crate) struct GemmParams {
@@ -33,6 +36,42 @@ uniform! {
         input_base: u32,
         output_base: u32,
         workspace_base: u32,
+    }
+}
+
+impl GemmParams {
+    /// Those of a convolution; what follows from its pixels, its phases and the tiles is left to be set.
+    pub fn new(
+        part: &Part,
+        input: &ImageShape,
+        [out_channels, out_rows, out_cols]: [usize; 3],
+        [rows, cols]: &[Window; 2],
+        groups: usize,
+        has_bias: bool,
+    ) -> Self {
+        GemmParams {
+            images: part.items as i32,
+            groups: groups as i32,
+            in_channels: (input.channels / groups) as i32,
+            out_channels: (out_channels / groups) as i32,
+            in_rows: input.rows as i32,
+            in_cols: input.cols as i32,
+            out_rows: out_rows as i32,
+            out_cols: out_cols as i32,
+            kernel_rows: rows.kernel as i32,
+            kernel_cols: cols.kernel as i32,
+            stride_rows: rows.stride as i32,
+            stride_cols: cols.stride as i32,
+            padding_rows: rows.padding_before as i32,
+            padding_cols: cols.padding_before as i32,
+            dilation_rows: rows.dilation as i32,
+            dilation_cols: cols.dilation as i32,
+            has_bias: u32::from(has_bias),
+            input_base: part.base("input"),
+            output_base: part.base("output"),
+            workspace_base: part.base("workspace"),
+            ..Default::default()
+        }
     }
 }
 

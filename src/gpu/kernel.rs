@@ -79,6 +79,33 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
+/// Two [`Kernel`]s of one file that binds input, weight, bias and output: the portable one loads weights for every
+/// invocation, the other shares loads in subgroups. What both share comes behind that.
+macro_rules! weights_kernels {
+    ($file:literal = [$($shared:literal),*], $subgroup:literal, $entry_point:literal, $uniform:ty) => {
+        [
+            $crate::gpu::kernel::kernel!(
+                $file = ["weights" $(, $shared)*] $file,
+                $entry_point,
+                $uniform,
+                [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+            ),
+            $crate::gpu::kernel::kernel!(
+                $subgroup = ["weights_subgroup" $(, $shared)*] $file,
+                $entry_point,
+                $uniform,
+                [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+            ),
+        ]
+    };
+}
+pub(crate) use weights_kernels;
+
+/// That of [`weights_kernels`] which runs on this device.
+pub(crate) fn weights_kernel(gpu: &Gpu, [portable, subgroup]: &'static [Kernel; 2]) -> &'static Kernel {
+    if gpu.has(wgpu::Features::SUBGROUP) { subgroup } else { portable }
+}
+
 /// A Rust type that can be a member of a uniform.
 pub(crate) trait UniformMember: Copy {
     const SCALAR: Scalar;

@@ -3,7 +3,10 @@
 use super::{Conv2d, Conv2dAlgorithm};
 use crate::gpu::Gpu;
 use crate::gpu::gemm::{Gemm, GemmParams};
-use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
+use crate::gpu::kernel::{
+    BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform, weights_kernel,
+    weights_kernels,
+};
 use crate::gpu::operator::Part;
 
 uniform! {
@@ -38,42 +41,12 @@ uniform! {
 }
 
 static DIRECT: Kernel = kernel!("conv2d", "conv2d", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-static PATCHES: Kernel = kernel!(
-    "conv2d_patches" = ["weights", "patches", "pixels"] "conv2d_patches",
-    "convolve_patches",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static PATCHES_SUBGROUP: Kernel = kernel!(
-    "conv2d_patches_subgroup" = ["weights_subgroup", "patches", "pixels"] "conv2d_patches",
-    "convolve_patches",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static TILES: Kernel = kernel!(
-    "conv2d_tiles" = ["weights", "pixels"] "conv2d_tiles",
-    "convolve_tiles",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static TILES_SUBGROUP: Kernel = kernel!(
-    "conv2d_tiles_subgroup" = ["weights_subgroup", "pixels"] "conv2d_tiles",
-    "convolve_tiles",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static POINTS: Kernel = kernel!(
-    "conv2d_points" = ["weights", "patches"] "conv2d_points",
-    "convolve_points",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static POINTS_SUBGROUP: Kernel = kernel!(
-    "conv2d_points_subgroup" = ["weights_subgroup", "patches"] "conv2d_points",
-    "convolve_points",
-    Params,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
+static PATCHES: [Kernel; 2] =
+    weights_kernels!("conv2d_patches" = ["patches", "pixels"], "conv2d_patches_subgroup", "convolve_patches", Params);
+static TILES: [Kernel; 2] =
+    weights_kernels!("conv2d_tiles" = ["pixels"], "conv2d_tiles_subgroup", "convolve_tiles", Params);
+static POINTS: [Kernel; 2] =
+    weights_kernels!("conv2d_points" = ["patches"], "conv2d_points_subgroup", "convolve_points", Params);
 static WINOGRAD: Kernel =
     kernel!("conv2d_winograd", "convolve_winograd", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
 
@@ -88,12 +61,12 @@ static ADD_SPLITS: Kernel =
 
 pub(crate) const KERNELS: &[&Kernel] = &[
     &DIRECT,
-    &PATCHES,
-    &PATCHES_SUBGROUP,
-    &TILES,
-    &TILES_SUBGROUP,
-    &POINTS,
-    &POINTS_SUBGROUP,
+    &PATCHES[0],
+    &PATCHES[1],
+    &TILES[0],
+    &TILES[1],
+    &POINTS[0],
+    &POINTS[1],
     &WINOGRAD,
     &MULTIPLY,
     &ADD_SPLITS,
@@ -105,7 +78,7 @@ const LANES: usize = 8;
 const PATCH_PIXELS: usize = 8;
 /// Rows and columns of a tile.
 const TILE: usize = 4;
-/// Tiles and output channels of a workgroup that computes by Winograd's algorithm, and its channels at a time.
+/// Tiles and output channels of a workgroup that computes by Winograd's algorithm.
 const WINOGRAD_TILES: usize = 32;
 const WINOGRAD_CHANNELS: usize = 32;
 /// How many multiplications take as long as a load, on a software adapter.
@@ -121,24 +94,26 @@ fn patch_channels(channels: usize) -> usize {
     }
 }
 
-/// [`split_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
-pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3]) -> Vec<LoopPart> {
-    split_loops([rows, cols, channels]).into_iter().map(|[rows, cols, channels]| [channels, rows, cols]).collect()
+/// [`split_costly_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
+pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3], cost: u32) -> Vec<LoopPart> {
+    split_costly_loops([rows, cols, channels], cost)
+        .into_iter()
+        .map(|[rows, cols, channels]| [channels, rows, cols])
+        .collect()
 }
 
 /// A dispatch that computes planes of so many pixels and channels in patches, by the kernel that loads weights on its
 /// own or the one that shares loads in subgroups.
 pub(crate) fn patches(
     gpu: &Gpu,
-    [portable, subgroup]: [&'static Kernel; 2],
+    kernels: &'static [Kernel; 2],
     uniform: Vec<u8>,
     arguments: Vec<&'static str>,
     [planes, pixels, channels]: [usize; 3],
 ) -> Dispatch {
     let patch_channels = patch_channels(channels);
     let workgroups = planes * pixels.div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(patch_channels);
-    let kernel = if gpu.has(wgpu::Features::SUBGROUP) { subgroup } else { portable };
-    Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
+    Dispatch::per_workgroup(weights_kernel(gpu, kernels), uniform, arguments, workgroups)
         .with_constant("WORKGROUP_SIZE", LANES as u32)
         .with_constant("CHANNELS", patch_channels as u32)
 }
@@ -160,16 +135,14 @@ impl Conv2d {
         let lengths = [self.in_channels(), rows.kernel, cols.kernel];
         let ranges = match algorithm {
             Conv2dAlgorithm::ImplicitGemm => return self.implicit_gemm(part),
-            Conv2dAlgorithm::Patches => split_channels_innermost(lengths),
+            Conv2dAlgorithm::Patches => split_channels_innermost(lengths, 1),
             // Rows and columns of the kernel are no loops.
-            Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1]),
-            Conv2dAlgorithm::Winograd => split_costly_loops([1, 1, lengths[0]], 2),
+            Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1], 1),
+            Conv2dAlgorithm::Winograd => split_channels_innermost([lengths[0], 1, 1], 2),
             _ => split_loops(lengths),
         };
-        let is_winograd = algorithm == Conv2dAlgorithm::Winograd;
         ranges
             .into_iter()
-            .map(|[a, b, c]| if is_winograd { [c, a, b] } else { [a, b, c] })
             .enumerate()
             .map(|(index, range)| {
                 let uniform = self.params(part, range, index == 0).to_bytes();
@@ -231,7 +204,7 @@ impl Conv2d {
     }
 
     fn patches(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
-        patches(gpu, [&PATCHES, &PATCHES_SUBGROUP], uniform, self.arguments(), self.planes(part))
+        patches(gpu, &PATCHES, uniform, self.arguments(), self.planes(part))
     }
 
     /// Whether pixels of the output are those of the input, and come in blocks.
@@ -243,7 +216,7 @@ impl Conv2d {
     }
 
     fn points(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
-        patches(gpu, [&POINTS, &POINTS_SUBGROUP], uniform, self.arguments(), self.planes(part))
+        patches(gpu, &POINTS, uniform, self.arguments(), self.planes(part))
     }
 
     fn plane_tiles(&self) -> usize {
@@ -275,8 +248,7 @@ impl Conv2d {
     fn tiles(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
         let [planes, ..] = self.planes(part);
         let [tile_channels, halves, workgroups] = self.tile_shape();
-        let kernel = if gpu.has(wgpu::Features::SUBGROUP) { &TILES_SUBGROUP } else { &TILES };
-        Dispatch::per_workgroup(kernel, uniform, self.arguments(), planes * workgroups)
+        Dispatch::per_workgroup(weights_kernel(gpu, &TILES), uniform, self.arguments(), planes * workgroups)
             .with_constant("WORKGROUP_SIZE", LANES as u32)
             .with_constant("CHANNELS", tile_channels as u32)
             .with_constant("HALVES", halves as u32)
@@ -290,7 +262,6 @@ impl Conv2d {
     }
 
     fn implicit_gemm(&self, part: &Part) -> Vec<Dispatch> {
-        let [rows, cols] = &self.windows;
         let pixels = part.items * self.out_rows * self.out_cols;
         let gemm = Gemm {
             kernels: [&MULTIPLY, &ADD_SPLITS],
@@ -301,28 +272,15 @@ impl Conv2d {
             output_count: self.output_count(part),
         };
         gemm.dispatches(GemmParams {
-            images: part.items as i32,
             largest_pixels: pixels as i32,
-            groups: self.groups as i32,
-            in_channels: self.in_channels() as i32,
-            out_channels: self.group_out_channels() as i32,
-            in_rows: self.input.rows as i32,
-            in_cols: self.input.cols as i32,
-            out_rows: self.out_rows as i32,
-            out_cols: self.out_cols as i32,
-            kernel_rows: rows.kernel as i32,
-            kernel_cols: cols.kernel as i32,
-            stride_rows: rows.stride as i32,
-            stride_cols: cols.stride as i32,
-            padding_rows: rows.padding_before as i32,
-            padding_cols: cols.padding_before as i32,
-            dilation_rows: rows.dilation as i32,
-            dilation_cols: cols.dilation as i32,
-            has_bias: u32::from(self.has_bias),
-            input_base: part.base("input"),
-            output_base: part.base("output"),
-            workspace_base: part.base("workspace"),
-            ..Default::default()
+            ..GemmParams::new(
+                part,
+                &self.input,
+                [self.out_channels, self.out_rows, self.out_cols],
+                &self.windows,
+                self.groups,
+                self.has_bias,
+            )
         })
     }
 }

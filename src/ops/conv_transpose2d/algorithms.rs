@@ -3,7 +3,9 @@
 use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, MAX_SEARCH, search};
 use crate::gpu::Gpu;
 use crate::gpu::gemm::{Gemm, GemmParams};
-use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform};
+use crate::gpu::kernel::{
+    BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform, weights_kernels,
+};
 use crate::gpu::operator::Part;
 use crate::ops::conv2d::{patches, split_channels_innermost};
 use crate::window::Window;
@@ -74,29 +76,17 @@ uniform! {
     }
 }
 
-static PHASES: Kernel = kernel!(
-    "conv_transpose2d_phases" = ["weights", "patches", "pixels", "phases"] "conv_transpose2d_phases",
+static PHASES: [Kernel; 2] = weights_kernels!(
+    "conv_transpose2d_phases" = ["patches", "pixels", "phases"],
+    "conv_transpose2d_phases_subgroup",
     "convolve_phases",
-    PhaseParams,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+    PhaseParams
 );
-static PHASES_SUBGROUP: Kernel = kernel!(
-    "conv_transpose2d_phases_subgroup" = ["weights_subgroup", "patches", "pixels", "phases"] "conv_transpose2d_phases",
-    "convolve_phases",
-    PhaseParams,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static POINTS: Kernel = kernel!(
-    "conv_transpose2d_points" = ["weights", "patches"] "conv_transpose2d_points",
+static POINTS: [Kernel; 2] = weights_kernels!(
+    "conv_transpose2d_points" = ["patches"],
+    "conv_transpose2d_points_subgroup",
     "convolve_points",
-    PhaseParams,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-);
-static POINTS_SUBGROUP: Kernel = kernel!(
-    "conv_transpose2d_points_subgroup" = ["weights_subgroup", "patches"] "conv_transpose2d_points",
-    "convolve_points",
-    PhaseParams,
-    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+    PhaseParams
 );
 static MULTIPLY: Kernel = kernel!(
     "conv_transpose2d_gemm" = ["gemm", "phases"] "conv_transpose2d_gemm",
@@ -123,10 +113,10 @@ static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
 );
 pub(crate) const KERNELS: &[&Kernel] = &[
     &GATHER,
-    &PHASES,
-    &PHASES_SUBGROUP,
-    &POINTS,
-    &POINTS_SUBGROUP,
+    &PHASES[0],
+    &PHASES[1],
+    &POINTS[0],
+    &POINTS[1],
     &MULTIPLY,
     &ADD_SPLITS,
     &START,
@@ -202,7 +192,7 @@ impl ConvTranspose2d {
         let phases = rows.stride.min(self.out_rows) * cols.stride.min(self.out_cols);
         let lengths = [self.input.channels / self.groups, taps_rows, taps_cols];
         let is_pointwise = self.is_pointwise(part);
-        split_channels_innermost(lengths)
+        split_channels_innermost(lengths, 1)
             .iter()
             .enumerate()
             .map(|(index, [range, tap_rows, tap_cols])| {
@@ -236,18 +226,22 @@ impl ConvTranspose2d {
                     input_base: part.base("input"),
                     output_base: part.base("output"),
                 };
-                let bias = if self.has_bias { "bias" } else { "weight" };
-                let arguments = vec!["input", "weight", bias, "output"];
+                let arguments = self.arguments();
                 let planes = part.items * self.groups;
                 if is_pointwise {
                     let channels = self.group_out_channels() * rows.kernel * cols.kernel;
                     let sizes = [planes, self.input.rows * self.input.cols, channels];
-                    return patches(gpu, [&POINTS, &POINTS_SUBGROUP], params.to_bytes(), arguments, sizes);
+                    return patches(gpu, &POINTS, params.to_bytes(), arguments, sizes);
                 }
                 let sizes = [planes * phases, self.phase_pixels(), self.group_out_channels()];
-                patches(gpu, [&PHASES, &PHASES_SUBGROUP], params.to_bytes(), arguments, sizes)
+                patches(gpu, &PHASES, params.to_bytes(), arguments, sizes)
             })
             .collect()
+    }
+
+    /// What the kernels bind. Without a bias the weight stands in for it; they do not look at it.
+    fn arguments(&self) -> Vec<&'static str> {
+        vec!["input", "weight", if self.has_bias { "bias" } else { "weight" }, "output"]
     }
 
     fn implicit_gemm(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
@@ -258,34 +252,21 @@ impl ConvTranspose2d {
             tiles: self.gemm_tiles(),
             problems: self.groups * rows.stride.min(self.out_rows) * cols.stride.min(self.out_cols),
             k: self.k(),
-            arguments: vec!["input", "weight", if self.has_bias { "bias" } else { "weight" }, "output"],
+            arguments: self.arguments(),
             output_count,
         };
         gemm.dispatches(GemmParams {
-            images: part.items as i32,
             largest_pixels: (part.items * self.phase_pixels()) as i32,
-            groups: self.groups as i32,
-            in_channels: (self.input.channels / self.groups) as i32,
-            out_channels: self.group_out_channels() as i32,
-            in_rows: self.input.rows as i32,
-            in_cols: self.input.cols as i32,
-            out_rows: self.out_rows as i32,
-            out_cols: self.out_cols as i32,
-            kernel_rows: rows.kernel as i32,
-            kernel_cols: cols.kernel as i32,
-            stride_rows: rows.stride as i32,
-            stride_cols: cols.stride as i32,
-            padding_rows: rows.padding_before as i32,
-            padding_cols: cols.padding_before as i32,
-            dilation_rows: rows.dilation as i32,
-            dilation_cols: cols.dilation as i32,
             divisor_rows: divisor_rows as i32,
             divisor_cols: divisor_cols as i32,
-            has_bias: u32::from(self.has_bias),
-            input_base: part.base("input"),
-            output_base: part.base("output"),
-            workspace_base: part.base("workspace"),
-            ..Default::default()
+            ..GemmParams::new(
+                part,
+                &self.input,
+                [self.out_channels, self.out_rows, self.out_cols],
+                &self.windows,
+                self.groups,
+                self.has_bias,
+            )
         })
     }
 
