@@ -94,6 +94,8 @@ fn convolve_patches(
     let kernel_size = params.kernel_rows * params.kernel_cols;
     for (var kernel_row = params.kernel_row_begin; kernel_row < params.kernel_row_end; kernel_row++) {
         let row = kernel_row * params.dilation_rows;
+        var row_sums_0: array<vec4<f32>, 16>;
+        var row_sums_8: array<vec4<f32>, 16>;
         for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
             let col = kernel_col * params.dilation_cols;
             let is_low_inside = is_inside(low_rows + row, low_cols + col);
@@ -107,11 +109,15 @@ fn convolve_patches(
                 let low = load(low_at + begin, is_low_inside);
                 let high = load(high_at + begin, is_high_inside);
                 let at = channel * kernel_size + kernel_element;
-                add_products(&sums_0, load_weights(weights_0, at), low, high);
+                add_products(&row_sums_0, load_weights(weights_0, at), low, high);
                 if (CHANNELS > 8) {
-                    add_products(&sums_8, load_weights(weights_8, at), low, high);
+                    add_products(&row_sums_8, load_weights(weights_8, at), low, high);
                 }
             }
+        }
+        add_sums(&sums_0, &row_sums_0);
+        if (CHANNELS > 8) {
+            add_sums(&sums_8, &row_sums_8);
         }
     }
 

@@ -154,7 +154,47 @@ fn add_products(
     }
 }
 
-// The same for a kernel element in this column.
+// Adds the sums of a channel, which were added up by themselves, so that many channels do not round more than they must.
+fn add_sums(totals: ptr<function, array<vec4<f32>, 32>>, sums: ptr<function, array<vec4<f32>, 32>>) {
+    (*totals)[0] += (*sums)[0];
+    (*totals)[1] += (*sums)[1];
+    (*totals)[2] += (*sums)[2];
+    (*totals)[3] += (*sums)[3];
+    if (CHANNELS > 1) {
+        (*totals)[4] += (*sums)[4];
+        (*totals)[5] += (*sums)[5];
+        (*totals)[6] += (*sums)[6];
+        (*totals)[7] += (*sums)[7];
+        (*totals)[8] += (*sums)[8];
+        (*totals)[9] += (*sums)[9];
+        (*totals)[10] += (*sums)[10];
+        (*totals)[11] += (*sums)[11];
+        (*totals)[12] += (*sums)[12];
+        (*totals)[13] += (*sums)[13];
+        (*totals)[14] += (*sums)[14];
+        (*totals)[15] += (*sums)[15];
+    }
+    if (CHANNELS > 4) {
+        (*totals)[16] += (*sums)[16];
+        (*totals)[17] += (*sums)[17];
+        (*totals)[18] += (*sums)[18];
+        (*totals)[19] += (*sums)[19];
+        (*totals)[20] += (*sums)[20];
+        (*totals)[21] += (*sums)[21];
+        (*totals)[22] += (*sums)[22];
+        (*totals)[23] += (*sums)[23];
+        (*totals)[24] += (*sums)[24];
+        (*totals)[25] += (*sums)[25];
+        (*totals)[26] += (*sums)[26];
+        (*totals)[27] += (*sums)[27];
+        (*totals)[28] += (*sums)[28];
+        (*totals)[29] += (*sums)[29];
+        (*totals)[30] += (*sums)[30];
+        (*totals)[31] += (*sums)[31];
+    }
+}
+
+// The same as add_products for a kernel element in this column.
 fn add_element(
     sums: ptr<function, array<vec4<f32>, 32>>,
     weights: Weights,
@@ -235,15 +275,17 @@ fn convolve_tiles(
         let row_4 = load_row(begin + begin_4, is_row_4, left, right, is_left, is_right);
         let row_5 = load_row(begin + begin_5, is_row_5, left, right, is_left, is_right);
         let at = channel * 9;
-        add_element(&sums, weights_of(places, at), 0, row_0, row_1, row_2, row_3);
-        add_element(&sums, weights_of(places, at + 1), 1, row_0, row_1, row_2, row_3);
-        add_element(&sums, weights_of(places, at + 2), 2, row_0, row_1, row_2, row_3);
-        add_element(&sums, weights_of(places, at + 3), 0, row_1, row_2, row_3, row_4);
-        add_element(&sums, weights_of(places, at + 4), 1, row_1, row_2, row_3, row_4);
-        add_element(&sums, weights_of(places, at + 5), 2, row_1, row_2, row_3, row_4);
-        add_element(&sums, weights_of(places, at + 6), 0, row_2, row_3, row_4, row_5);
-        add_element(&sums, weights_of(places, at + 7), 1, row_2, row_3, row_4, row_5);
-        add_element(&sums, weights_of(places, at + 8), 2, row_2, row_3, row_4, row_5);
+        var products: array<vec4<f32>, 32>;
+        add_element(&products, weights_of(places, at), 0, row_0, row_1, row_2, row_3);
+        add_element(&products, weights_of(places, at + 1), 1, row_0, row_1, row_2, row_3);
+        add_element(&products, weights_of(places, at + 2), 2, row_0, row_1, row_2, row_3);
+        add_element(&products, weights_of(places, at + 3), 0, row_1, row_2, row_3, row_4);
+        add_element(&products, weights_of(places, at + 4), 1, row_1, row_2, row_3, row_4);
+        add_element(&products, weights_of(places, at + 5), 2, row_1, row_2, row_3, row_4);
+        add_element(&products, weights_of(places, at + 6), 0, row_2, row_3, row_4, row_5);
+        add_element(&products, weights_of(places, at + 7), 1, row_2, row_3, row_4, row_5);
+        add_element(&products, weights_of(places, at + 8), 2, row_2, row_3, row_4, row_5);
+        add_sums(&sums, &products);
     }
 
     let output_tile = OutputTile(plane, out_row, select(out_col, params.out_cols, wanted_tile >= tiles));

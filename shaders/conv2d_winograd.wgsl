@@ -16,6 +16,9 @@
 // products, 8 tiles by 8 channels each. At the end the sums change places, 8 channels at a time, for an invocation to have
 // the 16 positions of one tile and channel.
 //
+// A sum of which an infinity or a NaN comes, by an input or by a transform that overflowed, is computed again as the
+// definition has it: an infinity in a transform is a NaN soon.
+//
 // A sum of very many products is cut into ranges of channels, one dispatch each; every dispatch but the first goes on
 // from the sum in output.
 
@@ -62,6 +65,7 @@ const STEP: i32 = 4;
 // Of one position: STEP by TILES inputs, or STEP by CHANNELS kernels.
 const POSITION: i32 = 128;
 const KERNELS: i32 = 2048;
+const EXPONENT: u32 = 0x7f800000u;
 
 // [position, channel of the step, tile], and from KERNELS on [position, channel of the step, output channel]; at the end
 // [position, tile, output channel of 8].
@@ -130,6 +134,32 @@ fn store_sums(at: i32, sums: vec4<f32>) {
     transformed[at + 8] = sums.y;
     transformed[at + 16] = sums.z;
     transformed[at + 24] = sums.w;
+}
+
+// 3 elements of a row of the kernel.
+fn kernel_row(at: i32) -> vec3<f32> {
+    return vec3<f32>(weight[at], weight[at + 1], weight[at + 2]);
+}
+
+// A row and the next of a tile as the definition has them: the kernel's rows times those of the input.
+fn direct_sums(kernel_begin: i32, image_begin: i32, row: i32, col: i32) -> vec4<f32> {
+    var sums = vec4<f32>();
+    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+        let plane_begin = image_begin + channel * params.in_rows * params.in_cols;
+        let at = (kernel_begin + channel) * 9;
+        let upper = load_input(plane_begin, row, col, true);
+        let high = load_input(plane_begin, row + 1, col, true);
+        let low = load_input(plane_begin, row + 2, col, true);
+        let lower = load_input(plane_begin, row + 3, col, true);
+        let k_0 = kernel_row(at);
+        let k_1 = kernel_row(at + 3);
+        let k_2 = kernel_row(at + 6);
+        sums.x += dot(k_0, upper.xyz) + dot(k_1, high.xyz) + dot(k_2, low.xyz);
+        sums.y += dot(k_0, upper.yzw) + dot(k_1, high.yzw) + dot(k_2, low.yzw);
+        sums.z += dot(k_0, high.xyz) + dot(k_1, low.xyz) + dot(k_2, lower.xyz);
+        sums.w += dot(k_0, high.yzw) + dot(k_1, low.yzw) + dot(k_2, lower.yzw);
+    }
+    return sums;
 }
 
 fn write(place: i32, is_inside: bool, start: f32, sum: f32) {
@@ -249,6 +279,18 @@ fn convolve_winograd(
             let m_3 = vec4<f32>(transformed[3072 + lane], transformed[3328 + lane], transformed[3584 + lane], transformed[3840 + lane]);
             let top = m_0 + m_1 + m_2;
             let bottom = m_1 - m_2 - m_3;
+            var sums = vec4<f32>(
+                top.x + top.y + top.z,
+                top.y - top.z - top.w,
+                bottom.x + bottom.y + bottom.z,
+                bottom.y - bottom.z - bottom.w,
+            );
+            if (any((bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT))) {
+                let kernel_begin = (group * params.out_channels + channel) * params.in_channels;
+                let image_begin = i32(params.input_base)
+                    + (out_image * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;
+                sums = direct_sums(kernel_begin, image_begin, out_row - params.padding_rows, out_col - params.padding_cols);
+            }
             var start = 0.0;
             if (params.has_bias != 0u) {
                 start = bias[group * params.out_channels + channel];
@@ -257,10 +299,10 @@ fn convolve_winograd(
             let place = i32(params.output_base) + plane * out_plane + out_row * params.out_cols + out_col;
             let has_right = out_col + 1 < params.out_cols;
             let has_bottom = out_row + 1 < params.out_rows;
-            write(place, true, start, top.x + top.y + top.z);
-            write(place + 1, has_right, start, top.y - top.z - top.w);
-            write(place + params.out_cols, has_bottom, start, bottom.x + bottom.y + bottom.z);
-            write(place + params.out_cols + 1, has_right && has_bottom, start, bottom.y - bottom.z - bottom.w);
+            write(place, true, start, sums.x);
+            write(place + 1, has_right, start, sums.y);
+            write(place + params.out_cols, has_bottom, start, sums.z);
+            write(place + params.out_cols + 1, has_right && has_bottom, start, sums.w);
         }
         workgroupBarrier();
     }

@@ -27,3 +27,27 @@ fn add_products(sums: ptr<function, array<vec4<f32>, 16>>, weights: Weights, low
         (*sums)[15] += weights.high.w * high;
     }
 }
+
+// Adds sums that were added up by themselves, so that long ones do not round more than they must.
+fn add_sums(totals: ptr<function, array<vec4<f32>, 16>>, sums: ptr<function, array<vec4<f32>, 16>>) {
+    (*totals)[0] += (*sums)[0];
+    (*totals)[1] += (*sums)[1];
+    if (CHANNELS > 1) {
+        (*totals)[2] += (*sums)[2];
+        (*totals)[3] += (*sums)[3];
+        (*totals)[4] += (*sums)[4];
+        (*totals)[5] += (*sums)[5];
+        (*totals)[6] += (*sums)[6];
+        (*totals)[7] += (*sums)[7];
+    }
+    if (CHANNELS > 4) {
+        (*totals)[8] += (*sums)[8];
+        (*totals)[9] += (*sums)[9];
+        (*totals)[10] += (*sums)[10];
+        (*totals)[11] += (*sums)[11];
+        (*totals)[12] += (*sums)[12];
+        (*totals)[13] += (*sums)[13];
+        (*totals)[14] += (*sums)[14];
+        (*totals)[15] += (*sums)[15];
+    }
+}

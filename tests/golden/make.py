@@ -5,10 +5,10 @@
     venv/bin/python tests/golden/make.py
 
 Writes a folder for each source: report/ (the report's experiment), random/ (parameters drawn at random), opinfo/ (the
-samples of PyTorch's own tests), onnx/ (ONNX's backend node tests), roi_pool/ (torchvision's tests), corners/ (what
-PyTorch does where it is not obvious; CORNERS.md lists it) and bad_input/ (what must be refused). In each, cases.jsonl
-has a case a line and tensors.safetensors the data. Inputs are float32. Expected values come from PyTorch in float64, rounded to float32
-once. A case's bound `atol` is 4 times the error of PyTorch's own float32, but at least the rounding (2^-23) of the
+samples of PyTorch's own tests), onnx/ (ONNX's backend node tests), roi_pool/ (torchvision's tests), channels/
+(convolutions of many channels), corners/ (what PyTorch does where it is not obvious; CORNERS.md lists it) and bad_input/
+(what must be refused). In each, cases.jsonl has a case a line and tensors.safetensors the data. Inputs are float32.
+Expected values come from PyTorch in float64, rounded to float32 once. A case's bound `atol` is 4 times the error of PyTorch's own float32, but at least the rounding (2^-23) of the
 largest sum of magnitudes that an output adds up; integer data, whose sums are exact in float32, gets 0.
 `rmse_float32` is PyTorch's own float32's root mean square error.
 """
@@ -526,6 +526,40 @@ def make_roi_pool_tests():
     folder.save("roi_pool")
 
 
+def make_channels():
+    """Kernels of 3 by 3 over many channels: what algorithms with transforms take, and where roundings add up."""
+    torch.manual_seed(2)
+    folder = Folder()
+    shapes = [
+        # batch, channels, rows, columns, output channels, groups, padding
+        (1, 64, 3, 3, 1, 1, 0), (1, 64, 6, 6, 4, 1, 0), (2, 65, 5, 7, 5, 1, 1), (3, 67, 9, 4, 3, 1, [2, 1]),
+        (1, 72, 13, 12, 6, 1, 1), (2, 128, 7, 7, 8, 2, 1), (1, 66, 8, 5, 12, 1, "same"), (1, 64, 10, 18, 33, 1, 1),
+        (1, 100, 9, 9, 4, 1, [0, 2]), (5, 64, 11, 6, 2, 1, 1), (1, 128, 6, 6, 7, 1, 1), (2, 192, 4, 5, 9, 3, 2),
+        (1, 256, 5, 6, 4, 1, 1), (1, 512, 4, 4, 2, 1, "valid"), (1, 70, 8, 9, 5, 1, 1), (2, 64, 12, 5, 6, 1, 1),
+    ]
+    for index, (batch, channels, rows, columns, outputs, groups, padding) in enumerate(shapes):
+        fan = channels // groups * 9
+        tensors = {"input": torch.randn(batch, channels, rows, columns),
+                   "weight": torch.randn(outputs, channels // groups, 3, 3) / math.sqrt(fan)}
+        if index % 3:
+            tensors["bias"] = torch.randn(outputs)
+        if index % 4 == 1:
+            tensors["input"] = tensors["input"].relu()
+        if index % 5 == 4:
+            tensors["weight"] = tensors["weight"].abs()
+        add_call(folder, f"channels/conv2d/{index}", "conv2d", {"padding": padding, "groups": groups}, tensors)
+    # Infinities, NaNs and values whose transforms overflow must spoil the outputs that they are in, and no others.
+    for index, value in enumerate([math.inf, -math.inf, math.nan, 3e38]):
+        input = torch.randn(2, 64, 9, 10)
+        input[1, 3, 4, 5] = input[0, 31, 0, 9] = value
+        tensors = {"input": input, "weight": torch.rand(3, 64, 3, 3) + 0.1, "bias": torch.randn(3)}
+        add_call(folder, f"channels/conv2d/spoilt_{index}", "conv2d", {"padding": 1}, tensors)
+    weight = torch.rand(5, 64, 3, 3)
+    weight[2, 7, 1, 1] = math.inf
+    add_call(folder, "channels/conv2d/spoilt_weight", "conv2d", {}, {"input": torch.rand(1, 64, 7, 7) + 0.1, "weight": weight})
+    folder.save("channels")
+
+
 def in_short(array):
     """The first values of an array."""
     values = [f"{value:.6g}" for value in array.flatten()[:6].tolist()]
@@ -584,5 +618,6 @@ if __name__ == "__main__":
     make_opinfo()
     make_onnx()
     make_roi_pool_tests()
+    make_channels()
     make_corners()
     make_bad_input()

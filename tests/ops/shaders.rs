@@ -26,14 +26,18 @@ fn files(folder: &str) -> Vec<(String, String)> {
 /// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
 pub fn shaders() -> Vec<(String, String)> {
     let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 8);
+    assert_eq!(shared.len(), 11);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
         // What is called from there, in the order in which it comes.
         let calls =
             [("sums_0", "patches"), ("write_pixel(", "pixels"), ("problem_of(", "gemm"), ("phase_of(", "phases")];
         let parts: Vec<_> = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part).collect();
-        let variants: &[(&str, &[&str])] = if text.contains("load_weights(") {
+        let variants: &[(&str, &[&str])] = if text.contains("load_kernels(") {
+            &[("", &["winograd4x4", "kernels"]), ("_packed", &["winograd4x4", "kernels_packed"])]
+        } else if text.contains("channel_blocks(") {
+            &[("", &["winograd4x4"])]
+        } else if text.contains("load_weights(") {
             &[("", &["weights"]), ("_subgroup", &["weights_subgroup"])]
         } else if text.contains("load_classes(") {
             &[("", &["classes"]), ("_in_blocks", &["classes_in_blocks"])]
@@ -42,7 +46,13 @@ pub fn shaders() -> Vec<(String, String)> {
         };
         for (ending, first) in variants {
             let parts: String = first.iter().chain(&parts).map(|part| format!("{}\n", shared[*part])).collect();
-            shaders.push((format!("{name}{ending}"), parts + &text));
+            // What a name says of features comes last.
+            let (stem, feature) = name.strip_suffix(SUBGROUP).map_or((name.as_str(), ""), |stem| (stem, SUBGROUP));
+            let name = match (stem.strip_suffix('_'), *ending) {
+                (Some(stem), "_packed") => format!("{stem}_packed_{feature}"),
+                _ => format!("{name}{ending}"),
+            };
+            shaders.push((name, parts + &text));
         }
     }
     shaders.sort();

@@ -1,5 +1,6 @@
 //! How conv2d is computed on the GPU: the kernels, which of them runs, and what they are given.
 
+use super::choice::{LANES, PATCH_PIXELS, patch_channels};
 use super::{Conv2d, Conv2dAlgorithm};
 use crate::gpu::Gpu;
 use crate::gpu::gemm::{Gemm, GemmParams};
@@ -72,28 +73,9 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     &ADD_SPLITS,
 ];
 
-/// Invocations of a workgroup that computes patches or tiles: a vector of a software adapter's.
-const LANES: usize = 8;
-/// The pixels of a patch.
-const PATCH_PIXELS: usize = 8;
-/// Rows and columns of a tile.
-const TILE: usize = 4;
 /// Tiles and output channels of a workgroup that computes by Winograd's algorithm.
 const WINOGRAD_TILES: usize = 32;
 const WINOGRAD_CHANNELS: usize = 32;
-/// How many multiplications take as long as a load, on a software adapter.
-const PRODUCTS_PER_LOAD: usize = 50;
-
-/// How many of these output channels an invocation computes.
-fn patch_channels(channels: usize) -> usize {
-    match channels {
-        1 => 1,
-        2..=4 => 4,
-        5..=8 => 8,
-        _ => 16,
-    }
-}
-
 /// [`split_costly_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
 pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3], cost: u32) -> Vec<LoopPart> {
     split_costly_loops([rows, cols, channels], cost)
@@ -122,10 +104,8 @@ impl Conv2d {
     /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
     pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
         match self.algorithm {
-            Conv2dAlgorithm::Auto if gpu.is_software() && self.is_faster_in_tiles() => Conv2dAlgorithm::Tiles,
-            Conv2dAlgorithm::Auto if gpu.is_software() => Conv2dAlgorithm::Patches,
-            Conv2dAlgorithm::Auto if self.fills_tiles() => Conv2dAlgorithm::ImplicitGemm,
-            Conv2dAlgorithm::Auto => Conv2dAlgorithm::Direct,
+            Conv2dAlgorithm::Auto if gpu.is_software() => self.algorithm_of_software(),
+            Conv2dAlgorithm::Auto => self.algorithm_of_gpus(),
             algorithm => algorithm,
         }
     }
@@ -135,10 +115,12 @@ impl Conv2d {
         let lengths = [self.in_channels(), rows.kernel, cols.kernel];
         let ranges = match algorithm {
             Conv2dAlgorithm::ImplicitGemm => return self.implicit_gemm(part),
+            Conv2dAlgorithm::Winograd4x4 => return self.winograd4x4(gpu, part),
             Conv2dAlgorithm::Patches => split_channels_innermost(lengths, 1),
             // Rows and columns of the kernel are no loops.
             Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1], 1),
-            Conv2dAlgorithm::Winograd => split_channels_innermost([lengths[0], 1, 1], 2),
+            // Up to 4 times per channel a sum is computed again.
+            Conv2dAlgorithm::Winograd => split_channels_innermost([lengths[0], 1, 1], 6),
             _ => split_loops(lengths),
         };
         ranges
@@ -217,32 +199,6 @@ impl Conv2d {
 
     fn points(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {
         patches(gpu, &POINTS, uniform, self.arguments(), self.planes(part))
-    }
-
-    fn plane_tiles(&self) -> usize {
-        self.out_rows.div_ceil(TILE) * self.out_cols.div_ceil(TILE)
-    }
-
-    /// Channels that an invocation computes in tiles, into how many parts its workgroup is cut, each with channels of its
-    /// own, and the workgroups of a plane.
-    fn tile_shape(&self) -> [usize; 3] {
-        let channels = self.group_out_channels();
-        let tile_channels = patch_channels(channels).min(8);
-        let halves = if self.plane_tiles() <= LANES / 2 && channels > tile_channels { 2 } else { 1 };
-        let workgroups = self.plane_tiles().div_ceil(LANES / halves) * channels.div_ceil(tile_channels * halves);
-        [tile_channels, halves, workgroups]
-    }
-
-    /// Whether a software adapter has less to do in tiles than in patches: small planes leave invocations without a tile.
-    fn is_faster_in_tiles(&self) -> bool {
-        let channels = self.group_out_channels();
-        let in_patch = patch_channels(channels);
-        let patches = (self.out_rows * self.out_cols).div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(in_patch);
-        let [in_tile, halves, tiles] = self.tile_shape();
-        // Loads of the input and of weights, and products, of an input channel.
-        let patch_cost = 9 * (8 + in_patch.div_ceil(8) + 8 * in_patch / PRODUCTS_PER_LOAD);
-        let tile_cost = 36 + 9 * halves + 144 * in_tile / PRODUCTS_PER_LOAD;
-        self.is_dense_3x3() && tiles * tile_cost < patches * patch_cost
     }
 
     fn tiles(&self, gpu: &Gpu, part: &Part, uniform: Vec<u8>) -> Dispatch {

@@ -1,5 +1,6 @@
 //! conv2d on the GPU: what is dispatched, recorded, and called eagerly.
 
+use super::winograd4x4_on_gpu::PackWeight;
 use super::{Conv2d, Conv2dAlgorithm, Conv2dParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -8,6 +9,7 @@ use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::reference;
+use crate::shape::ELEMENT_BYTES;
 use crate::validation::{Replay, magnitudes, read, replay, rounding};
 
 /// The buffers of a recorded [`Conv2d`].
@@ -35,8 +37,8 @@ impl Operator for Conv2d {
     fn split(&self) -> Split {
         let input = self.input.channels * self.input.rows * self.input.cols;
         let output = self.out_channels * self.out_rows * self.out_cols;
-        let workspace = self.workspace_elements() / self.input.batch.max(1);
-        Split { items: self.input.batch, shares: vec![("input", input), ("output", output), ("workspace", workspace)] }
+        // The workspace is small, or used again for every part.
+        Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
     }
 
     fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
@@ -48,9 +50,13 @@ impl Operator for Conv2d {
 }
 
 impl Conv2d {
-    /// Only products in tiles are ever split.
     fn workspace_elements_on(&self, gpu: &Gpu) -> usize {
-        if self.algorithm_on(gpu) == Conv2dAlgorithm::ImplicitGemm { self.workspace_elements() } else { 0 }
+        self.workspace_elements_by(self.algorithm_on(gpu))
+    }
+
+    /// Bytes of workspace that recording needs on this device.
+    pub fn workspace_size_on(&self, gpu: &Gpu) -> u64 {
+        self.workspace_elements_on(gpu) as u64 * ELEMENT_BYTES
     }
 
     /// Compiles what recording needs, now rather than then.
@@ -58,7 +64,7 @@ impl Conv2d {
     /// # Errors
     /// As [`Gpu::warm_up`].
     pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-        gpu.warm_up(&[self])
+        gpu.warm_up(&[self, &PackWeight(self)])
     }
 
     /// Records the operator on the caller's buffers.
@@ -68,17 +74,27 @@ impl Conv2d {
     /// misaligned, without `STORAGE`, or both read and written;
     /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
     pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &Conv2dBuffers<'_>) -> Result<()> {
-        let [rows, cols] = &self.windows;
-        let weight_count = self.out_channels * self.in_channels() * rows.kernel * cols.kernel;
+        self.record_with(recorder, buffers, None)
+    }
+
+    pub(super) fn record_with(
+        &self,
+        recorder: &mut Recorder<'_>,
+        buffers: &Conv2dBuffers<'_>,
+        packed_weight: Option<wgpu::BufferSlice<'_>>,
+    ) -> Result<()> {
         let mut arguments = vec![
             Argument::read("input", buffers.input, self.input.count()),
-            Argument::read("weight", buffers.weight, weight_count),
+            Argument::read("weight", buffers.weight, self.weight_count()),
             Argument::write("output", buffers.output, self.output_shape().iter().product()),
         ];
         let bias_count = self.has_bias.then_some(self.out_channels);
         arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
         let elements = self.workspace_elements_on(recorder.gpu());
         arguments.extend(Argument::workspace(NAME, buffers.workspace, elements)?);
+        let packed = self.packed_elements_on(recorder.gpu());
+        let packed_weight = packed_weight.filter(|_| packed > 0);
+        arguments.extend(Argument::optional(NAME, "packed_weight", packed_weight, (packed > 0).then_some(packed))?);
         recorder.run(self, &arguments)
     }
 }
@@ -105,24 +121,105 @@ impl Conv2d {
 /// # Errors
 /// As [`Conv2d::new`] and [`Conv2d::record`].
 pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2dParams) -> Result<Tensor> {
+    convolve(input, weight, None, bias, params)
+}
+
+/// A weight of [`conv2d_packed`] with what algorithms make of it, made once.
+#[derive(Debug, Clone)]
+pub struct PackedWeight {
+    weight: Tensor,
+    packed: Option<Tensor>,
+}
+
+impl PackedWeight {
+    /// Packs a weight (O,C/groups,R,S) for the algorithm that these parameters take, on its device. Most take it as it is.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`] for the weight and the parameters.
+    pub fn new(weight: &Tensor, params: &Conv2dParams) -> Result<Self> {
+        let gpu = weight.gpu();
+        let [_, in_channels, rows, cols] = super::weight_shape(NAME, weight.shape())?;
+        // Packing does not depend on the input: the smallest will do.
+        let length = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
+        let input = [
+            1,
+            in_channels.saturating_mul(params.groups),
+            length(rows, params.dilation[0]),
+            length(cols, params.dilation[1]),
+        ];
+        let operator = Conv2d::new(&input, weight.shape(), None, params)?.with_packed_weight();
+        let elements = operator.packed_elements_on(gpu);
+        let packed = (elements > 0).then(|| Tensor::uninitialized(gpu, NAME, &[elements])).transpose()?;
+        if let Some(packed) = &packed {
+            gpu.eager(&PackWeight(&operator), &[weight.storage()], &[packed.storage()], |recorder| {
+                operator.record_pack_weight(recorder, weight.own_slice(), packed.own_slice())
+            })?;
+        }
+        Ok(PackedWeight { weight: weight.clone(), packed })
+    }
+
+    /// The weight as it was.
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
+/// [`conv2d`] with a weight that was packed once, for those that are used many times.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use ndarray::Array4;
+/// use wgdnn::{Conv2dAlgorithm, Conv2dParams, Gpu, PackedWeight, Tensor, conv2d_packed};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let params = Conv2dParams { algorithm: Conv2dAlgorithm::Winograd4x4, ..Default::default() };
+/// let weight = Tensor::from_array(&gpu, &Array4::<f32>::zeros((64, 64, 3, 3)))?;
+/// let weight = PackedWeight::new(&weight, &params)?;
+/// let mut features = Tensor::from_array(&gpu, &Array4::<f32>::zeros((1, 64, 56, 56)))?;
+/// for _ in 0..10 {
+///     features = conv2d_packed(&features, &weight, None, &params)?;
+/// }
+/// assert_eq!(features.shape(), [1, 64, 36, 36]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`conv2d`].
+pub fn conv2d_packed(
+    input: &Tensor,
+    weight: &PackedWeight,
+    bias: Option<&Tensor>,
+    params: &Conv2dParams,
+) -> Result<Tensor> {
+    convolve(input, &weight.weight, weight.packed.as_ref(), bias, params)
+}
+
+fn convolve(
+    input: &Tensor,
+    weight: &Tensor,
+    packed: Option<&Tensor>,
+    bias: Option<&Tensor>,
+    params: &Conv2dParams,
+) -> Result<Tensor> {
     let gpu = input.gpu();
     let operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+    let operator = if packed.is_some() { operator.with_packed_weight() } else { operator };
     expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
     let workspace = gpu.workspace(NAME, operator.workspace_elements_on(gpu))?;
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
     let mut reads = vec![input.storage(), weight.storage()];
     reads.extend(bias.map(Tensor::storage));
+    reads.extend(packed.map(Tensor::storage));
     gpu.eager(&operator, &reads, &[output.storage()], |recorder| {
-        operator.record(
-            recorder,
-            &Conv2dBuffers {
-                input: input.own_slice(),
-                weight: weight.own_slice(),
-                bias: bias.map(Tensor::own_slice),
-                output: output.own_slice(),
-                workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
-            },
-        )
+        let buffers = Conv2dBuffers {
+            input: input.own_slice(),
+            weight: weight.own_slice(),
+            bias: bias.map(Tensor::own_slice),
+            output: output.own_slice(),
+            workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
+        };
+        operator.record_with(recorder, &buffers, packed.map(Tensor::own_slice))
     })?;
     replay(gpu, NAME, || {
         let [x, w] = [read(input)?, read(weight)?];
@@ -132,7 +229,8 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
         let sums = reference::conv2d(&magnitudes(&x), &magnitudes(&w), b.as_ref(), params)?.into_flat();
         let terms = operator.in_channels() * operator.windows[0].kernel * operator.windows[1].kernel;
         // Winograd's transforms also round what is beside an output's own window.
-        let is_winograd = operator.algorithm_on(gpu) == Conv2dAlgorithm::Winograd;
+        let is_winograd =
+            matches!(operator.algorithm_on(gpu), Conv2dAlgorithm::Winograd | Conv2dAlgorithm::Winograd4x4);
         let largest = sums.iter().copied().fold(0.0, f32::max);
         let sum_at = |index: usize| if is_winograd { 2.0 * largest } else { sums[index] };
         let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];

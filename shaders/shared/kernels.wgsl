@@ -1,0 +1,5 @@
+// Transformed kernels in the workspace, where a dispatch before this one has put them.
+
+fn load_kernels(block: i32) -> vec4<f32> {
+    return workspace[params.kernels_begin + block];
+}

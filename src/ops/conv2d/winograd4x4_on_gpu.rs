@@ -1,0 +1,293 @@
+//! The dispatches of conv2d by Winograd's F(4x4, 3x3), and weights that are transformed once.
+
+use super::winograd4x4::{Layout, POSITIONS, TILES};
+use super::{Conv2d, Conv2dAlgorithm, Conv2dBuffers, NAME};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
+use crate::gpu::operator::{Operator, Part, Sealed, Split};
+use crate::gpu::recorder::{Argument, Recorder};
+use crate::shape::ELEMENT_BYTES;
+
+uniform! {
+    struct Params {
+        groups: i32,
+        in_channels: i32,
+        channel_room: i32,
+        out_channels: i32,
+        in_rows: i32,
+        in_cols: i32,
+        out_rows: i32,
+        out_cols: i32,
+        padding_rows: i32,
+        padding_cols: i32,
+        has_bias: u32,
+        tile_rows: i32,
+        tile_cols: i32,
+        tiles: i32,
+        tile_begin: i32,
+        room: i32,
+        input_base: u32,
+        output_base: u32,
+        products_begin: i32,
+        bias_begin: i32,
+        kernels_begin: i32,
+        inputs_step: i32,
+        products_step: i32,
+        kernels_step: i32,
+    }
+}
+
+static TRANSFORM_KERNELS: Kernel = kernel!(
+    "conv2d_winograd4x4" = ["winograd4x4"] "conv2d_winograd4x4",
+    "transform_kernels",
+    Params,
+    [(2, Read), (5, ReadWrite)]
+);
+static TRANSFORM_INPUTS: Kernel = kernel!(
+    "conv2d_winograd4x4" = ["winograd4x4"] "conv2d_winograd4x4",
+    "transform_inputs",
+    Params,
+    [(1, Read), (3, Read), (5, ReadWrite)]
+);
+static TRANSFORM_PRODUCTS: Kernel = kernel!(
+    "conv2d_winograd4x4" = ["winograd4x4"] "conv2d_winograd4x4",
+    "transform_products",
+    Params,
+    [(1, Read), (2, Read), (4, ReadWrite), (5, ReadWrite)]
+);
+/// With kernels in the workspace, and packed.
+static MULTIPLY: [Kernel; 2] = [
+    kernel!(
+        "conv2d_winograd4x4_multiply" = ["winograd4x4", "kernels"] "conv2d_winograd4x4_multiply",
+        "multiply",
+        Params,
+        [(5, ReadWrite)]
+    ),
+    kernel!(
+        "conv2d_winograd4x4_multiply_packed" = ["winograd4x4", "kernels_packed"] "conv2d_winograd4x4_multiply",
+        "multiply",
+        Params,
+        [(2, Read), (5, ReadWrite)]
+    ),
+];
+static MULTIPLY_SUBGROUP: [Kernel; 2] = [
+    kernel!(
+        "conv2d_winograd4x4_subgroup" = ["winograd4x4", "kernels"] "conv2d_winograd4x4_subgroup",
+        "multiply",
+        Params,
+        [(5, ReadWrite)]
+    ),
+    kernel!(
+        "conv2d_winograd4x4_packed_subgroup" = ["winograd4x4", "kernels_packed"] "conv2d_winograd4x4_subgroup",
+        "multiply",
+        Params,
+        [(2, Read), (5, ReadWrite)]
+    ),
+];
+
+pub(crate) const KERNELS: &[&Kernel] = &[
+    &TRANSFORM_KERNELS,
+    &TRANSFORM_INPUTS,
+    &TRANSFORM_PRODUCTS,
+    &MULTIPLY[0],
+    &MULTIPLY[1],
+    &MULTIPLY_SUBGROUP[0],
+    &MULTIPLY_SUBGROUP[1],
+];
+
+/// Tiles and blocks of channels that a workgroup multiplies on a GPU.
+const GPU_TILES: usize = 64;
+const GPU_BLOCKS: usize = 16;
+/// Invocations of a workgroup that multiplies on a software adapter: one of its vectors.
+const LANES: usize = 8;
+
+impl Conv2d {
+    pub(super) fn winograd4x4(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+        let layout = Layout::new(self);
+        let params = self.winograd4x4_params(&layout, part);
+        let mut dispatches = Vec::new();
+        if !self.is_packed {
+            dispatches.push(self.transform_kernels(&layout, params, "workspace"));
+        }
+        let bias = if self.has_bias { "bias" } else { "weight" };
+        // An invocation of these also copies a block of the bias.
+        let inputs = self.groups * (layout.channel_room * layout.room / 4).max(layout.channel_blocks);
+        let products = self.groups * layout.channel_blocks * layout.room;
+        for tile_begin in (0..params.tiles).step_by(layout.room) {
+            let uniform = Params { tile_begin, ..params }.to_bytes();
+            let arguments = vec!["input", bias, "workspace"];
+            dispatches.push(Dispatch::per_element(&TRANSFORM_INPUTS, uniform.clone(), arguments, inputs));
+            dispatches.push(self.multiply(&layout, gpu, uniform.clone()));
+            let arguments = vec!["input", "weight", "output", "workspace"];
+            dispatches.push(Dispatch::per_element(&TRANSFORM_PRODUCTS, uniform, arguments, products));
+        }
+        dispatches
+    }
+
+    fn winograd4x4_params(&self, layout: &Layout, part: &Part) -> Params {
+        let [rows, cols] = &self.windows;
+        Params {
+            groups: self.groups as i32,
+            in_channels: self.in_channels() as i32,
+            channel_room: layout.channel_room as i32,
+            out_channels: self.group_out_channels() as i32,
+            in_rows: self.input.rows as i32,
+            in_cols: self.input.cols as i32,
+            out_rows: self.out_rows as i32,
+            out_cols: self.out_cols as i32,
+            padding_rows: rows.padding_before as i32,
+            padding_cols: cols.padding_before as i32,
+            has_bias: u32::from(self.has_bias),
+            tile_rows: layout.tile_rows as i32,
+            tile_cols: layout.tile_cols as i32,
+            tiles: (part.items * layout.tile_rows * layout.tile_cols) as i32,
+            tile_begin: 0,
+            room: layout.room as i32,
+            input_base: part.base("input"),
+            output_base: part.base("output"),
+            products_begin: layout.products_begin as i32,
+            bias_begin: layout.bias_begin as i32,
+            kernels_begin: layout.kernels_begin as i32,
+            inputs_step: layout.inputs_step as i32,
+            products_step: layout.products_step as i32,
+            kernels_step: layout.kernels_step as i32,
+        }
+    }
+
+    /// Transforms the weights into an argument.
+    fn transform_kernels(&self, layout: &Layout, params: Params, into: &'static str) -> Dispatch {
+        let invocations = self.groups * layout.channel_blocks * layout.channel_room;
+        Dispatch::per_element(&TRANSFORM_KERNELS, params.to_bytes(), vec!["weight", into], invocations)
+    }
+
+    fn multiply(&self, layout: &Layout, gpu: &Gpu, uniform: Vec<u8>) -> Dispatch {
+        let is_packed = usize::from(self.is_packed);
+        let arguments = if self.is_packed { vec!["packed_weight", "workspace"] } else { vec!["workspace"] };
+        let problems = POSITIONS * self.groups;
+        if gpu.is_software() && gpu.has(wgpu::Features::SUBGROUP) {
+            let blocks = if layout.channel_blocks > LANES { 2 } else { 1 };
+            let tiles = if layout.room > TILES && gpu.adapter_info().subgroup_min_size as usize >= LANES {
+                2 * TILES
+            } else {
+                TILES
+            };
+            let workgroups = problems * (layout.room / tiles) * layout.channel_blocks.div_ceil(LANES * blocks);
+            return Dispatch::per_workgroup(&MULTIPLY_SUBGROUP[is_packed], uniform, arguments, workgroups)
+                .with_constant("WORKGROUP_SIZE", LANES as u32)
+                .with_constant("TILES", tiles as u32)
+                .with_constant("BLOCKS", blocks as u32);
+        }
+        let workgroups = problems * layout.room.div_ceil(GPU_TILES) * layout.channel_blocks.div_ceil(GPU_BLOCKS);
+        Dispatch::per_workgroup(&MULTIPLY[is_packed], uniform, arguments, workgroups)
+    }
+
+    /// The same operator for [`Conv2d::record_packed`], on a weight that [`Conv2d::record_pack_weight`] has packed: worth
+    /// it where a weight is used many times.
+    pub fn with_packed_weight(self) -> Self {
+        Conv2d { is_packed: true, ..self }
+    }
+
+    pub(super) fn packed_elements_on(&self, gpu: &Gpu) -> usize {
+        let takes_packed = self.is_packed && self.algorithm_on(gpu) == Conv2dAlgorithm::Winograd4x4;
+        if takes_packed { Layout::new(self).packed_elements() } else { 0 }
+    }
+
+    /// Bytes of a packed weight, on this device. 0 if the algorithm that runs there takes weights as they are, or if this
+    /// is no operator [with a packed weight](Conv2d::with_packed_weight): there is nothing to pack then.
+    pub fn packed_weight_size_on(&self, gpu: &Gpu) -> u64 {
+        self.packed_elements_on(gpu) as u64 * ELEMENT_BYTES
+    }
+
+    /// Records the packing of a weight, f32, (O, C / groups, 3, 3), into a buffer of [`Conv2d::packed_weight_size_on`]
+    /// bytes, for [`Conv2d::record_packed`]. If there is nothing to pack, nothing is recorded and the buffer is not looked
+    /// at.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::wgpu::{BufferDescriptor, BufferUsages};
+    /// use wgdnn::{Conv2d, Conv2dAlgorithm, Conv2dBuffers, Conv2dParams, Gpu};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let params = Conv2dParams { algorithm: Conv2dAlgorithm::Winograd4x4, ..Default::default() };
+    /// let conv = Conv2d::new(&[1, 64, 56, 56], &[64, 64, 3, 3], None, &params)?.with_packed_weight();
+    /// conv.warm_up(&gpu)?;
+    /// let buffer = |size| {
+    ///     let usage = BufferUsages::STORAGE;
+    ///     gpu.device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+    /// };
+    /// let (input, output) = (buffer(4 * 64 * 56 * 56), buffer(4 * 64 * 54 * 54));
+    /// let (weight, packed) = (buffer(4 * 64 * 64 * 9), buffer(conv.packed_weight_size_on(&gpu)));
+    /// let workspace = buffer(conv.workspace_size_on(&gpu));
+    ///
+    /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// let mut recorder = gpu.record(&mut encoder);
+    /// conv.record_pack_weight(&mut recorder, weight.slice(..), packed.slice(..))?; // Once.
+    /// let buffers = Conv2dBuffers {
+    ///     input: input.slice(..),
+    ///     weight: weight.slice(..),
+    ///     bias: None,
+    ///     output: output.slice(..),
+    ///     workspace: Some(workspace.slice(..)),
+    /// };
+    /// conv.record_packed(&mut recorder, &buffers, packed.slice(..))?; // As often as you like.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Conv2d::record`], for `weight` and `packed_weight`.
+    pub fn record_pack_weight(
+        &self,
+        recorder: &mut Recorder<'_>,
+        weight: wgpu::BufferSlice<'_>,
+        packed_weight: wgpu::BufferSlice<'_>,
+    ) -> Result<()> {
+        let elements = self.packed_elements_on(recorder.gpu());
+        if elements == 0 {
+            return Ok(());
+        }
+        let arguments = [
+            Argument::read("weight", weight, self.weight_count()),
+            Argument::write("packed_weight", packed_weight, elements),
+        ];
+        recorder.run(&PackWeight(self), &arguments)
+    }
+
+    /// [`Conv2d::record`] with the packed weight. The weight itself is wanted too: for sums that are not finite.
+    ///
+    /// # Errors
+    /// As [`Conv2d::record`].
+    pub fn record_packed(
+        &self,
+        recorder: &mut Recorder<'_>,
+        buffers: &Conv2dBuffers<'_>,
+        packed_weight: wgpu::BufferSlice<'_>,
+    ) -> Result<()> {
+        self.record_with(recorder, buffers, Some(packed_weight))
+    }
+}
+
+/// The packing of an operator's weight.
+pub(super) struct PackWeight<'a>(pub &'a Conv2d);
+
+impl Sealed for PackWeight<'_> {}
+
+impl Operator for PackWeight<'_> {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn split(&self) -> Split {
+        Split::none()
+    }
+
+    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+        if self.0.packed_elements_on(gpu) == 0 {
+            return Vec::new();
+        }
+        let layout = Layout::new(self.0);
+        let params = Params { kernels_begin: 0, ..self.0.winograd4x4_params(&layout, part) };
+        vec![self.0.transform_kernels(&layout, params, "packed_weight")]
+    }
+}
