@@ -145,6 +145,10 @@ fn rounded(sum: vec2<f32>) -> f32 {
     return sum.x + sum.y;
 }
 
+// Always 0, which a driver cannot know. Mesa compiles a kernel anew for every dispatch if uniforms alone say how often a loop
+// runs that it can unroll, or that much of the kernel does not.
+var<private> nothing: u32;
+
 struct Row {
     index: u32,
     // Where its first class is in input.
@@ -157,13 +161,21 @@ fn row_of(workgroup_index: u32, invocation: u32) -> Row {
     var row: Row;
     row.index = workgroup_index * (WORKGROUP_SIZE / LANES) + invocation / LANES;
     row.begin = params.input_base + row.index / params.inner * params.classes * params.inner + row.index % params.inner;
-    row.lane = invocation % LANES;
+    row.lane = invocation % LANES + nothing;
     row.exists = row.index < params.rows;
     return row;
 }
 
+fn is_set(flag: u32) -> bool {
+    return (flag | nothing) != 0u;
+}
+
+fn is_smoothed() -> bool {
+    return is_set(bitcast<u32>(params.label_smoothing));
+}
+
 fn class_weight(class_index: u32) -> f32 {
-    if (params.has_weight == 0u) {
+    if (!is_set(params.has_weight)) {
         return 1.0;
     }
     return weight[class_index];
@@ -206,25 +218,23 @@ fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     var others = vec4<f32>();
     var lost = vec4<f32>();
     var nans = vec4<u32>();
-    if (row.exists) {
-        let classes_per_step = 4u * LANES;
-        let steps = (params.classes + classes_per_step - 1u) / classes_per_step;
-        for (var step = 0u; step < steps; step++) {
-            let x = load_classes(row, step);
-            nans |= vec4<u32>((bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
-            let is_beyond = x - center > vec4<f32>(REACH);
-            if (any(is_beyond)) {
-                let factor = exponential(select(vec4<f32>(), center - x, is_beyond));
-                others *= factor;
-                lost *= factor;
-                center = select(center, x, is_beyond);
-            }
-            let other = exponential(min(x, largest) - center) - lost;
-            largest = max(x, largest);
-            let total = hidden_block(others + other);
-            lost = (total - others) - other;
-            others = total;
+    let classes_per_step = 4u * LANES;
+    let steps = select(0u, (params.classes + classes_per_step - 1u) / classes_per_step, row.exists);
+    for (var step = 0u; step < steps; step++) {
+        let x = load_classes(row, step);
+        nans |= vec4<u32>((bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+        let is_beyond = x - center > vec4<f32>(REACH);
+        if (any(is_beyond)) {
+            let factor = exponential(select(vec4<f32>(), center - x, is_beyond));
+            others *= factor;
+            lost *= factor;
+            center = select(center, x, is_beyond);
         }
+        let other = exponential(min(x, largest) - center) - lost;
+        largest = max(x, largest);
+        let total = hidden_block(others + other);
+        lost = (total - others) - other;
+        others = total;
     }
     var sum = merge(
         merge(
@@ -278,7 +288,7 @@ fn add_class_sums(row: Row, invocation: u32, sums: ClassSums) {
 
 fn write_row(row: Row, loss: f32, count: f32) {
     losses[params.output_base + row.index] = loss;
-    if (params.writes_weights != 0u) {
+    if (is_set(params.writes_weights)) {
         losses[params.rows + row.index] = count;
     }
 }
@@ -289,13 +299,14 @@ fn class_losses(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
+    nothing = workgroup.z;
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
     let exponentials = add_exponentials(row, invocation);
     let maximum = exponentials.largest;
 
     // Of w.
     var sums: ClassSums;
-    if (row.exists && params.label_smoothing != 0.0) {
+    if (row.exists && is_smoothed()) {
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let w = class_weight(class_index);
             sums.below = add(sums.below, w * (maximum - input_at(row.begin + class_index * params.inner)));
@@ -308,7 +319,7 @@ fn class_losses(
         return;
     }
     let class_index = target_classes[params.target_base + row.index];
-    if (params.has_ignore_index != 0u && class_index == params.ignore_index) {
+    if (is_set(params.has_ignore_index) && class_index == params.ignore_index) {
         write_row(row, 0.0, 0.0);
         return;
     }
@@ -323,7 +334,7 @@ fn class_losses(
     let below = hidden(maximum - x);
     let lost = select(maximum - (below + x), (maximum - below) - x, abs(maximum) >= abs(x));
     var loss = w * (below + (log_sum + select(0.0, lost, is_finite(below))));
-    if (params.label_smoothing != 0.0) {
+    if (is_smoothed()) {
         let smoothed = (rounded(total.below) + rounded(total.weights) * log_sum) / f32(params.classes);
         loss = (1.0 - params.label_smoothing) * loss + params.label_smoothing * smoothed;
     }
@@ -336,6 +347,7 @@ fn probability_losses(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,
 ) {
+    nothing = workgroup.z;
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
     let exponentials = add_exponentials(row, invocation);
     let maximum = exponentials.largest;

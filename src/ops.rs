@@ -42,7 +42,7 @@ pub fn kernels() -> Vec<&'static crate::gpu::kernel::Kernel> {
         avg_pool2d::KERNELS,
         batch_norm::KERNELS,
         conv2d::KERNELS,
-        conv2d::WINOGRAD4X4_KERNELS,
+        conv2d::WINOGRAD_KERNELS,
         conv_transpose2d::KERNELS,
         cross_entropy::KERNELS,
         max_pool2d::KERNELS,

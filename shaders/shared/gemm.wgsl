@@ -244,11 +244,12 @@ fn add_splits(
 ) {
     let index = i32((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane);
     let count = params.images * params.groups * params.out_channels * params.out_rows * params.out_cols;
+    var sum = 0.0;
+    // Not by the uniform alone: Mesa would unroll the loop by its value, and compile that anew for every dispatch.
+    for (var split = 0; split < select(0, params.splits, index < count); split++) {
+        sum += workspace[i32(params.workspace_base) + split * count + index];
+    }
     if (index < count) {
-        var sum = 0.0;
-        for (var split = 0; split < params.splits; split++) {
-            sum += workspace[i32(params.workspace_base) + split * count + index];
-        }
         output[i32(params.output_base) + index] = sum;
     }
 }

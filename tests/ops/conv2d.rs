@@ -11,10 +11,10 @@ golden_tests!("conv2d", at_least 40);
 mod exact {
     use super::*;
     use crate::cases::{Call, CaseArray};
-    use crate::harness::{expect_exact, gpu, random_integers};
-    use wgdnn::Conv2dAlgorithm;
+    use crate::harness::{expect_exact, gpu, random, random_integers};
+    use wgdnn::{Conv2dAlgorithm, Conv2dBuffers, PackedWeight, Tensor, conv2d, conv2d_packed, wgpu};
 
-    fn conv2d(input: &[usize], weight: &[usize], params: Conv2dParams) -> Call {
+    fn call(input: &[usize], weight: &[usize], params: Conv2dParams) -> Call {
         Call::Conv2d {
             input: random_integers(input, 1),
             weight: random_integers(weight, 2),
@@ -25,7 +25,7 @@ mod exact {
 
     #[test]
     fn integers_are_exact() {
-        expect_exact(&conv2d(&[2, 16, 33, 31], &[8, 16, 3, 3], Conv2dParams::default()));
+        expect_exact(&call(&[2, 16, 33, 31], &[8, 16, 3, 3], Conv2dParams::default()));
         let params = Conv2dParams {
             stride: [2, 3],
             padding: Padding::Explicit([1, 2]),
@@ -33,12 +33,8 @@ mod exact {
             groups: 4,
             ..Default::default()
         };
-        expect_exact(&conv2d(&[3, 8, 20, 40], &[12, 2, 3, 5], params));
-        expect_exact(&conv2d(
-            &[4, 9, 65],
-            &[5, 4, 2, 4],
-            Conv2dParams { padding: Padding::Same, ..Default::default() },
-        ));
+        expect_exact(&call(&[3, 8, 20, 40], &[12, 2, 3, 5], params));
+        expect_exact(&call(&[4, 9, 65], &[5, 4, 2, 4], Conv2dParams { padding: Padding::Same, ..Default::default() }));
     }
 
     /// Numbers of channels and pixels around those that kernels compute at once.
@@ -47,7 +43,7 @@ mod exact {
         for channels in [1, 2, 4, 5, 8, 9, 15, 16, 17, 33] {
             for (groups, rows, cols) in [(1, 7, 9), (2, 9, 10), (1, 2, 2), (1, 3, 4), (1, 10, 9)] {
                 let params = Conv2dParams { groups, padding: Padding::Explicit([1, 0]), ..Default::default() };
-                expect_exact(&conv2d(&[2, 3 * groups, rows, cols], &[channels * groups, 3, 3, 2], params));
+                expect_exact(&call(&[2, 3 * groups, rows, cols], &[channels * groups, 3, 3, 2], params));
             }
         }
     }
@@ -57,7 +53,7 @@ mod exact {
         for channels in [1, 3, 4, 7, 8, 9, 31, 33] {
             for (groups, rows, cols) in [(1, 1, 1), (1, 7, 9), (2, 5, 6), (3, 4, 8), (1, 17, 30)] {
                 let params = Conv2dParams { groups, padding: Padding::Explicit([1, 2]), ..Default::default() };
-                expect_exact(&conv2d(&[2, 5 * groups, rows, cols], &[channels * groups, 5, 3, 3], params));
+                expect_exact(&call(&[2, 5 * groups, rows, cols], &[channels * groups, 5, 3, 3], params));
             }
         }
     }
@@ -69,7 +65,7 @@ mod exact {
             for (groups, rows, cols) in [(1, 1, 1), (1, 7, 9), (2, 5, 6)] {
                 let params = Conv2dParams { groups, padding: Padding::Explicit([1, 2]), ..Default::default() };
                 let (input, weight) = ([2, in_channels * groups, rows, cols], [channels * groups, in_channels, 3, 3]);
-                expect_exact(&conv2d(&input, &weight, params));
+                expect_exact(&call(&input, &weight, params));
             }
         }
     }
@@ -79,7 +75,7 @@ mod exact {
         for channels in [1, 3, 4, 8, 9, 17] {
             for (groups, rows, cols) in [(1, 1, 1), (2, 2, 2), (1, 3, 4), (3, 5, 5), (1, 9, 20)] {
                 let params = Conv2dParams { groups, ..Default::default() };
-                expect_exact(&conv2d(&[2, 6 * groups, rows, cols], &[channels * groups, 6, 1, 1], params));
+                expect_exact(&call(&[2, 6 * groups, rows, cols], &[channels * groups, 6, 1, 1], params));
             }
         }
     }
@@ -103,7 +99,7 @@ mod exact {
             };
             let operator = Conv2d::new(&input, &weight, Some(&weight[..1]), &params).unwrap();
             assert_eq!(operator.workspace_size() > 0, weight[1] >= 70, "{input:?}");
-            let call = conv2d(&input, &weight, params);
+            let call = call(&input, &weight, params);
             assert_eq!(call.run_eager(gpu()).unwrap(), call.run_reference().unwrap(), "{input:?}");
         }
     }
@@ -112,19 +108,125 @@ mod exact {
     fn infinities_stay_infinite_and_where_they_belong() {
         let mut input = random_integers(&[1, 64, 20, 20], 1);
         input[[0, 3, 9, 9]] = f32::INFINITY;
-        let call = |algorithm| Call::Conv2d {
+        let infinite = |algorithm| Call::Conv2d {
             input: input.clone(),
             weight: random_integers(&[16, 64, 3, 3], 2).mapv(|x| x.abs() + 1.0),
             bias: None,
             params: Conv2dParams { algorithm, ..Default::default() },
         };
         let infinities_and_nans = |algorithm| {
-            let CaseArray::F32(output) = &call(algorithm).run_eager(gpu()).unwrap()["output"] else { panic!() };
+            let CaseArray::F32(output) = &infinite(algorithm).run_eager(gpu()).unwrap()["output"] else { panic!() };
             [f32::is_infinite as fn(f32) -> bool, f32::is_nan].map(|is| output.iter().filter(|x| is(**x)).count())
         };
         for &algorithm in Conv2dAlgorithm::ALL {
             assert_eq!(infinities_and_nans(algorithm), [16 * 9, 0], "{algorithm:?}");
         }
+    }
+
+    /// Packed weights, called eagerly: the same bits, whatever algorithm takes them or does not.
+    #[test]
+    fn packed_weights_give_the_same() {
+        let input = Tensor::from_array(gpu(), &random(&[3, 64, 40, 38], 1)).unwrap();
+        let bias = Tensor::from_array(gpu(), &random(&[70], 3)).unwrap();
+        for (weight_shape, groups) in [([70, 64, 3, 3], 1), ([70, 32, 3, 3], 2), ([70, 64, 2, 5], 1)] {
+            let weight = Tensor::from_array(gpu(), &random(&weight_shape, 2)).unwrap();
+            for &algorithm in Conv2dAlgorithm::ALL {
+                let padding = Padding::Explicit([1, 1]);
+                let params = Conv2dParams { algorithm, groups, padding, ..Default::default() };
+                let expected = conv2d(&input, &weight, Some(&bias), &params);
+                match (expected, PackedWeight::new(&weight, &params)) {
+                    (Ok(expected), Ok(packed)) => {
+                        let got = conv2d_packed(&input, &packed, Some(&bias), &params).unwrap();
+                        assert_eq!(got.read_blocking(), expected.read_blocking(), "{algorithm:?}, {weight_shape:?}");
+                        assert_eq!(packed.weight().shape(), weight_shape);
+                    }
+                    (Err(error), Err(refused)) => assert_eq!(error, refused),
+                    (expected, packed) => panic!("{algorithm:?}: {expected:?} but {packed:?}"),
+                }
+            }
+        }
+        // A weight that is packed is a weight: for another algorithm it goes as it is.
+        let weight = Tensor::from_array(gpu(), &random(&[70, 64, 3, 3], 2)).unwrap();
+        let params = |algorithm| Conv2dParams { algorithm, ..Default::default() };
+        let packed = PackedWeight::new(&weight, &params(Conv2dAlgorithm::Winograd4x4)).unwrap();
+        let direct = params(Conv2dAlgorithm::Direct);
+        let got = conv2d_packed(&input, &packed, None, &direct).unwrap();
+        let expected = conv2d(&input, &weight, None, &direct).unwrap();
+        assert_eq!(got.read_blocking(), expected.read_blocking());
+    }
+
+    #[test]
+    fn buffers_of_packed_weights_are_checked() {
+        let buffer = |size| {
+            let usage = wgpu::BufferUsages::STORAGE;
+            gpu().device().create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
+        };
+        let new = |algorithm| {
+            let params = Conv2dParams { algorithm, ..Default::default() };
+            Conv2d::new(&[1, 64, 6, 6], &[1, 64, 3, 3], None, &params).unwrap().with_packed_weight()
+        };
+        let operator = new(Conv2dAlgorithm::Winograd4x4);
+        let size = operator.packed_weight_size_on(gpu());
+        assert!(size >= 36 * 64 * 4);
+        // Without the weights, the workspace is smaller.
+        let params = Conv2dParams { algorithm: Conv2dAlgorithm::Winograd4x4, ..Default::default() };
+        let plain = Conv2d::new(&[1, 64, 6, 6], &[1, 64, 3, 3], None, &params).unwrap();
+        assert_eq!(plain.workspace_size_on(gpu()), operator.workspace_size_on(gpu()) + size);
+        assert_eq!(plain.workspace_size_on(gpu()), plain.workspace_size());
+
+        let (input, weight, output) = (buffer(64 * 36 * 4), buffer(64 * 9 * 4), buffer(64));
+        let workspace = buffer(operator.workspace_size());
+        let buffers = Conv2dBuffers {
+            input: input.slice(..),
+            weight: weight.slice(..),
+            bias: None,
+            output: output.slice(..),
+            workspace: Some(workspace.slice(..)),
+        };
+        let mut encoder = gpu().device().create_command_encoder(&Default::default());
+        let mut recorder = gpu().record(&mut encoder);
+        let refused = |result: wgdnn::Result<()>, wanted: &str| match result {
+            Err(Error::InvalidArgument { operator: "conv2d", argument, .. }) => assert_eq!(argument, wanted),
+            other => panic!("{other:?}"),
+        };
+        let (enough, short) = (buffer(size), buffer(size - 4));
+        refused(operator.record(&mut recorder, &buffers), "packed_weight");
+        refused(operator.record_packed(&mut recorder, &buffers, short.slice(..)), "packed_weight");
+        refused(operator.record_packed(&mut recorder, &buffers, weight.slice(..)), "packed_weight");
+        let large = buffer(operator.workspace_size().max(size));
+        let twice = Conv2dBuffers { workspace: Some(large.slice(..)), ..buffers };
+        refused(operator.record_packed(&mut recorder, &twice, large.slice(..)), "workspace");
+        refused(operator.record_pack_weight(&mut recorder, weight.slice(..), short.slice(..)), "packed_weight");
+        refused(operator.record_pack_weight(&mut recorder, output.slice(..), enough.slice(..)), "weight");
+        refused(operator.record_pack_weight(&mut recorder, enough.slice(..), enough.slice(..)), "packed_weight");
+        // Where there is nothing to pack, the buffer is not looked at.
+        let direct = new(Conv2dAlgorithm::Direct);
+        assert_eq!(direct.packed_weight_size_on(gpu()), 0);
+        assert_eq!(direct.record_pack_weight(&mut recorder, weight.slice(..), short.slice(..)), Ok(()));
+        assert_eq!(direct.record_packed(&mut recorder, &buffers, short.slice(..)), Ok(()));
+    }
+
+    #[test]
+    fn algorithms_refuse_what_they_are_not_for() {
+        let new = |channels: usize, kernel: usize, algorithm| {
+            let params = Conv2dParams { algorithm, ..Default::default() };
+            Conv2d::new(&[1, channels, 8, 8], &[2, channels, kernel, 3], None, &params)
+        };
+        use Conv2dAlgorithm::{Auto, Tiles, Winograd2x2, Winograd4x4};
+        for (channels, kernel, algorithm) in
+            [(64, 2, Tiles), (64, 2, Winograd2x2), (64, 2, Winograd4x4), (63, 3, Winograd4x4), (7_901, 3, Winograd4x4)]
+        {
+            let refused = new(channels, kernel, algorithm);
+            assert!(matches!(refused, Err(Error::InvalidArgument { argument: "algorithm", .. })), "{refused:?}");
+            assert!(new(channels, kernel, Auto).is_ok());
+        }
+        assert!(new(64, 3, Winograd4x4).is_ok());
+        assert!(new(7_900, 3, Winograd4x4).is_ok());
     }
 
     #[test]
@@ -135,21 +237,21 @@ mod exact {
                 dilation: [dilation, dilation],
                 ..Default::default()
             };
-            expect_exact(&conv2d(&[1, 1, 3, 3], &[1, 1, 1, 1], params));
+            expect_exact(&call(&[1, 1, 3, 3], &[1, 1, 1, 1], params));
         }
     }
 
     #[test]
     fn sums_beyond_a_drivers_loop_limit() {
         // llvmpipe ends an invocation's loops after 65,535 iterations in all.
-        expect_exact(&conv2d(&[1, 70_000, 1, 2], &[2, 70_000, 1, 1], Conv2dParams::default()));
-        expect_exact(&conv2d(&[1, 8_000, 3, 4], &[1, 8_000, 3, 3], Conv2dParams::default()));
-        expect_exact(&conv2d(&[1, 40_000, 3, 3], &[1, 40_000, 3, 3], Conv2dParams::default()));
-        expect_exact(&conv2d(&[1, 1, 1, 70_001], &[1, 1, 1, 70_000], Conv2dParams::default()));
-        expect_exact(&conv2d(&[1, 1, 300, 300], &[2, 1, 300, 300], Conv2dParams::default()));
+        expect_exact(&call(&[1, 70_000, 1, 2], &[2, 70_000, 1, 1], Conv2dParams::default()));
+        expect_exact(&call(&[1, 8_000, 3, 4], &[1, 8_000, 3, 3], Conv2dParams::default()));
+        expect_exact(&call(&[1, 40_000, 3, 3], &[1, 40_000, 3, 3], Conv2dParams::default()));
+        expect_exact(&call(&[1, 1, 1, 70_001], &[1, 1, 1, 70_000], Conv2dParams::default()));
+        expect_exact(&call(&[1, 1, 300, 300], &[2, 1, 300, 300], Conv2dParams::default()));
         // So many groups that products in tiles are not split.
         let params = Conv2dParams { groups: 128, ..Default::default() };
-        expect_exact(&conv2d(&[1, 128 * 13_000, 1, 1], &[128, 13_000, 1, 1], params));
+        expect_exact(&call(&[1, 128 * 13_000, 1, 1], &[128, 13_000, 1, 1], params));
     }
 }
 

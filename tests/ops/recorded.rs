@@ -156,7 +156,29 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             for guarded in [Some(&input), Some(&weight), bias.as_ref(), workspace.as_ref()].into_iter().flatten() {
                 guarded.words();
             }
+            let words = output.words();
             outputs.insert("output", output.floats().into());
+
+            // A weight that was packed once gives the same bits.
+            let operator = operator.with_packed_weight();
+            let bytes = operator.packed_weight_size_on(gpu);
+            if bytes > 0 {
+                operator.warm_up(gpu)?;
+                let packed_weight = Guarded::output(gpu, &[bytes as usize / 4]);
+                let output = Guarded::output(gpu, &operator.output_shape());
+                let workspace = Guarded::workspace(gpu, operator.workspace_size_on(gpu));
+                let workspace = workspace.as_ref().map(Guarded::slice);
+                let buffers = Conv2dBuffers { output: output.slice(), workspace, ..buffers };
+                let record = |recorder: &mut Recorder<'_>| {
+                    operator.record_pack_weight(recorder, weight.slice(), packed_weight.slice())?;
+                    operator.record_packed(recorder, &buffers, packed_weight.slice())
+                };
+                submit(&operator, &record, 2)?;
+                packed_weight.words();
+                if output.words() != words {
+                    return Err(Refusal::BadCase("a packed weight gives other bits".into()));
+                }
+            }
         }
         Call::ConvTranspose2d { input: array, weight, bias, params } => {
             let shape = bias.as_ref().map(|bias| bias.shape());

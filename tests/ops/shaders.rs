@@ -26,7 +26,7 @@ fn files(folder: &str) -> Vec<(String, String)> {
 /// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
 pub fn shaders() -> Vec<(String, String)> {
     let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 11);
+    assert_eq!(shared.len(), 12);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
         // What is called from there, in the order in which it comes.
@@ -34,9 +34,9 @@ pub fn shaders() -> Vec<(String, String)> {
             [("sums_0", "patches"), ("write_pixel(", "pixels"), ("problem_of(", "gemm"), ("phase_of(", "phases")];
         let parts: Vec<_> = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part).collect();
         let variants: &[(&str, &[&str])] = if text.contains("load_kernels(") {
-            &[("", &["winograd4x4", "kernels"]), ("_packed", &["winograd4x4", "kernels_packed"])]
-        } else if text.contains("channel_blocks(") {
-            &[("", &["winograd4x4"])]
+            &[("", &["winograd", "kernels"]), ("_packed", &["winograd", "kernels_packed"])]
+        } else if text.contains("pair_of(") {
+            &[("", &["winograd", "winograd_tiles"])]
         } else if text.contains("load_weights(") {
             &[("", &["weights"]), ("_subgroup", &["weights_subgroup"])]
         } else if text.contains("load_classes(") {

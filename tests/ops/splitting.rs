@@ -3,8 +3,8 @@
 use ndarray::{Array1, ArrayD, IxDyn};
 use wgdnn::wgpu;
 use wgdnn::{
-    AvgPool2dParams, BatchNormArguments, CrossEntropyParams, CrossEntropyTarget, Error, Gpu, GpuOptions,
-    MaxPool2dParams, MseLossParams, Reduction, RoiPoolParams, Tensor, conv2d, sigmoid,
+    AvgPool2dParams, BatchNormArguments, Conv2dAlgorithm, Conv2dParams, CrossEntropyParams, CrossEntropyTarget, Error,
+    Gpu, GpuOptions, MaxPool2dParams, MseLossParams, Reduction, RoiPoolParams, Tensor, conv2d, sigmoid,
 };
 
 use crate::cases::{Call, CaseBoxes, Refusal};
@@ -123,6 +123,23 @@ fn calls_to_cut() -> Vec<(Call, f64)> {
             1e-6,
         ),
     ]
+}
+
+/// The workspace of transformed tiles is used again by every part, and by every so many tiles of one.
+#[test]
+fn transformed_tiles_are_the_same_in_parts() {
+    let [input, weight] = [random(&[24, 64, 64, 70], 1), random(&[2, 64, 3, 3], 2)];
+    let params = Conv2dParams { algorithm: Conv2dAlgorithm::Winograd4x4, ..Default::default() };
+    let outputs = [18 << 20, 1 << 27].map(|bytes| {
+        let gpu = device_with_binding(bytes);
+        let output = conv2d(&upload(&gpu, &input), &upload(&gpu, &weight), None, &params);
+        output.unwrap().read_blocking().unwrap()
+    });
+    assert!(outputs[0] == outputs[1]);
+    let direct = Conv2dParams { algorithm: Conv2dAlgorithm::Patches, ..params };
+    let expected = conv2d(&upload(gpu(), &input), &upload(gpu(), &weight), None, &direct).unwrap();
+    let expected = expected.read_blocking().unwrap();
+    assert!(outputs[0].iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-4));
 }
 
 #[test]

@@ -260,12 +260,9 @@ impl Call {
 
     /// The call by every algorithm that its operator has for it, with their names.
     pub fn by_every_algorithm(&self) -> Vec<(String, Call)> {
-        // Of conv2d, one that the driver at hand compiles for minutes.
-        let left_out = std::env::var("WGDNN_TEST_WITHOUT");
         match self {
             Call::Conv2d { input, weight, bias, params } => Conv2dAlgorithm::ALL
                 .iter()
-                .filter(|algorithm| left_out.as_deref() != Ok(format!("{algorithm:?}").as_str()))
                 .filter_map(|&algorithm| {
                     let params = Conv2dParams { algorithm, ..params.clone() };
                     let bias_shape = bias.as_ref().map(|bias| bias.shape());

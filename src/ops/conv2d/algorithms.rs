@@ -48,8 +48,12 @@ static TILES: [Kernel; 2] =
     weights_kernels!("conv2d_tiles" = ["pixels"], "conv2d_tiles_subgroup", "convolve_tiles", Params);
 static POINTS: [Kernel; 2] =
     weights_kernels!("conv2d_points" = ["patches"], "conv2d_points_subgroup", "convolve_points", Params);
-static WINOGRAD: Kernel =
-    kernel!("conv2d_winograd", "convolve_winograd", Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static WINOGRAD2X2: Kernel = kernel!(
+    "conv2d_winograd2x2_fused",
+    "convolve_winograd2x2",
+    Params,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
 
 static MULTIPLY: Kernel = kernel!(
     "conv2d_gemm" = ["gemm"] "conv2d_gemm",
@@ -68,12 +72,12 @@ pub(crate) const KERNELS: &[&Kernel] = &[
     &TILES[1],
     &POINTS[0],
     &POINTS[1],
-    &WINOGRAD,
+    &WINOGRAD2X2,
     &MULTIPLY,
     &ADD_SPLITS,
 ];
 
-/// Tiles and output channels of a workgroup that computes by Winograd's algorithm.
+/// Tiles and output channels of a workgroup that computes by Winograd's algorithm in one dispatch.
 const WINOGRAD_TILES: usize = 32;
 const WINOGRAD_CHANNELS: usize = 32;
 /// [`split_costly_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
@@ -104,23 +108,25 @@ impl Conv2d {
     /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
     pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
         match self.algorithm {
-            Conv2dAlgorithm::Auto if gpu.is_software() => self.algorithm_of_software(),
+            Conv2dAlgorithm::Auto if gpu.is_software() => self.algorithm_of_software(gpu.has(wgpu::Features::SUBGROUP)),
             Conv2dAlgorithm::Auto => self.algorithm_of_gpus(),
             algorithm => algorithm,
         }
     }
 
     pub(super) fn dispatches_by(&self, algorithm: Conv2dAlgorithm, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+        if let Some(tile) = self.transformed_tile(gpu) {
+            return self.transformed(gpu, part, tile);
+        }
         let [rows, cols] = &self.windows;
         let lengths = [self.in_channels(), rows.kernel, cols.kernel];
         let ranges = match algorithm {
             Conv2dAlgorithm::ImplicitGemm => return self.implicit_gemm(part),
-            Conv2dAlgorithm::Winograd4x4 => return self.winograd4x4(gpu, part),
             Conv2dAlgorithm::Patches => split_channels_innermost(lengths, 1),
             // Rows and columns of the kernel are no loops.
             Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1], 1),
             // Up to 4 times per channel a sum is computed again.
-            Conv2dAlgorithm::Winograd => split_channels_innermost([lengths[0], 1, 1], 6),
+            Conv2dAlgorithm::Winograd2x2 => split_channels_innermost([lengths[0], 1, 1], 6),
             _ => split_loops(lengths),
         };
         ranges
@@ -132,7 +138,7 @@ impl Conv2d {
                     Conv2dAlgorithm::Patches if self.is_pointwise(part) => self.points(gpu, part, uniform),
                     Conv2dAlgorithm::Patches => self.patches(gpu, part, uniform),
                     Conv2dAlgorithm::Tiles => self.tiles(gpu, part, uniform),
-                    Conv2dAlgorithm::Winograd => self.winograd(part, uniform),
+                    Conv2dAlgorithm::Winograd2x2 => self.winograd2x2(part, uniform),
                     _ => Dispatch::per_element(&DIRECT, uniform, self.arguments(), self.output_count(part)),
                 }
             })
@@ -210,11 +216,11 @@ impl Conv2d {
             .with_constant("HALVES", halves as u32)
     }
 
-    fn winograd(&self, part: &Part, uniform: Vec<u8>) -> Dispatch {
+    fn winograd2x2(&self, part: &Part, uniform: Vec<u8>) -> Dispatch {
         let tiles = part.items * self.out_rows.div_ceil(2) * self.out_cols.div_ceil(2);
         let channels = self.group_out_channels();
         let workgroups = self.groups * tiles.div_ceil(WINOGRAD_TILES) * channels.div_ceil(WINOGRAD_CHANNELS);
-        Dispatch::per_workgroup(&WINOGRAD, uniform, self.arguments(), workgroups)
+        Dispatch::per_workgroup(&WINOGRAD2X2, uniform, self.arguments(), workgroups)
     }
 
     fn implicit_gemm(&self, part: &Part) -> Vec<Dispatch> {

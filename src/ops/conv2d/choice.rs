@@ -1,7 +1,7 @@
 //! Which algorithm [`Conv2dAlgorithm::Auto`](super::Conv2dAlgorithm::Auto) stands for, on software adapters and on GPUs.
 //! Workspaces depend on it, so it depends on shapes alone.
 
-use super::winograd4x4::Layout;
+use super::winograd::{Layout, MAX_CHANNELS};
 use super::{Conv2d, Conv2dAlgorithm};
 
 /// Invocations of a workgroup that computes patches or tiles: a vector of a software adapter's.
@@ -30,13 +30,13 @@ impl Conv2d {
 
     /// What has the least to do. Small planes leave invocations without a tile, and transforms are worth it where many
     /// channels share them.
-    pub(super) fn algorithm_of_software(&self) -> Conv2dAlgorithm {
+    pub(super) fn algorithm_of_software(&self, may_transform: bool) -> Conv2dAlgorithm {
         if !self.is_dense_3x3() {
             return Conv2dAlgorithm::Patches;
         }
         let [patches, tiles] = [self.patches_cost(), self.tiles_cost()];
-        if self.winograd4x4_channels_refused().is_none() && Layout::new(self).cost(self) < patches.min(tiles) {
-            Conv2dAlgorithm::Winograd4x4
+        if may_transform && self.in_channels() <= MAX_CHANNELS && Layout::new(self, 2).cost(self) < patches.min(tiles) {
+            Conv2dAlgorithm::Winograd2x2
         } else if tiles < patches {
             Conv2dAlgorithm::Tiles
         } else {

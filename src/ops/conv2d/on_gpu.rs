@@ -1,6 +1,6 @@
 //! conv2d on the GPU: what is dispatched, recorded, and called eagerly.
 
-use super::winograd4x4_on_gpu::PackWeight;
+use super::winograd_on_gpu::PackWeight;
 use super::{Conv2d, Conv2dAlgorithm, Conv2dParams, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -51,7 +51,10 @@ impl Operator for Conv2d {
 
 impl Conv2d {
     fn workspace_elements_on(&self, gpu: &Gpu) -> usize {
-        self.workspace_elements_by(self.algorithm_on(gpu))
+        match self.algorithm_on(gpu) {
+            Conv2dAlgorithm::Winograd2x2 if self.transformed_tile(gpu).is_none() => 0,
+            algorithm => self.workspace_elements_by(algorithm),
+        }
     }
 
     /// Bytes of workspace that recording needs on this device.
@@ -230,7 +233,7 @@ fn convolve(
         let terms = operator.in_channels() * operator.windows[0].kernel * operator.windows[1].kernel;
         // Winograd's transforms also round what is beside an output's own window.
         let is_winograd =
-            matches!(operator.algorithm_on(gpu), Conv2dAlgorithm::Winograd | Conv2dAlgorithm::Winograd4x4);
+            matches!(operator.algorithm_on(gpu), Conv2dAlgorithm::Winograd2x2 | Conv2dAlgorithm::Winograd4x4);
         let largest = sums.iter().copied().fold(0.0, f32::max);
         let sum_at = |index: usize| if is_winograd { 2.0 * largest } else { sums[index] };
         let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];

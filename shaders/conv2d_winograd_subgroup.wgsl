@@ -1,5 +1,5 @@
-// conv2d by Winograd's F(4x4, 3x3), of which conv2d_winograd4x4.wgsl is the rest: a product of matrices for each of 36
-// positions p and each group g, on adapters that run on a CPU.
+// conv2d by Winograd's algorithms, of which conv2d_winograd2x2.wgsl is the rest: a product of matrices for each position p
+// and each group g, on adapters that run on a CPU.
 //     products[p,g,t,o] = sum over i of inputs[p,g,i,t] * kernels[p,g,i,o]          t a tile, o a channel
 //
 // One invocation computes TILES tiles by BLOCKS blocks of 4 channels in registers:
@@ -11,7 +11,7 @@
 // All invocations of a workgroup have the same tiles. A load takes as long as 20 broadcasts, so each invocation loads one
 // of the blocks of inputs, and all read it from there.
 //
-// So that many channels do not round more than they must, the products of 4 are added up by themselves, and the sums of 32.
+// So that many channels do not round more than they must, the products of 4 are added up by themselves, and the sums of 16.
 // That 4 come together also spares three of four stores to sums, which a loop of these adapters masks.
 
 override WORKGROUP_SIZE: u32 = 8u;
@@ -20,7 +20,7 @@ override TILES: i32 = 32;
 // 1 or 2.
 override BLOCKS: i32 = 2;
 
-const CHUNK: i32 = 32;
+const CHUNK: i32 = 16;
 
 // A block of channels of 16 tiles; a column is a tile.
 struct Sums {
@@ -98,7 +98,7 @@ fn multiply(
     let number = i32(workgroup.y * grid.x + workgroup.x);
     // A problem is a group at a position.
     let problem = number / cols / rows;
-    if (problem >= POSITIONS * params.groups) {
+    if (problem >= params.positions * params.groups) {
         return;
     }
     let first_tile = number / cols % rows * TILES;

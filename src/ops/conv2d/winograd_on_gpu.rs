@@ -1,6 +1,6 @@
-//! The dispatches of conv2d by Winograd's F(4x4, 3x3), and weights that are transformed once.
+//! The dispatches of conv2d by Winograd's algorithms, and weights that are transformed once.
 
-use super::winograd4x4::{Layout, POSITIONS, TILES};
+use super::winograd::{Layout, MAX_CHANNELS, TILES};
 use super::{Conv2d, Conv2dAlgorithm, Conv2dBuffers, NAME};
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -11,6 +11,7 @@ use crate::shape::ELEMENT_BYTES;
 
 uniform! {
     struct Params {
+        positions: i32,
         groups: i32,
         in_channels: i32,
         channel_room: i32,
@@ -38,34 +39,43 @@ uniform! {
     }
 }
 
-static TRANSFORM_KERNELS: Kernel = kernel!(
-    "conv2d_winograd4x4" = ["winograd4x4"] "conv2d_winograd4x4",
-    "transform_kernels",
-    Params,
-    [(2, Read), (5, ReadWrite)]
-);
-static TRANSFORM_INPUTS: Kernel = kernel!(
-    "conv2d_winograd4x4" = ["winograd4x4"] "conv2d_winograd4x4",
-    "transform_inputs",
-    Params,
-    [(1, Read), (3, Read), (5, ReadWrite)]
-);
-static TRANSFORM_PRODUCTS: Kernel = kernel!(
-    "conv2d_winograd4x4" = ["winograd4x4"] "conv2d_winograd4x4",
-    "transform_products",
-    Params,
-    [(1, Read), (2, Read), (4, ReadWrite), (5, ReadWrite)]
-);
+/// The transforms of kernels, inputs and products.
+macro_rules! transforms {
+    ($file:literal) => {
+        [
+            kernel!(
+                $file = ["winograd", "winograd_tiles"] $file,
+                "transform_kernels",
+                Params,
+                [(2, Read), (5, ReadWrite)]
+            ),
+            kernel!(
+                $file = ["winograd", "winograd_tiles"] $file,
+                "transform_inputs",
+                Params,
+                [(1, Read), (3, Read), (5, ReadWrite)]
+            ),
+            kernel!(
+                $file = ["winograd", "winograd_tiles"] $file,
+                "transform_products",
+                Params,
+                [(1, Read), (2, Read), (4, ReadWrite), (5, ReadWrite)]
+            ),
+        ]
+    };
+}
+static TRANSFORMS_2X2: [Kernel; 3] = transforms!("conv2d_winograd2x2");
+static TRANSFORMS_4X4: [Kernel; 3] = transforms!("conv2d_winograd4x4");
 /// With kernels in the workspace, and packed.
 static MULTIPLY: [Kernel; 2] = [
     kernel!(
-        "conv2d_winograd4x4_multiply" = ["winograd4x4", "kernels"] "conv2d_winograd4x4_multiply",
+        "conv2d_winograd_multiply" = ["winograd", "kernels"] "conv2d_winograd_multiply",
         "multiply",
         Params,
         [(5, ReadWrite)]
     ),
     kernel!(
-        "conv2d_winograd4x4_multiply_packed" = ["winograd4x4", "kernels_packed"] "conv2d_winograd4x4_multiply",
+        "conv2d_winograd_multiply_packed" = ["winograd", "kernels_packed"] "conv2d_winograd_multiply",
         "multiply",
         Params,
         [(2, Read), (5, ReadWrite)]
@@ -73,13 +83,13 @@ static MULTIPLY: [Kernel; 2] = [
 ];
 static MULTIPLY_SUBGROUP: [Kernel; 2] = [
     kernel!(
-        "conv2d_winograd4x4_subgroup" = ["winograd4x4", "kernels"] "conv2d_winograd4x4_subgroup",
+        "conv2d_winograd_subgroup" = ["winograd", "kernels"] "conv2d_winograd_subgroup",
         "multiply",
         Params,
         [(5, ReadWrite)]
     ),
     kernel!(
-        "conv2d_winograd4x4_packed_subgroup" = ["winograd4x4", "kernels_packed"] "conv2d_winograd4x4_subgroup",
+        "conv2d_winograd_packed_subgroup" = ["winograd", "kernels_packed"] "conv2d_winograd_subgroup",
         "multiply",
         Params,
         [(2, Read), (5, ReadWrite)]
@@ -87,9 +97,12 @@ static MULTIPLY_SUBGROUP: [Kernel; 2] = [
 ];
 
 pub(crate) const KERNELS: &[&Kernel] = &[
-    &TRANSFORM_KERNELS,
-    &TRANSFORM_INPUTS,
-    &TRANSFORM_PRODUCTS,
+    &TRANSFORMS_2X2[0],
+    &TRANSFORMS_2X2[1],
+    &TRANSFORMS_2X2[2],
+    &TRANSFORMS_4X4[0],
+    &TRANSFORMS_4X4[1],
+    &TRANSFORMS_4X4[2],
     &MULTIPLY[0],
     &MULTIPLY[1],
     &MULTIPLY_SUBGROUP[0],
@@ -103,31 +116,52 @@ const GPU_BLOCKS: usize = 16;
 const LANES: usize = 8;
 
 impl Conv2d {
-    pub(super) fn winograd4x4(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
-        let layout = Layout::new(self);
-        let params = self.winograd4x4_params(&layout, part);
+    /// Whether F(2x2, 3x3) through a workspace can run on this device.
+    pub(super) fn is_transformable(&self, gpu: &Gpu) -> bool {
+        let layout = Layout::new(self, 2);
+        let largest = layout.workspace_elements(self.is_packed).max(layout.packed_elements());
+        self.in_channels() <= MAX_CHANNELS
+            && largest as u64 * ELEMENT_BYTES <= gpu.limits().max_storage_buffer_binding_size
+    }
+
+    /// The tiles' rows and columns, if this device computes it by transforms through a workspace: F(2x2, 3x3) is one kernel
+    /// on GPUs, and where the workspace cannot be bound.
+    pub(super) fn transformed_tile(&self, gpu: &Gpu) -> Option<usize> {
+        match self.algorithm_on(gpu) {
+            Conv2dAlgorithm::Winograd2x2 if gpu.is_software() && self.is_transformable(gpu) => Some(2),
+            Conv2dAlgorithm::Winograd4x4 => Some(4),
+            _ => None,
+        }
+    }
+
+    /// The dispatches with tiles of so many rows and columns.
+    pub(super) fn transformed(&self, gpu: &Gpu, part: &Part, tile: usize) -> Vec<Dispatch> {
+        let layout = Layout::new(self, tile);
+        let [kernels, inputs, products] = if tile == 2 { &TRANSFORMS_2X2 } else { &TRANSFORMS_4X4 };
+        let params = self.winograd_params(&layout, part);
         let mut dispatches = Vec::new();
         if !self.is_packed {
-            dispatches.push(self.transform_kernels(&layout, params, "workspace"));
+            dispatches.push(self.transform_kernels(kernels, &layout, params, "workspace"));
         }
         let bias = if self.has_bias { "bias" } else { "weight" };
         // An invocation of these also copies a block of the bias.
-        let inputs = self.groups * (layout.channel_room * layout.room / 4).max(layout.channel_blocks);
-        let products = self.groups * layout.channel_blocks * layout.room;
+        let input_count = self.groups * (layout.channel_room * layout.room / 4).max(layout.channel_blocks);
+        let product_count = self.groups * layout.channel_blocks * layout.room;
         for tile_begin in (0..params.tiles).step_by(layout.room) {
             let uniform = Params { tile_begin, ..params }.to_bytes();
             let arguments = vec!["input", bias, "workspace"];
-            dispatches.push(Dispatch::per_element(&TRANSFORM_INPUTS, uniform.clone(), arguments, inputs));
+            dispatches.push(Dispatch::per_element(inputs, uniform.clone(), arguments, input_count));
             dispatches.push(self.multiply(&layout, gpu, uniform.clone()));
             let arguments = vec!["input", "weight", "output", "workspace"];
-            dispatches.push(Dispatch::per_element(&TRANSFORM_PRODUCTS, uniform, arguments, products));
+            dispatches.push(Dispatch::per_element(products, uniform, arguments, product_count));
         }
         dispatches
     }
 
-    fn winograd4x4_params(&self, layout: &Layout, part: &Part) -> Params {
+    fn winograd_params(&self, layout: &Layout, part: &Part) -> Params {
         let [rows, cols] = &self.windows;
         Params {
+            positions: layout.positions as i32,
             groups: self.groups as i32,
             in_channels: self.in_channels() as i32,
             channel_room: layout.channel_room as i32,
@@ -156,15 +190,21 @@ impl Conv2d {
     }
 
     /// Transforms the weights into an argument.
-    fn transform_kernels(&self, layout: &Layout, params: Params, into: &'static str) -> Dispatch {
+    fn transform_kernels(
+        &self,
+        kernel: &'static Kernel,
+        layout: &Layout,
+        params: Params,
+        into: &'static str,
+    ) -> Dispatch {
         let invocations = self.groups * layout.channel_blocks * layout.channel_room;
-        Dispatch::per_element(&TRANSFORM_KERNELS, params.to_bytes(), vec!["weight", into], invocations)
+        Dispatch::per_element(kernel, params.to_bytes(), vec!["weight", into], invocations)
     }
 
     fn multiply(&self, layout: &Layout, gpu: &Gpu, uniform: Vec<u8>) -> Dispatch {
         let is_packed = usize::from(self.is_packed);
         let arguments = if self.is_packed { vec!["packed_weight", "workspace"] } else { vec!["workspace"] };
-        let problems = POSITIONS * self.groups;
+        let problems = layout.positions * self.groups;
         if gpu.is_software() && gpu.has(wgpu::Features::SUBGROUP) {
             let blocks = if layout.channel_blocks > LANES { 2 } else { 1 };
             let tiles = if layout.room > TILES && gpu.adapter_info().subgroup_min_size as usize >= LANES {
@@ -189,8 +229,10 @@ impl Conv2d {
     }
 
     pub(super) fn packed_elements_on(&self, gpu: &Gpu) -> usize {
-        let takes_packed = self.is_packed && self.algorithm_on(gpu) == Conv2dAlgorithm::Winograd4x4;
-        if takes_packed { Layout::new(self).packed_elements() } else { 0 }
+        match self.transformed_tile(gpu) {
+            Some(tile) if self.is_packed => Layout::new(self, tile).packed_elements(),
+            _ => 0,
+        }
     }
 
     /// Bytes of a packed weight, on this device. 0 if the algorithm that runs there takes weights as they are, or if this
@@ -283,11 +325,10 @@ impl Operator for PackWeight<'_> {
     }
 
     fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
-        if self.0.packed_elements_on(gpu) == 0 {
-            return Vec::new();
-        }
-        let layout = Layout::new(self.0);
-        let params = Params { kernels_begin: 0, ..self.0.winograd4x4_params(&layout, part) };
-        vec![self.0.transform_kernels(&layout, params, "packed_weight")]
+        let Some(tile) = self.0.transformed_tile(gpu).filter(|_| self.0.is_packed) else { return Vec::new() };
+        let layout = Layout::new(self.0, tile);
+        let [kernels, ..] = if tile == 2 { &TRANSFORMS_2X2 } else { &TRANSFORMS_4X4 };
+        let params = Params { kernels_begin: 0, ..self.0.winograd_params(&layout, part) };
+        vec![self.0.transform_kernels(kernels, &layout, params, "packed_weight")]
     }
 }

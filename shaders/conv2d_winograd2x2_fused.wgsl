@@ -1,15 +1,4 @@
-// conv2d with a kernel of 3 by 3, stride 1 and dilation 1, by Winograd's F(2x2, 3x3): output[n,o,y,x] = bias[o] + sum over
-// i,u,v of weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v].
-//
-// A tile of 2 by 2 outputs Y comes from 4 by 4 inputs d and the kernel g by 16 products for each channel, where the sum
-// itself has 36 (A. Lavin, S. Gray: Fast Algorithms for Convolutional Neural Networks, 2015):
-//
-//     Y = At [ sum over i of (G g Gt) * (Bt d B) ] A          * element by element
-//
-//          1    0    0             1  0 -1  0            1  1  1  0
-//     G = .5   .5   .5      Bt =   0  1  1  0     At =   0  1 -1 -1
-//         .5  -.5   .5             0 -1  1  0
-//          0    0    1             0  1  0 -1
+// conv2d by Winograd's F(2x2, 3x3), whose formula is in conv2d_winograd2x2.wgsl, in one dispatch, for GPUs.
 //
 // A workgroup of 256 invocations computes 32 tiles of 32 output channels. For 4 input channels at a time, half of them
 // transform the inputs and half the kernels, into workgroup memory; then 16 invocations for each of the 16 positions add
@@ -173,7 +162,7 @@ fn write(place: i32, is_inside: bool, start: f32, sum: f32) {
 }
 
 @compute @workgroup_size(256)
-fn convolve_winograd(
+fn convolve_winograd2x2(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) invocation: u32,

@@ -1,5 +1,5 @@
-// conv2d by Winograd's F(4x4, 3x3), of which conv2d_winograd4x4.wgsl is the rest: a product of matrices for each of 36
-// positions p and each group g, on GPUs.
+// conv2d by Winograd's algorithms, of which conv2d_winograd2x2.wgsl is the rest: a product of matrices for each position p
+// and each group g, on GPUs.
 //     products[p,g,t,o] = sum over i of inputs[p,g,i,t] * kernels[p,g,i,o]          t a tile, o a channel
 //
 // A workgroup computes 64 tiles by 64 channels. For 16 input channels at a time, each of its 16 by 16 invocations loads a
@@ -10,7 +10,7 @@
 //           4..7         16      17          31
 //           ..
 //
-// So that many channels do not round more than they must, the products of 4 are added up by themselves, and those of 16.
+// So that many channels do not round more than they must, the products of 16 are added up by themselves, as a tree.
 
 const SIDE: i32 = 16;
 
@@ -29,10 +29,21 @@ struct Square {
     tile_3: vec4<f32>,
 }
 
+fn add(a: Square, b: Square) -> Square {
+    return Square(a.tile_0 + b.tile_0, a.tile_1 + b.tile_1, a.tile_2 + b.tile_2, a.tile_3 + b.tile_3);
+}
+
 fn products(step: i32, lane: i32) -> Square {
     let tiles = inputs[step * SIDE + lane / SIDE];
     let channels = kernels[step * KERNELS_STEP + lane % SIDE];
     return Square(tiles.x * channels, tiles.y * channels, tiles.z * channels, tiles.w * channels);
+}
+
+fn products_of_four(step: i32, lane: i32) -> Square {
+    return add(
+        add(products(step, lane), products(step + 1, lane)),
+        add(products(step + 2, lane), products(step + 3, lane)),
+    );
 }
 
 @compute @workgroup_size(256)
@@ -49,7 +60,7 @@ fn multiply(
     let number = i32(workgroup.y * grid.x + workgroup.x);
     // A problem is a group at a position.
     let problem = number / rows / cols;
-    if (problem >= POSITIONS * params.groups) {
+    if (problem >= params.positions * params.groups) {
         return;
     }
     let position = problem / params.groups;
@@ -77,21 +88,11 @@ fn multiply(
         inputs[lane] = tiles_inputs;
         kernels[lane % SIDE * KERNELS_STEP + lane / SIDE] = channels_kernels;
         workgroupBarrier();
-        var sums: Square;
-        for (var step = 0; step < STEP; step += 4) {
-            let a = products(step, lane);
-            let b = products(step + 1, lane);
-            let c = products(step + 2, lane);
-            let d = products(step + 3, lane);
-            sums.tile_0 += (a.tile_0 + b.tile_0) + (c.tile_0 + d.tile_0);
-            sums.tile_1 += (a.tile_1 + b.tile_1) + (c.tile_1 + d.tile_1);
-            sums.tile_2 += (a.tile_2 + b.tile_2) + (c.tile_2 + d.tile_2);
-            sums.tile_3 += (a.tile_3 + b.tile_3) + (c.tile_3 + d.tile_3);
-        }
-        totals.tile_0 += sums.tile_0;
-        totals.tile_1 += sums.tile_1;
-        totals.tile_2 += sums.tile_2;
-        totals.tile_3 += sums.tile_3;
+        let sums = add(
+            add(products_of_four(0, lane), products_of_four(4, lane)),
+            add(products_of_four(8, lane), products_of_four(12, lane)),
+        );
+        totals = add(totals, sums);
         workgroupBarrier();
     }
 

@@ -1,6 +1,7 @@
-// What the dispatches of conv2d by Winograd's F(4x4, 3x3) have in common: see conv2d_winograd4x4.wgsl.
+// What the dispatches of conv2d by Winograd's algorithms have in common: see conv2d_winograd2x2.wgsl.
 
 struct Params {
+    positions: i32,         // elements of a transformed tile
     groups: i32,
     in_channels: i32,       // of a group
     channel_room: i32,      // in_channels rounded up to 4: zeros are behind the last
@@ -34,8 +35,6 @@ struct Params {
 // Inputs [position, group, channel_room, block of room], products [position, group, block of channels, room], bias [group,
 // block of channels], and kernels [position, group, block of channels, channel_room] unless they are packed.
 @group(0) @binding(5) var<storage, read_write> workspace: array<vec4<f32>>;
-
-const POSITIONS: i32 = 36;
 
 fn channel_blocks() -> i32 {
     return (params.out_channels + 3) / 4;

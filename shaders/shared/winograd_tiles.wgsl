@@ -1,0 +1,228 @@
+// What the transforms of conv2d by Winograd's algorithms have in common: a file that begins with this says how many rows
+// and columns a TILE has.
+
+override WORKGROUP_SIZE: u32 = 64u;
+
+@group(0) @binding(1) var<storage, read> input: array<f32>;            // [images, groups * in_channels, in_rows, in_cols]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, 3, 3]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
+@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [images, groups * out_channels, out_rows, out_cols]
+
+const EXPONENT: u32 = 0x7f800000u;
+
+// 4 elements of a column or a row, each of 4 tiles or channels.
+struct Four {
+    a: vec4<f32>,
+    b: vec4<f32>,
+    c: vec4<f32>,
+    d: vec4<f32>,
+}
+
+fn index_of(workgroup: vec3<u32>, grid: vec3<u32>, lane: u32) -> i32 {
+    return i32((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane);
+}
+
+// The channels of a group that a block is made of; behind the last, that one's again.
+fn channels_of(block: i32) -> vec4<i32> {
+    return min(4 * block + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
+}
+
+// Where the weights of a block of channels begin.
+fn weights_begin(group: i32, block: i32, in_channel: i32) -> vec4<i32> {
+    return ((group * params.out_channels + channels_of(block)) * params.in_channels + in_channel) * 9;
+}
+
+// An element of a block of kernels.
+fn load_weight_block(begin: vec4<i32>, element: i32) -> vec4<f32> {
+    let at = begin + element;
+    return vec4<f32>(weight[at.x], weight[at.y], weight[at.z], weight[at.w]);
+}
+
+// A block of output channels and an input channel, whose kernels an invocation transforms.
+struct Pair {
+    is_inside: bool,
+    // False of what only fills the room for channels: its kernels are zeros. No loop writes them, for Mesa would unroll it
+    // by the uniform's values, anew for each dispatch.
+    is_channel: bool,
+    weights: vec4<i32>,
+}
+
+fn pair_of(index: i32) -> Pair {
+    let blocks = channel_blocks();
+    let all_block = index / params.channel_room;
+    let in_channel = index - all_block * params.channel_room;
+    return Pair(
+        all_block < params.groups * blocks,
+        in_channel < params.in_channels,
+        weights_begin(all_block / blocks, all_block % blocks, min(in_channel, params.in_channels - 1)),
+    );
+}
+
+fn load_kernel(pair: Pair, element: i32) -> vec4<f32> {
+    return select(vec4<f32>(), load_weight_block(pair.weights, element), pair.is_channel);
+}
+
+// 4 tiles of a channel, which an invocation transforms: of each, where its plane begins and its first row and column; no
+// row is inside of what is no tile, or only fills the room for channels.
+struct Tiles {
+    is_inside: bool,
+    begin: vec4<i32>,
+    row: vec4<i32>,
+    col: vec4<i32>,
+}
+
+fn load_inputs(tiles: Tiles, down: i32, right: i32) -> vec4<f32> {
+    let row = tiles.row + down;
+    let col = tiles.col + right;
+    let is_inside = (row >= vec4<i32>()) & (row < vec4<i32>(params.in_rows))
+        & (col >= vec4<i32>()) & (col < vec4<i32>(params.in_cols));
+    let at = select(vec4<i32>(), tiles.begin + row * params.in_cols + col, is_inside);
+    return select(vec4<f32>(), vec4<f32>(input[at.x], input[at.y], input[at.z], input[at.w]), is_inside);
+}
+
+fn tiles_of(index: i32) -> Tiles {
+    let tile_blocks = params.room / 4;
+    let channel = index / tile_blocks;
+    let group = channel / params.channel_room;
+    let in_channel = channel - group * params.channel_room;
+    let tile = params.tile_begin + 4 * (index - channel * tile_blocks) + vec4<i32>(0, 1, 2, 3);
+    let plane_tiles = params.tile_rows * params.tile_cols;
+    let image = tile / plane_tiles;
+    let place = tile - image * plane_tiles;
+    let tile_row = place / params.tile_cols;
+    let row = TILE * tile_row - params.padding_rows;
+    let is_tile = (tile < vec4<i32>(params.tiles)) & vec4<bool>(in_channel < params.in_channels);
+    return Tiles(
+        group < params.groups,
+        i32(params.input_base)
+            + ((image * params.groups + group) * params.in_channels + in_channel) * params.in_rows * params.in_cols,
+        select(vec4<i32>(params.in_rows), row, is_tile),
+        TILE * (place - tile_row * params.tile_cols) - params.padding_cols,
+    );
+}
+
+fn copy_bias(block: i32) {
+    let blocks = channel_blocks();
+    if (block >= params.groups * blocks) {
+        return;
+    }
+    if (params.has_bias == 0u) {
+        workspace[params.bias_begin + block] = vec4<f32>();
+    } else {
+        let at = block / blocks * params.out_channels + channels_of(block % blocks);
+        workspace[params.bias_begin + block] = vec4<f32>(bias[at.x], bias[at.y], bias[at.z], bias[at.w]);
+    }
+}
+
+// A tile of 4 channels, whose products an invocation transforms: where the first pixel of each is, how many channels there
+// are, and its first row and column.
+struct Place {
+    is_inside: bool,
+    image: i32,
+    group: i32,
+    block: i32,
+    at: vec4<i32>,
+    channels: i32,
+    row: i32,
+    col: i32,
+}
+
+fn write_channels(place: Place, down: i32, right: i32, sums: vec4<f32>) {
+    if (place.row + down >= params.out_rows || place.col + right >= params.out_cols) {
+        return;
+    }
+    let at = place.at + down * params.out_cols + right;
+    output[at.x] = sums.x;
+    if (place.channels > 1) {
+        output[at.y] = sums.y;
+    }
+    if (place.channels > 2) {
+        output[at.z] = sums.z;
+    }
+    if (place.channels > 3) {
+        output[at.w] = sums.w;
+    }
+}
+
+fn place_of(index: i32) -> Place {
+    let blocks = channel_blocks();
+    let all_block = index / params.room;
+    let tile = params.tile_begin + index - all_block * params.room;
+    let group = all_block / blocks;
+    let block = all_block - group * blocks;
+    let plane_tiles = params.tile_rows * params.tile_cols;
+    let image = tile / plane_tiles;
+    let tile_row = (tile - image * plane_tiles) / params.tile_cols;
+    let row = TILE * tile_row;
+    let col = TILE * (tile - (image * params.tile_rows + tile_row) * params.tile_cols);
+    let channel = (image * params.groups + group) * params.out_channels + channels_of(block);
+    return Place(
+        group < params.groups && tile < params.tiles,
+        image,
+        group,
+        block,
+        i32(params.output_base) + (channel * params.out_rows + row) * params.out_cols + col,
+        params.out_channels - 4 * block,
+        row,
+        col,
+    );
+}
+
+// What the sums of a tile begin with.
+fn start_of(place: Place) -> vec4<f32> {
+    return workspace[params.bias_begin + place.group * channel_blocks() + place.block];
+}
+
+fn exponents(sums: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT);
+}
+
+fn write_row(place: Place, down: i32, row: Four) {
+    write_channels(place, down, 0, row.a);
+    write_channels(place, down, 1, row.b);
+    if (TILE > 2) {
+        write_channels(place, down, 2, row.c);
+        write_channels(place, down, 3, row.d);
+    }
+}
+
+fn load_pixel(plane_begin: i32, row: i32, col: i32) -> f32 {
+    if (row < 0 || row >= params.in_rows || col < 0 || col >= params.in_cols) {
+        return 0.0;
+    }
+    return input[plane_begin + row * params.in_cols + col];
+}
+
+// What a row of the kernel adds to a row of the tile.
+fn add_row(sums: ptr<function, Four>, weights: vec4<i32>, plane_begin: i32, row: i32, col: i32) {
+    let left = load_weight_block(weights, 0);
+    let middle = load_weight_block(weights, 1);
+    let right = load_weight_block(weights, 2);
+    let x_1 = load_pixel(plane_begin, row, col + 1);
+    let x_2 = load_pixel(plane_begin, row, col + 2);
+    let x_3 = load_pixel(plane_begin, row, col + 3);
+    let x_4 = load_pixel(plane_begin, row, col + 4);
+    (*sums).a += left * load_pixel(plane_begin, row, col) + middle * x_1 + right * x_2;
+    (*sums).b += left * x_1 + middle * x_2 + right * x_3;
+    (*sums).c += left * x_2 + middle * x_3 + right * x_4;
+    (*sums).d += left * x_3 + middle * x_4 + right * load_pixel(plane_begin, row, col + 5);
+}
+
+// The tile as the definition has it.
+fn write_directly(place: Place, start: vec4<f32>) {
+    let plane = params.in_rows * params.in_cols;
+    let group_begin = i32(params.input_base) + (place.image * params.groups + place.group) * params.in_channels * plane;
+    let col = place.col - params.padding_cols;
+    for (var down = 0; down < TILE; down++) {
+        let row = place.row + down - params.padding_rows;
+        var sums = Four(start, start, start, start);
+        for (var in_channel = 0; in_channel < params.in_channels; in_channel++) {
+            let begin = group_begin + in_channel * plane;
+            let weights = weights_begin(place.group, place.block, in_channel);
+            add_row(&sums, weights, begin, row, col);
+            add_row(&sums, weights + 3, begin, row + 1, col);
+            add_row(&sums, weights + 6, begin, row + 2, col);
+        }
+        write_row(place, down, sums);
+    }
+}
