@@ -130,14 +130,14 @@ fn transform_products(
     let row_3 = load_products(at + 12 * step, step);
     let left = Four(upper(row_0), upper(row_1), upper(row_2), upper(row_3));
     let right = Four(lower(row_0), lower(row_1), lower(row_2), lower(row_3));
+    let top = Four(upper(left), upper(right), vec4<f32>(), vec4<f32>());
+    let bottom = Four(lower(left), lower(right), vec4<f32>(), vec4<f32>());
     let start = start_of(place);
-    let top = Four(start + upper(left), start + upper(right), vec4<f32>(), vec4<f32>());
-    let bottom = Four(start + lower(left), start + lower(right), vec4<f32>(), vec4<f32>());
     let largest = max(max(exponents(top.a), exponents(top.b)), max(exponents(bottom.a), exponents(bottom.b)));
     if (any(largest == vec4<u32>(EXPONENT))) {
         write_directly(place, start);
         return;
     }
-    write_row(place, 0, top);
-    write_row(place, 1, bottom);
+    write_row(place, 0, start, top);
+    write_row(place, 1, start, bottom);
 }

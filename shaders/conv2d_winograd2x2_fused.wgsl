@@ -132,23 +132,28 @@ fn kernel_row(at: i32) -> vec3<f32> {
 
 // A row and the next of a tile as the definition has them: the kernel's rows times those of the input.
 fn direct_sums(kernel_begin: i32, image_begin: i32, row: i32, col: i32) -> vec4<f32> {
-    var sums = vec4<f32>();
-    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
-        let plane_begin = image_begin + channel * params.in_rows * params.in_cols;
-        let at = (kernel_begin + channel) * 9;
-        let upper = load_input(plane_begin, row, col, true);
-        let high = load_input(plane_begin, row + 1, col, true);
-        let low = load_input(plane_begin, row + 2, col, true);
-        let lower = load_input(plane_begin, row + 3, col, true);
-        let k_0 = kernel_row(at);
-        let k_1 = kernel_row(at + 3);
-        let k_2 = kernel_row(at + 6);
-        sums.x += dot(k_0, upper.xyz) + dot(k_1, high.xyz) + dot(k_2, low.xyz);
-        sums.y += dot(k_0, upper.yzw) + dot(k_1, high.yzw) + dot(k_2, low.yzw);
-        sums.z += dot(k_0, high.xyz) + dot(k_1, low.xyz) + dot(k_2, lower.xyz);
-        sums.w += dot(k_0, high.yzw) + dot(k_1, low.yzw) + dot(k_2, lower.yzw);
+    var totals = vec4<f32>();
+    // Sums of some channels by themselves, so that many do not round more than they must.
+    for (var first = params.channel_begin; first < params.channel_end; first += 16) {
+        var sums = vec4<f32>();
+        for (var channel = first; channel < min(first + 16, params.channel_end); channel++) {
+            let plane_begin = image_begin + channel * params.in_rows * params.in_cols;
+            let at = (kernel_begin + channel) * 9;
+            let upper = load_input(plane_begin, row, col, true);
+            let high = load_input(plane_begin, row + 1, col, true);
+            let low = load_input(plane_begin, row + 2, col, true);
+            let lower = load_input(plane_begin, row + 3, col, true);
+            let k_0 = kernel_row(at);
+            let k_1 = kernel_row(at + 3);
+            let k_2 = kernel_row(at + 6);
+            sums.x += dot(k_0, upper.xyz) + dot(k_1, high.xyz) + dot(k_2, low.xyz);
+            sums.y += dot(k_0, upper.yzw) + dot(k_1, high.yzw) + dot(k_2, low.yzw);
+            sums.z += dot(k_0, high.xyz) + dot(k_1, low.xyz) + dot(k_2, lower.xyz);
+            sums.w += dot(k_0, high.yzw) + dot(k_1, low.yzw) + dot(k_2, lower.yzw);
+        }
+        totals += sums;
     }
-    return sums;
+    return totals;
 }
 
 fn write(place: i32, is_inside: bool, start: f32, sum: f32) {

@@ -151,12 +151,6 @@ fn load_products(at: i32, step: i32) -> Four {
     ));
 }
 
-// A row of pixels.
-fn transform_row(x: Six, start: vec4<f32>) -> Four {
-    let row = transform_product(x);
-    return Four(start + row.a, start + row.b, start + row.c, start + row.d);
-}
-
 fn largest_exponents(row: Four) -> vec4<u32> {
     return max(max(exponents(row.a), exponents(row.b)), max(exponents(row.c), exponents(row.d)));
 }
@@ -181,10 +175,10 @@ fn transform_products(
     let c_4 = load_products(at + 4 * step, step);
     let c_5 = load_products(at + 5 * step, step);
     let start = start_of(place);
-    let row_0 = transform_row(Six(c_0.a, c_1.a, c_2.a, c_3.a, c_4.a, c_5.a), start);
-    let row_1 = transform_row(Six(c_0.b, c_1.b, c_2.b, c_3.b, c_4.b, c_5.b), start);
-    let row_2 = transform_row(Six(c_0.c, c_1.c, c_2.c, c_3.c, c_4.c, c_5.c), start);
-    let row_3 = transform_row(Six(c_0.d, c_1.d, c_2.d, c_3.d, c_4.d, c_5.d), start);
+    let row_0 = transform_product(Six(c_0.a, c_1.a, c_2.a, c_3.a, c_4.a, c_5.a));
+    let row_1 = transform_product(Six(c_0.b, c_1.b, c_2.b, c_3.b, c_4.b, c_5.b));
+    let row_2 = transform_product(Six(c_0.c, c_1.c, c_2.c, c_3.c, c_4.c, c_5.c));
+    let row_3 = transform_product(Six(c_0.d, c_1.d, c_2.d, c_3.d, c_4.d, c_5.d));
 
     let largest = max(
         max(largest_exponents(row_0), largest_exponents(row_1)),
@@ -194,8 +188,8 @@ fn transform_products(
         write_directly(place, start);
         return;
     }
-    write_row(place, 0, row_0);
-    write_row(place, 1, row_1);
-    write_row(place, 2, row_2);
-    write_row(place, 3, row_3);
+    write_row(place, 0, start, row_0);
+    write_row(place, 1, start, row_1);
+    write_row(place, 2, start, row_2);
+    write_row(place, 3, start, row_3);
 }

@@ -9,6 +9,7 @@ override WORKGROUP_SIZE: u32 = 64u;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [images, groups * out_channels, out_rows, out_cols]
 
 const EXPONENT: u32 = 0x7f800000u;
+const CHANNELS: i32 = 16;
 
 // 4 elements of a column or a row, each of 4 tiles or channels.
 struct Four {
@@ -177,12 +178,12 @@ fn exponents(sums: vec4<f32>) -> vec4<u32> {
     return bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT);
 }
 
-fn write_row(place: Place, down: i32, row: Four) {
-    write_channels(place, down, 0, row.a);
-    write_channels(place, down, 1, row.b);
+fn write_row(place: Place, down: i32, start: vec4<f32>, row: Four) {
+    write_channels(place, down, 0, start + row.a);
+    write_channels(place, down, 1, start + row.b);
     if (TILE > 2) {
-        write_channels(place, down, 2, row.c);
-        write_channels(place, down, 3, row.d);
+        write_channels(place, down, 2, start + row.c);
+        write_channels(place, down, 3, start + row.d);
     }
 }
 
@@ -215,14 +216,19 @@ fn write_directly(place: Place, start: vec4<f32>) {
     let col = place.col - params.padding_cols;
     for (var down = 0; down < TILE; down++) {
         let row = place.row + down - params.padding_rows;
-        var sums = Four(start, start, start, start);
-        for (var in_channel = 0; in_channel < params.in_channels; in_channel++) {
-            let begin = group_begin + in_channel * plane;
-            let weights = weights_begin(place.group, place.block, in_channel);
-            add_row(&sums, weights, begin, row, col);
-            add_row(&sums, weights + 3, begin, row + 1, col);
-            add_row(&sums, weights + 6, begin, row + 2, col);
+        var totals: Four;
+        // Sums of some channels by themselves, so that many do not round more than they must.
+        for (var first = 0; first < params.in_channels; first += CHANNELS) {
+            var sums: Four;
+            for (var in_channel = first; in_channel < min(first + CHANNELS, params.in_channels); in_channel++) {
+                let begin = group_begin + in_channel * plane;
+                let weights = weights_begin(place.group, place.block, in_channel);
+                add_row(&sums, weights, begin, row, col);
+                add_row(&sums, weights + 3, begin, row + 1, col);
+                add_row(&sums, weights + 6, begin, row + 2, col);
+            }
+            totals = Four(totals.a + sums.a, totals.b + sums.b, totals.c + sums.c, totals.d + sums.d);
         }
-        write_row(place, down, sums);
+        write_row(place, down, start, totals);
     }
 }

@@ -49,11 +49,13 @@ pub enum Conv2dAlgorithm {
     ImplicitGemm,
     /// Winograd's F(2x2, 3x3), for kernels of 3 by 3 with stride and dilation 1 alone: 2.25 times fewer products. On GPUs it
     /// is one kernel and takes the 16 KiB of workgroup memory that WebGPU gives; on software adapters it is four through a
-    /// workspace of some 16 MiB and twice the weight, which can be packed once instead.
+    /// workspace of some 16 MiB and at least twice the weight, which can be packed once instead. Sums that are not finite are
+    /// computed again directly, which takes several times as long.
     Winograd2x2,
     /// Winograd's F(4x4, 3x3), for kernels of 3 by 3 with stride and dilation 1 and 64 to 7,900 input channels a group: 4
-    /// times fewer products, by four kernels through a workspace of some 16 MiB and 4 times the weight, which can be packed
-    /// once instead. Its error is up to 8 times that of PyTorch's float32, where that of the others is up to 4 times, so
+    /// times fewer products, by four kernels through a workspace of some 16 MiB and at least 4 times the weight, which can be
+    /// packed once instead. It rounds more than the others: its error on the tests' cases is up to 8 times that of PyTorch's
+    /// float32, where theirs is up to 4 times, and more where a tile holds few outputs or small ones beside large. So
     /// [`Conv2dAlgorithm::Auto`] never takes it.
     Winograd4x4,
 }

@@ -554,6 +554,11 @@ def make_channels():
         input[1, 3, 4, 5] = input[0, 31, 0, 9] = value
         tensors = {"input": input, "weight": torch.rand(3, 64, 3, 3) + 0.1, "bias": torch.randn(3)}
         add_call(folder, f"channels/conv2d/spoilt_{index}", "conv2d", {"padding": 1}, tensors)
+    for index, channels in enumerate([200, 300]):
+        input = torch.randn(1, channels, 6, 9)
+        input[0, 5, 2, 2] = math.nan
+        tensors = {"input": input, "weight": torch.randn(6, channels, 3, 3) / 40, "bias": torch.tensor([1, math.inf, 3, 4, 5, 6.0])}
+        add_call(folder, f"channels/conv2d/spoilt_{index + 4}", "conv2d", {"padding": 1}, tensors)
     weight = torch.rand(5, 64, 3, 3)
     weight[2, 7, 1, 1] = math.inf
     add_call(folder, "channels/conv2d/spoilt_weight", "conv2d", {}, {"input": torch.rand(1, 64, 7, 7) + 0.1, "weight": weight})

@@ -145,14 +145,20 @@ mod exact {
                 }
             }
         }
-        // A weight that is packed is a weight: for another algorithm it goes as it is.
-        let weight = Tensor::from_array(gpu(), &random(&[70, 64, 3, 3], 2)).unwrap();
-        let params = |algorithm| Conv2dParams { algorithm, ..Default::default() };
-        let packed = PackedWeight::new(&weight, &params(Conv2dAlgorithm::Winograd4x4)).unwrap();
-        let direct = params(Conv2dAlgorithm::Direct);
-        let got = conv2d_packed(&input, &packed, None, &direct).unwrap();
-        let expected = conv2d(&input, &weight, None, &direct).unwrap();
-        assert_eq!(got.read_blocking(), expected.read_blocking());
+        // A weight that is packed for one algorithm is, for another and for other groups, the weight that it was.
+        let weight = Tensor::from_array(gpu(), &random(&[72, 64, 3, 3], 2)).unwrap();
+        let wide = Tensor::from_array(gpu(), &random(&[1, 128, 9, 11], 4)).unwrap();
+        let params = |algorithm, groups| Conv2dParams { algorithm, groups, ..Default::default() };
+        for (&made_for, &used_by) in
+            Conv2dAlgorithm::ALL.iter().flat_map(|a| Conv2dAlgorithm::ALL.iter().map(move |b| (a, b)))
+        {
+            let packed = PackedWeight::new(&weight, &params(made_for, 1)).unwrap();
+            for (input, params) in [(&input, params(used_by, 1)), (&wide, params(used_by, 2))] {
+                let got = conv2d_packed(input, &packed, None, &params).unwrap();
+                let expected = conv2d(input, &weight, None, &params).unwrap();
+                assert_eq!(got.read_blocking(), expected.read_blocking(), "{made_for:?}, {used_by:?}, {params:?}");
+            }
+        }
     }
 
     #[test]
@@ -204,6 +210,8 @@ mod exact {
         refused(operator.record_pack_weight(&mut recorder, weight.slice(..), short.slice(..)), "packed_weight");
         refused(operator.record_pack_weight(&mut recorder, output.slice(..), enough.slice(..)), "weight");
         refused(operator.record_pack_weight(&mut recorder, enough.slice(..), enough.slice(..)), "packed_weight");
+        refused(plain.record_pack_weight(&mut recorder, weight.slice(..), enough.slice(..)), "packed_weight");
+        refused(plain.record_packed(&mut recorder, &buffers, enough.slice(..)), "packed_weight");
         // Where there is nothing to pack, the buffer is not looked at.
         let direct = new(Conv2dAlgorithm::Direct);
         assert_eq!(direct.packed_weight_size_on(gpu()), 0);

@@ -237,7 +237,7 @@ mod on_gpu {
         by_name
             .iter()
             .flat_map(|(name, cases)| {
-                // Its documentation says so: 8 times PyTorch's error, not 4.
+                // The one exception, by name alone, as its documentation says: 8 times PyTorch's error, not 4.
                 let factor = if name == "Winograd4x4" { 2.0 } else { 1.0 };
                 let cases: Vec<_> = cases.iter().map(|case| with_bound(case, factor)).collect();
                 failures(&cases.iter().collect::<Vec<_>>(), |call| by(call, name))

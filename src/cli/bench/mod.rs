@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     if let Some(name) = &arguments.algorithm
         && !subject::is_algorithm(name)
     {
-        return Err(format!("--algorithm {name}: no operator has such an algorithm").into());
+        return Err(format!("--algorithm {name}: expected one of {}", subject::algorithms().join(", ")).into());
     }
     let workloads = workloads(arguments)?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
@@ -122,7 +122,12 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
             Err(unsupported) => record.note = format!("unsupported: {}", unsupported.0),
             Ok(subject) => {
                 if let Err(error) = measure_subject(&subject, &options, &protocol, &ceilings, &mut record) {
-                    record.note = format!("failed: {error}");
+                    // An algorithm by name may be for other kernels or channels.
+                    let is_refused = matches!(
+                        error.downcast_ref(),
+                        Some(wgdnn::Error::InvalidArgument { argument: "algorithm", .. })
+                    );
+                    record.note = format!("{}: {error}", if is_refused { "unsupported" } else { "failed" });
                 }
             }
         }

@@ -74,10 +74,14 @@ pub fn draw(path: &Path, records: &[Record], ceilings: &Ceilings, adapter: &str)
             .legend(move |(x, y)| Circle::new((x + 10, y), 5, colour.filled()));
     }
     // Names beside the points, but for the memory-bound ones, which stand above each other.
-    chart.draw_series(points.iter().filter(|point| point.1 > 1.0).map(|(record, x, y)| {
+    let mut taken: Vec<[i32; 4]> = Vec::new();
+    for (record, x, y) in points.iter().filter(|point| point.1 > 1.0) {
         let name = record.workload.split('.').nth(1).unwrap_or(&record.workload).to_owned();
-        EmptyElement::at((*x, *y)) + Text::new(name, (8, -6), ("sans-serif", 12))
-    }))?;
+        let at = chart.backend_coord(&(*x, *y));
+        let offset = free_offset(&taken, at, name.len());
+        taken.push(name_box(at, offset, name.len()));
+        chart.draw_series([EmptyElement::at((*x, *y)) + Text::new(name, offset, ("sans-serif", 12))])?;
+    }
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerRight)
@@ -87,4 +91,19 @@ pub fn draw(path: &Path, records: &[Record], ceilings: &Ceilings, adapter: &str)
         .draw()?;
     root.present()?;
     Ok(())
+}
+
+/// Left, top, right and bottom of a name of so many letters.
+fn name_box((x, y): (i32, i32), (right, down): (i32, i32), letters: usize) -> [i32; 4] {
+    [x + right, y + down, x + right + 7 * letters as i32, y + down + 12]
+}
+
+/// Where a name covers no other: right of its point, below, above or left of it.
+fn free_offset(taken: &[[i32; 4]], at: (i32, i32), letters: usize) -> (i32, i32) {
+    let places = [(8, -6), (8, 6), (8, -18), (-8 - 6 * letters as i32, -6)];
+    let is_free = |offset: &(i32, i32)| {
+        let [left, top, right, bottom] = name_box(at, *offset, letters);
+        taken.iter().all(|other| other[2] < left || right < other[0] || other[3] < top || bottom < other[1])
+    };
+    places.into_iter().find(is_free).unwrap_or(places[0])
 }

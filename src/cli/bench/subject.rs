@@ -79,6 +79,16 @@ fn named<T: Copy + std::fmt::Debug>(all: &[T], name: Option<&str>) -> std::resul
     found.copied().map(Some).ok_or_else(|| Unsupported(format!("the algorithm {name}")))
 }
 
+/// The names of all algorithms.
+pub fn algorithms() -> Vec<String> {
+    let of_conv2d = Conv2dAlgorithm::ALL.iter().map(|algorithm| format!("{algorithm:?}"));
+    let mut names: Vec<_> =
+        of_conv2d.chain(ConvTranspose2dAlgorithm::ALL.iter().map(|algorithm| format!("{algorithm:?}"))).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// Whether an operator has an algorithm of this name.
 pub fn is_algorithm(name: &str) -> bool {
     named(Conv2dAlgorithm::ALL, Some(name)).is_ok() || named(ConvTranspose2dAlgorithm::ALL, Some(name)).is_ok()

@@ -108,7 +108,10 @@ impl Conv2d {
     /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
     pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
         match self.algorithm {
-            Conv2dAlgorithm::Auto if gpu.is_software() => self.algorithm_of_software(gpu.has(wgpu::Features::SUBGROUP)),
+            // Transforms are fast in subgroups alone.
+            Conv2dAlgorithm::Auto if gpu.is_software() => {
+                self.algorithm_of_software(gpu.has(wgpu::Features::SUBGROUP) && self.is_transformable(gpu))
+            }
             Conv2dAlgorithm::Auto => self.algorithm_of_gpus(),
             algorithm => algorithm,
         }

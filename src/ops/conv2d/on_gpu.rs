@@ -23,7 +23,7 @@ pub struct Conv2dBuffers<'a> {
     pub bias: Option<wgpu::BufferSlice<'a>>,
     /// f32, of the output's shape.
     pub output: wgpu::BufferSlice<'a>,
-    /// [`Conv2d::workspace_size`] bytes, if that is not 0.
+    /// [`Conv2d::workspace_size`] bytes, if that is not 0; those of [`Conv2d::workspace_size_on`] will do.
     pub workspace: Option<wgpu::BufferSlice<'a>>,
 }
 
@@ -131,33 +131,40 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
 #[derive(Debug, Clone)]
 pub struct PackedWeight {
     weight: Tensor,
-    packed: Option<Tensor>,
+    packed: Option<Packed>,
+}
+
+/// A packed weight, and what it was packed for.
+#[derive(Debug, Clone)]
+struct Packed {
+    tensor: Tensor,
+    tile: usize,
+    groups: usize,
 }
 
 impl PackedWeight {
-    /// Packs a weight (O,C/groups,R,S) for the algorithm that these parameters take, on its device. Most take it as it is.
+    /// Packs a weight (O,C/groups,R,S) for the algorithm that these parameters take on its device, if that can use it: for
+    /// [`Conv2dAlgorithm::Auto`] the one that it takes for a large image.
     ///
     /// # Errors
     /// As [`Conv2d::new`] for the weight and the parameters.
     pub fn new(weight: &Tensor, params: &Conv2dParams) -> Result<Self> {
         let gpu = weight.gpu();
         let [_, in_channels, rows, cols] = super::weight_shape(NAME, weight.shape())?;
-        // Packing does not depend on the input: the smallest will do.
-        let length = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(1);
-        let input = [
-            1,
-            in_channels.saturating_mul(params.groups),
-            length(rows, params.dilation[0]),
-            length(cols, params.dilation[1]),
-        ];
+        let extent = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(64);
+        let channels = in_channels.saturating_mul(params.groups);
+        let input = [1, channels, extent(rows, params.dilation[0]), extent(cols, params.dilation[1])];
         let operator = Conv2d::new(&input, weight.shape(), None, params)?.with_packed_weight();
-        let elements = operator.packed_elements_on(gpu);
-        let packed = (elements > 0).then(|| Tensor::uninitialized(gpu, NAME, &[elements])).transpose()?;
-        if let Some(packed) = &packed {
-            gpu.eager(&PackWeight(&operator), &[weight.storage()], &[packed.storage()], |recorder| {
-                operator.record_pack_weight(recorder, weight.own_slice(), packed.own_slice())
-            })?;
-        }
+        let packed = match operator.transformed_tile(gpu) {
+            Some(tile) => {
+                let tensor = Tensor::uninitialized(gpu, NAME, &[operator.packed_elements_on(gpu)])?;
+                gpu.eager(&PackWeight(&operator), &[weight.storage()], &[tensor.storage()], |recorder| {
+                    operator.record_pack_weight(recorder, weight.own_slice(), tensor.own_slice())
+                })?;
+                Some(Packed { tensor, tile, groups: params.groups })
+            }
+            None => None,
+        };
         Ok(PackedWeight { weight: weight.clone(), packed })
     }
 
@@ -167,7 +174,8 @@ impl PackedWeight {
     }
 }
 
-/// [`conv2d`] with a weight that was packed once, for those that are used many times.
+/// [`conv2d`] with a weight that was packed once, for those that are used many times. Where parameters or the input lead to
+/// another algorithm than it was packed for, the weight itself is used.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {
@@ -201,13 +209,19 @@ pub fn conv2d_packed(
 fn convolve(
     input: &Tensor,
     weight: &Tensor,
-    packed: Option<&Tensor>,
+    packed: Option<&Packed>,
     bias: Option<&Tensor>,
     params: &Conv2dParams,
 ) -> Result<Tensor> {
     let gpu = input.gpu();
-    let operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
-    let operator = if packed.is_some() { operator.with_packed_weight() } else { operator };
+    let mut operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+    let with_packed = operator.clone().with_packed_weight();
+    let fits =
+        |packed: &&Packed| with_packed.transformed_tile(gpu) == Some(packed.tile) && params.groups == packed.groups;
+    let packed = packed.filter(fits).map(|packed| &packed.tensor);
+    if packed.is_some() {
+        operator = with_packed;
+    }
     expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
     let workspace = gpu.workspace(NAME, operator.workspace_elements_on(gpu))?;
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
@@ -234,7 +248,7 @@ fn convolve(
         // Winograd's transforms also round what is beside an output's own window.
         let is_winograd =
             matches!(operator.algorithm_on(gpu), Conv2dAlgorithm::Winograd2x2 | Conv2dAlgorithm::Winograd4x4);
-        let largest = sums.iter().copied().fold(0.0, f32::max);
+        let largest = sums.iter().copied().filter(|sum| sum.is_finite()).fold(0.0, f32::max);
         let sum_at = |index: usize| if is_winograd { 2.0 * largest } else { sums[index] };
         let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
         Replay { operator: NAME, shapes }

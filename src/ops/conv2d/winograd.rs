@@ -10,8 +10,8 @@ pub(super) const TILES: usize = 16;
 /// Blocks of transformed tiles that are held at once, if that is enough for [`TILES`]: 16 MiB, which caches may hold.
 const MOST_BLOCKS: usize = 1 << 20;
 
-/// Input channels of a group from which on the error of F(4x4, 3x3) is within 8 times that of PyTorch's float32; all other
-/// algorithms' is within 4 times. The transforms' own roundings weigh less the more products there are.
+/// Input channels of a group from which on F(4x4, 3x3) is taken: its transforms' own roundings weigh less the more products
+/// there are.
 pub(super) const MIN_CHANNELS_4X4: usize = 64;
 /// Input channels of a group beyond which a tile that must be computed directly would take too many iterations.
 pub(super) const MAX_CHANNELS: usize = 7_900;
@@ -93,8 +93,9 @@ impl Layout {
         let kernels = transformed(self.channel_blocks * self.channel_room, 3);
         let inputs = transformed(self.channel_room * tiles.div_ceil(BLOCK), 5);
         let patches = self.positions * tiles.div_ceil(2 * TILES) * self.channel_blocks.div_ceil(16);
+        let patch = if self.room > TILES { 15 } else { 11 };
         let products = transformed(self.channel_blocks * tiles, 4);
-        conv.groups * (kernels + inputs + 15 * patches * self.channel_room + products)
+        conv.groups * (kernels + inputs + patch * patches * self.channel_room + products)
     }
 
     /// Elements of packed weights.

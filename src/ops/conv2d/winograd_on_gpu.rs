@@ -2,7 +2,7 @@
 
 use super::winograd::{Layout, MAX_CHANNELS, TILES};
 use super::{Conv2d, Conv2dAlgorithm, Conv2dBuffers, NAME};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
@@ -242,7 +242,8 @@ impl Conv2d {
     }
 
     /// Records the packing of a weight, f32, (O, C / groups, 3, 3), into a buffer of [`Conv2d::packed_weight_size_on`]
-    /// bytes, for [`Conv2d::record_packed`]. If there is nothing to pack, nothing is recorded and the buffer is not looked
+    /// bytes, for [`Conv2d::record_packed`] of this operator, or of one that differs from it in the input's batch, rows and
+    /// columns and the padding alone, if the same algorithm was asked for by name. What a buffer was packed for nobody checks. If there is nothing to pack, nothing is recorded and the buffer is not looked
     /// at.
     ///
     /// ```no_run
@@ -278,13 +279,15 @@ impl Conv2d {
     /// ```
     ///
     /// # Errors
-    /// As [`Conv2d::record`], for `weight` and `packed_weight`.
+    /// As [`Conv2d::record`], for `weight` and `packed_weight`;
+    /// [`Error::InvalidArgument`] for `packed_weight` of an operator that is not [with one](Conv2d::with_packed_weight).
     pub fn record_pack_weight(
         &self,
         recorder: &mut Recorder<'_>,
         weight: wgpu::BufferSlice<'_>,
         packed_weight: wgpu::BufferSlice<'_>,
     ) -> Result<()> {
+        self.expect_packed()?;
         let elements = self.packed_elements_on(recorder.gpu());
         if elements == 0 {
             return Ok(());
@@ -299,14 +302,20 @@ impl Conv2d {
     /// [`Conv2d::record`] with the packed weight. The weight itself is wanted too: for sums that are not finite.
     ///
     /// # Errors
-    /// As [`Conv2d::record`].
+    /// As [`Conv2d::record`] and [`Conv2d::record_pack_weight`].
     pub fn record_packed(
         &self,
         recorder: &mut Recorder<'_>,
         buffers: &Conv2dBuffers<'_>,
         packed_weight: wgpu::BufferSlice<'_>,
     ) -> Result<()> {
+        self.expect_packed()?;
         self.record_with(recorder, buffers, Some(packed_weight))
+    }
+
+    fn expect_packed(&self) -> Result<()> {
+        let expected = "an operator made by with_packed_weight()";
+        if self.is_packed { Ok(()) } else { Err(Error::invalid(NAME, "packed_weight", expected, "one without")) }
     }
 }
 
