@@ -30,31 +30,23 @@ struct Sums {
     tiles_12: mat4x4<f32>,
 }
 
-// 4 input channels of a block of channels.
-struct Kernels {
+// 4 input channels of a block of channels or of tiles.
+struct Four {
     a: vec4<f32>,
     b: vec4<f32>,
     c: vec4<f32>,
     d: vec4<f32>,
 }
 
-fn load_four(at: i32) -> Kernels {
-    return Kernels(load_kernels(at), load_kernels(at + 1), load_kernels(at + 2), load_kernels(at + 3));
-}
-
-// 4 input channels of a block of tiles.
-struct Inputs {
-    a: vec4<f32>,
-    b: vec4<f32>,
-    c: vec4<f32>,
-    d: vec4<f32>,
+fn load_four(at: i32) -> Four {
+    return Four(load_kernels(at), load_kernels(at + 1), load_kernels(at + 2), load_kernels(at + 3));
 }
 
 fn products(tiles: vec4<f32>, channels: vec4<f32>) -> mat4x4<f32> {
     return mat4x4<f32>(tiles.x * channels, tiles.y * channels, tiles.z * channels, tiles.w * channels);
 }
 
-fn products_of_four(inputs: Inputs, kernels: Kernels) -> mat4x4<f32> {
+fn products_of_four(inputs: Four, kernels: Four) -> mat4x4<f32> {
     return (products(inputs.a, kernels.a) + products(inputs.b, kernels.b))
         + (products(inputs.c, kernels.c) + products(inputs.d, kernels.d));
 }
@@ -66,8 +58,8 @@ fn add_sums(totals: ptr<function, Sums>, sums: Sums) {
     (*totals).tiles_12 += sums.tiles_12;
 }
 
-fn load_inputs(at: i32, step: i32) -> Inputs {
-    return Inputs(workspace[at], workspace[at + step], workspace[at + 2 * step], workspace[at + 3 * step]);
+fn load_inputs(at: i32, step: i32) -> Four {
+    return Four(workspace[at], workspace[at + step], workspace[at + 2 * step], workspace[at + 3 * step]);
 }
 
 fn write_tiles(at: i32, tiles: mat4x4<f32>) {
@@ -127,32 +119,32 @@ fn multiply(
         for (var channel = first; channel < min(first + CHUNK, params.channel_room); channel += 4) {
             let own = load_inputs(inputs + channel * channel_step, channel_step);
             let low = load_four(low_kernels + channel);
-            var high: Kernels;
+            var high: Four;
             if (BLOCKS > 1) {
                 high = load_four(high_kernels + channel);
             }
-            let inputs_0 = Inputs(
+            let inputs_0 = Four(
                 subgroupBroadcast(own.a, 0u),
                 subgroupBroadcast(own.b, 0u),
                 subgroupBroadcast(own.c, 0u),
                 subgroupBroadcast(own.d, 0u),
             );
             low_0.tiles_0 += products_of_four(inputs_0, low);
-            let inputs_1 = Inputs(
+            let inputs_1 = Four(
                 subgroupBroadcast(own.a, 1u),
                 subgroupBroadcast(own.b, 1u),
                 subgroupBroadcast(own.c, 1u),
                 subgroupBroadcast(own.d, 1u),
             );
             low_0.tiles_4 += products_of_four(inputs_1, low);
-            let inputs_2 = Inputs(
+            let inputs_2 = Four(
                 subgroupBroadcast(own.a, 2u),
                 subgroupBroadcast(own.b, 2u),
                 subgroupBroadcast(own.c, 2u),
                 subgroupBroadcast(own.d, 2u),
             );
             low_0.tiles_8 += products_of_four(inputs_2, low);
-            let inputs_3 = Inputs(
+            let inputs_3 = Four(
                 subgroupBroadcast(own.a, 3u),
                 subgroupBroadcast(own.b, 3u),
                 subgroupBroadcast(own.c, 3u),
@@ -166,28 +158,28 @@ fn multiply(
                 high_0.tiles_12 += products_of_four(inputs_3, high);
             }
             if (TILES > 16) {
-                let inputs_4 = Inputs(
+                let inputs_4 = Four(
                     subgroupBroadcast(own.a, 4u),
                     subgroupBroadcast(own.b, 4u),
                     subgroupBroadcast(own.c, 4u),
                     subgroupBroadcast(own.d, 4u),
                 );
                 low_16.tiles_0 += products_of_four(inputs_4, low);
-                let inputs_5 = Inputs(
+                let inputs_5 = Four(
                     subgroupBroadcast(own.a, 5u),
                     subgroupBroadcast(own.b, 5u),
                     subgroupBroadcast(own.c, 5u),
                     subgroupBroadcast(own.d, 5u),
                 );
                 low_16.tiles_4 += products_of_four(inputs_5, low);
-                let inputs_6 = Inputs(
+                let inputs_6 = Four(
                     subgroupBroadcast(own.a, 6u),
                     subgroupBroadcast(own.b, 6u),
                     subgroupBroadcast(own.c, 6u),
                     subgroupBroadcast(own.d, 6u),
                 );
                 low_16.tiles_8 += products_of_four(inputs_6, low);
-                let inputs_7 = Inputs(
+                let inputs_7 = Four(
                     subgroupBroadcast(own.a, 7u),
                     subgroupBroadcast(own.b, 7u),
                     subgroupBroadcast(own.c, 7u),

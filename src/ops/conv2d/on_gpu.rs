@@ -215,13 +215,15 @@ fn convolve(
 ) -> Result<Tensor> {
     let gpu = input.gpu();
     let mut operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
-    let with_packed = operator.clone().with_packed_weight();
-    let fits =
-        |packed: &&Packed| with_packed.transformed_tile(gpu) == Some(packed.tile) && params.groups == packed.groups;
-    let packed = packed.filter(fits).map(|packed| &packed.tensor);
-    if packed.is_some() {
-        operator = with_packed;
+    let mut fitting = None;
+    if let Some(packed) = packed.filter(|packed| packed.groups == params.groups) {
+        let with_packed = operator.clone().with_packed_weight();
+        if with_packed.transformed_tile(gpu) == Some(packed.tile) {
+            operator = with_packed;
+            fitting = Some(&packed.tensor);
+        }
     }
+    let packed = fitting;
     expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
     let workspace = gpu.workspace(NAME, operator.workspace_elements_on(gpu))?;
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;

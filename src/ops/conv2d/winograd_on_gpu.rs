@@ -228,11 +228,13 @@ impl Conv2d {
         Conv2d { is_packed: true, ..self }
     }
 
+    /// The tile that a weight is packed for, if it is.
+    fn packed_tile(&self, gpu: &Gpu) -> Option<usize> {
+        if self.is_packed { self.transformed_tile(gpu) } else { None }
+    }
+
     pub(super) fn packed_elements_on(&self, gpu: &Gpu) -> usize {
-        match self.transformed_tile(gpu) {
-            Some(tile) if self.is_packed => Layout::new(self, tile).packed_elements(),
-            _ => 0,
-        }
+        self.packed_tile(gpu).map_or(0, |tile| Layout::new(self, tile).packed_elements())
     }
 
     /// Bytes of a packed weight, on this device. 0 if the algorithm that runs there takes weights as they are, or if this
@@ -243,8 +245,8 @@ impl Conv2d {
 
     /// Records the packing of a weight, f32, (O, C / groups, 3, 3), into a buffer of [`Conv2d::packed_weight_size_on`]
     /// bytes, for [`Conv2d::record_packed`] of this operator, or of one that differs from it in the input's batch, rows and
-    /// columns and the padding alone, if the same algorithm was asked for by name. What a buffer was packed for nobody checks. If there is nothing to pack, nothing is recorded and the buffer is not looked
-    /// at.
+    /// columns and the padding alone, if the same algorithm was asked for by name. What a buffer was packed for nobody
+    /// checks. If there is nothing to pack, nothing is recorded and the buffer is not looked at.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), wgdnn::Error> {
@@ -334,7 +336,7 @@ impl Operator for PackWeight<'_> {
     }
 
     fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
-        let Some(tile) = self.0.transformed_tile(gpu).filter(|_| self.0.is_packed) else { return Vec::new() };
+        let Some(tile) = self.0.packed_tile(gpu) else { return Vec::new() };
         let layout = Layout::new(self.0, tile);
         let [kernels, ..] = if tile == 2 { &TRANSFORMS_2X2 } else { &TRANSFORMS_4X4 };
         let params = Params { kernels_begin: 0, ..self.0.winograd_params(&layout, part) };
