@@ -27,7 +27,7 @@ use crate::gpu::pool::{Memory, Pool};
 use crate::gpu::read_back::Waiter;
 use crate::gpu::recorder::Recorder;
 
-pub use adapters::GpuOptions;
+pub use adapters::{AdapterClass, GpuOptions};
 
 /// A device to run operators on. Cheap to clone; clones are the same device.
 ///
@@ -49,7 +49,9 @@ struct Inner {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     features: wgpu::Features,
-    is_software: AtomicBool,
+    class: AdapterClass,
+    /// What kernels are chosen for instead, to test them where no such adapter is.
+    taken_for: OnceLock<AdapterClass>,
     state: Arc<DeviceState>,
     caches: Mutex<Caches>,
     disk_cache: OnceLock<DiskCache>,
@@ -109,7 +111,8 @@ impl Gpu {
             inner: Arc::new(Inner {
                 limits: device.limits(),
                 features: device.features(),
-                is_software: AtomicBool::new(device.adapter_info().device_type == wgpu::DeviceType::Cpu),
+                class: AdapterClass::new(&device.adapter_info()),
+                taken_for: OnceLock::new(),
                 waiter: Waiter::new(&device, &state),
                 device,
                 queue,
@@ -154,15 +157,27 @@ impl Gpu {
         self.inner.features.contains(feature)
     }
 
-    /// Whether the adapter runs on the CPU, where other kernels are fast than on a GPU.
-    pub(crate) fn is_software(&self) -> bool {
-        self.inner.is_software.load(Ordering::Relaxed)
+    /// What kernels are chosen for.
+    pub(crate) fn class(&self) -> AdapterClass {
+        self.inner.taken_for.get().copied().unwrap_or(self.inner.class)
     }
 
-    /// Runs the kernels that are for GPUs on this device whatever it is, to test them where there is none.
+    /// Whether the adapter runs on the CPU, where other kernels are fast than on a GPU.
+    pub(crate) fn is_software(&self) -> bool {
+        self.class() != AdapterClass::Hardware
+    }
+
+    /// How many loop iterations one invocation may run in all: whatever it is taken for, llvmpipe ends loops without a
+    /// word after 65,535, and half of that leaves room for loops we do not count.
+    pub(crate) fn loop_budget(&self) -> u32 {
+        if self.inner.class == AdapterClass::Llvmpipe { 32_000 } else { u32::MAX }
+    }
+
+    /// Runs the kernels that are for such adapters on this device whatever it is, to test them where there is none. The
+    /// first call counts.
     #[doc(hidden)]
-    pub fn take_for_hardware(&self) {
-        self.inner.is_software.store(false, Ordering::Relaxed);
+    pub fn take_for(&self, class: AdapterClass) {
+        let _ = self.inner.taken_for.set(class);
     }
 
     /// Fails with [`Error::MissingFeature`] if the device has not what a call needs.

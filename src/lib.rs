@@ -25,7 +25,10 @@ mod window;
 pub use error::{Error, Result};
 #[cfg(feature = "gpu")]
 #[doc(hidden)]
-pub use gpu::kernel::{Access, Scalar};
+pub use gpu::{
+    AdapterClass,
+    kernel::{Access, Scalar},
+};
 #[cfg(feature = "gpu")]
 pub use gpu::{
     Gpu, GpuOptions, operator::Operator, pool::Memory, profile::Timing, recorder::Recorder, tensor::Element,

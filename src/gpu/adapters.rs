@@ -11,6 +11,31 @@ const USEFUL_FEATURES: wgpu::Features = wgpu::Features::SHADER_FLOAT32_ATOMIC
     .union(wgpu::Features::TIMESTAMP_QUERY)
     .union(wgpu::Features::PIPELINE_CACHE);
 
+/// What kernels are chosen for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum AdapterClass {
+    /// A GPU.
+    Hardware,
+    /// Mesa's software adapters, lavapipe and llvmpipe: vectors of the CPU, and long loops end without a word.
+    Llvmpipe,
+    /// Another adapter that runs on the CPU, SwiftShader say, whose compiler takes minutes over very long kernels.
+    Cpu,
+}
+
+impl AdapterClass {
+    pub(super) fn new(info: &wgpu::AdapterInfo) -> Self {
+        let name = format!("{} {}", info.name, info.driver).to_lowercase();
+        if name.contains("llvmpipe") {
+            AdapterClass::Llvmpipe
+        } else if info.device_type == wgpu::DeviceType::Cpu {
+            AdapterClass::Cpu
+        } else {
+            AdapterClass::Hardware
+        }
+    }
+}
+
 /// Which adapter [`Gpu::with_options`] takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GpuOptions {

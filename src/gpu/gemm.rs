@@ -1,6 +1,7 @@
 //! Convolutions as products of matrices in tiles: what shaders/shared/gemm.wgsl is given.
 
 use crate::gemm_tiles::GemmTiles;
+use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, uniform};
 use crate::gpu::operator::Part;
 use crate::shape::ImageShape;
@@ -75,8 +76,10 @@ impl GemmParams {
     }
 }
 
-/// Products of an element in one invocation: each takes about 2 of a loop's iterations.
-const MAX_K: usize = 12_288;
+/// How many of a loop's iterations a product takes, at most, with its shares of a slice's.
+const PRODUCT_COST: usize = 2;
+/// Ranges of products are of whole slices.
+const MOST_SLICE: usize = 16;
 
 /// Products of matrices: problems, each of some groups' channels by pixels.
 #[derive(Debug)]
@@ -94,7 +97,7 @@ pub(crate) struct Gemm {
 
 impl Gemm {
     /// The dispatches for a convolution, of which `params` lacks what follows from the tiles.
-    pub fn dispatches(self, params: GemmParams) -> Vec<Dispatch> {
+    pub fn dispatches(self, gpu: &Gpu, params: GemmParams) -> Vec<Dispatch> {
         let [multiply, add_splits] = self.kernels;
         let GemmTiles { splits, .. } = self.tiles;
         // Channels, and pixels, of a tile.
@@ -105,7 +108,8 @@ impl Gemm {
         if splits > 1 {
             arguments[3] = "workspace";
         }
-        let range = splits * MAX_K;
+        let most = gpu.loop_budget() as usize / PRODUCT_COST / MOST_SLICE * MOST_SLICE;
+        let range = splits.saturating_mul(most);
         let mut dispatches: Vec<_> = (0..self.k)
             .step_by(range)
             .map(|begin| {

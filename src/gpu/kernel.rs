@@ -3,11 +3,6 @@
 use crate::gpu::Gpu;
 use crate::shape::{REDUCTION_ITEMS, REDUCTION_LANES};
 
-/// How many loop iterations one invocation may run in all.
-///
-/// llvmpipe ends loops without a word after 65,535; half of that leaves room for loops we do not count.
-pub(crate) const LOOP_BUDGET: u32 = 32_000;
-
 /// The workgroup size, except where a kernel's own file says otherwise.
 pub(crate) const WORKGROUP_SIZE: u32 = 64;
 
@@ -202,17 +197,20 @@ impl Dispatch {
 /// A part of a nest of three loops: begin and end of each.
 pub(crate) type LoopPart = [std::ops::Range<u32>; 3];
 
-/// Cuts a nest of three loops, outermost first, into parts that each stay within [`LOOP_BUDGET`].
+/// Cuts a nest of three loops, outermost first, into parts that each stay within [`Gpu::loop_budget`], where an iteration
+/// of the innermost counts as `cost`, for what loops inside it.
 ///
 /// The parts come in the nest's own order, so results that are carried from one to the next stay deterministic.
-pub(crate) fn split_loops(lengths: [usize; 3]) -> Vec<LoopPart> {
-    split_costly_loops(lengths, 1)
+pub(crate) fn split_loops(gpu: &Gpu, lengths: [usize; 3], cost: u32) -> Vec<LoopPart> {
+    split_within(gpu.loop_budget(), lengths, cost)
 }
 
-/// [`split_loops`] where an iteration of the innermost loop counts as `cost`, for what loops inside it.
-pub(crate) fn split_costly_loops(lengths: [usize; 3], cost: u32) -> Vec<LoopPart> {
+fn split_within(budget: u32, lengths: [usize; 3], cost: u32) -> Vec<LoopPart> {
     let [outer, middle, inner] = lengths.map(|length| length as u32);
-    let budget = LOOP_BUDGET / cost;
+    if budget == u32::MAX {
+        return vec![[0..outer, 0..middle, 0..inner]];
+    }
+    let budget = budget / cost;
     let inner_step = inner.min(budget - 2);
     // An iteration of a loop costs itself and all that it runs.
     let middle_cost = 1 + inner_step;
@@ -250,18 +248,20 @@ mod tests {
             [2, 300, 300],
             [1, 70_000, 1],
             [2, 2, 70_000],
-            [LOOP_BUDGET as usize; 3].map(|n| n / 1000),
+            [32, 32, 32],
         ] {
-            let parts = split_loops(lengths);
+            let budget = 32_000;
+            let parts = split_within(budget, lengths, 1);
             let mut covered = 0;
             for [outer, middle, inner] in &parts {
                 let [o, m, i] = [outer.len(), middle.len(), inner.len()];
-                assert!(o * (1 + m * (1 + i)) <= LOOP_BUDGET as usize, "{lengths:?}: {o} {m} {i}");
+                assert!(o * (1 + m * (1 + i)) <= budget as usize, "{lengths:?}: {o} {m} {i}");
                 covered += o * m * i;
             }
             assert_eq!(covered, lengths.iter().product::<usize>(), "{lengths:?}");
             assert!(parts[0].iter().all(|range| range.start == 0));
         }
-        assert_eq!(split_loops([64, 3, 3]).len(), 1);
+        assert_eq!(split_within(32_000, [64, 3, 3], 1).len(), 1);
+        assert_eq!(split_within(u32::MAX, [70_000, 300, 300], 6), [[0..70_000, 0..300, 0..300]]);
     }
 }

@@ -103,7 +103,7 @@ mod on_gpu {
     use super::{AvgPool2d, AvgPool2dParams, NAME};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_costly_loops, uniform};
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_loops, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::quads::QuadWindows;
     use crate::gpu::recorder::{Argument, Recorder};
@@ -196,7 +196,8 @@ mod on_gpu {
             let outputs = outputs_per_invocation(gpu);
             let [rows, cols] = &self.windows;
             // No window has more elements inside the input than this.
-            let ranges = split_costly_loops(
+            let ranges = split_loops(
+                gpu,
                 [1, rows.kernel.min(self.input.rows), cols.kernel.min(self.input.cols)],
                 outputs as u32,
             );

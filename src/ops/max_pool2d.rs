@@ -105,7 +105,7 @@ mod on_gpu {
     use super::{MaxPool2d, MaxPool2dParams, NAME};
     use crate::error::Result;
     use crate::gpu::Gpu;
-    use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_costly_loops, uniform};
+    use crate::gpu::kernel::{Dispatch, Kernel, kernel, outputs_per_invocation, split_loops, uniform};
     use crate::gpu::operator::{Operator, Part, Sealed, Split};
     use crate::gpu::quads::QuadWindows;
     use crate::gpu::recorder::{Argument, Recorder};
@@ -221,7 +221,7 @@ mod on_gpu {
             } else {
                 (&VALUES, vec!["input", "output"])
             };
-            split_costly_loops(lengths, outputs as u32)
+            split_loops(gpu, lengths, outputs as u32)
                 .iter()
                 .enumerate()
                 .map(|(index, [_, row_range, col_range])| {

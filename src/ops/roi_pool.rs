@@ -262,7 +262,7 @@ mod on_gpu {
                 (&ROI_POOL, output_count)
             };
             let [rows, cols] = self.longest_bins();
-            split_loops([1, rows, cols])
+            split_loops(gpu, [1, rows, cols], 1)
                 .iter()
                 .enumerate()
                 .map(|(index, [_, row_range, col_range])| {

@@ -208,7 +208,7 @@ mod on_gpu {
         static GPU: OnceLock<Gpu> = OnceLock::new();
         GPU.get_or_init(|| {
             let gpu = Gpu::with_options_blocking(&options()).unwrap_or_else(|error| panic!("{error}"));
-            gpu.take_for_hardware();
+            gpu.take_for(wgdnn::AdapterClass::Hardware);
             gpu
         })
     }
@@ -340,7 +340,7 @@ mod on_gpu {
         let has_features = file.ends_with("float32_atomic") || file.ends_with("subgroup");
         let gpu = if has_features { Gpu::new_blocking().unwrap() } else { portable_gpu() };
         if file.ends_with("_fused") {
-            gpu.take_for_hardware();
+            gpu.take_for(wgdnn::AdapterClass::Hardware);
         }
         let (_, source) = crate::shaders::shaders().into_iter().find(|(name, _)| name == file).unwrap();
         assert!(source.contains(from), "{file}.wgsl has no {from:?} to plant a fault in");

@@ -2,13 +2,12 @@
 
 use super::choice::{LANES, PATCH_PIXELS, patch_channels};
 use super::{Conv2d, Conv2dAlgorithm};
-use crate::gpu::Gpu;
 use crate::gpu::gemm::{Gemm, GemmParams};
 use crate::gpu::kernel::{
-    BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform, weights_kernel,
-    weights_kernels,
+    BLOCK, Dispatch, Kernel, LoopPart, kernel, split_loops, uniform, weights_kernel, weights_kernels,
 };
 use crate::gpu::operator::Part;
+use crate::gpu::{AdapterClass, Gpu};
 
 uniform! {
     struct Params {
@@ -80,9 +79,9 @@ pub(crate) const KERNELS: &[&Kernel] = &[
 /// Tiles and output channels of a workgroup that computes by Winograd's algorithm in one dispatch.
 const WINOGRAD_TILES: usize = 32;
 const WINOGRAD_CHANNELS: usize = 32;
-/// [`split_costly_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
-pub(crate) fn split_channels_innermost([channels, rows, cols]: [usize; 3], cost: u32) -> Vec<LoopPart> {
-    split_costly_loops([rows, cols, channels], cost)
+/// [`split_loops`] of channels, kernel rows and kernel columns where the loop over channels is the innermost.
+pub(crate) fn split_channels_innermost(gpu: &Gpu, [channels, rows, cols]: [usize; 3], cost: u32) -> Vec<LoopPart> {
+    split_loops(gpu, [rows, cols, channels], cost)
         .into_iter()
         .map(|[rows, cols, channels]| [channels, rows, cols])
         .collect()
@@ -108,11 +107,15 @@ impl Conv2d {
     /// The algorithm that runs on this device: never [`Conv2dAlgorithm::Auto`].
     pub fn algorithm_on(&self, gpu: &Gpu) -> Conv2dAlgorithm {
         match self.algorithm {
-            // Transforms are fast in subgroups alone.
-            Conv2dAlgorithm::Auto if gpu.is_software() => {
-                self.algorithm_of_software(gpu.has(wgpu::Features::SUBGROUP) && self.is_transformable(gpu))
-            }
-            Conv2dAlgorithm::Auto => self.algorithm_of_gpus(),
+            Conv2dAlgorithm::Auto => match gpu.class() {
+                AdapterClass::Hardware => self.algorithm_of_gpus(),
+                // Transforms are fast in subgroups alone.
+                AdapterClass::Llvmpipe => {
+                    self.algorithm_of_software(gpu.has(wgpu::Features::SUBGROUP) && self.is_transformable(gpu))
+                }
+                // SwiftShader compiles them for more than 40 s.
+                AdapterClass::Cpu => self.algorithm_of_software(false),
+            },
             algorithm => algorithm,
         }
     }
@@ -124,13 +127,13 @@ impl Conv2d {
         let [rows, cols] = &self.windows;
         let lengths = [self.in_channels(), rows.kernel, cols.kernel];
         let ranges = match algorithm {
-            Conv2dAlgorithm::ImplicitGemm => return self.implicit_gemm(part),
-            Conv2dAlgorithm::Patches => split_channels_innermost(lengths, 1),
+            Conv2dAlgorithm::ImplicitGemm => return self.implicit_gemm(gpu, part),
+            Conv2dAlgorithm::Patches => split_channels_innermost(gpu, lengths, 1),
             // Rows and columns of the kernel are no loops.
-            Conv2dAlgorithm::Tiles => split_channels_innermost([lengths[0], 1, 1], 1),
+            Conv2dAlgorithm::Tiles => split_channels_innermost(gpu, [lengths[0], 1, 1], 1),
             // Up to 4 times per channel a sum is computed again.
-            Conv2dAlgorithm::Winograd2x2 => split_channels_innermost([lengths[0], 1, 1], 6),
-            _ => split_loops(lengths),
+            Conv2dAlgorithm::Winograd2x2 => split_channels_innermost(gpu, [lengths[0], 1, 1], 6),
+            _ => split_loops(gpu, lengths, 1),
         };
         ranges
             .into_iter()
@@ -226,7 +229,7 @@ impl Conv2d {
         Dispatch::per_workgroup(&WINOGRAD2X2, uniform, self.arguments(), workgroups)
     }
 
-    fn implicit_gemm(&self, part: &Part) -> Vec<Dispatch> {
+    fn implicit_gemm(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
         let pixels = part.items * self.out_rows * self.out_cols;
         let gemm = Gemm {
             kernels: [&MULTIPLY, &ADD_SPLITS],
@@ -236,16 +239,19 @@ impl Conv2d {
             arguments: self.arguments(),
             output_count: self.output_count(part),
         };
-        gemm.dispatches(GemmParams {
-            largest_pixels: pixels as i32,
-            ..GemmParams::new(
-                part,
-                &self.input,
-                [self.out_channels, self.out_rows, self.out_cols],
-                &self.windows,
-                self.groups,
-                self.has_bias,
-            )
-        })
+        gemm.dispatches(
+            gpu,
+            GemmParams {
+                largest_pixels: pixels as i32,
+                ..GemmParams::new(
+                    part,
+                    &self.input,
+                    [self.out_channels, self.out_rows, self.out_cols],
+                    &self.windows,
+                    self.groups,
+                    self.has_bias,
+                )
+            },
+        )
     }
 }

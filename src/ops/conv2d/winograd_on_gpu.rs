@@ -3,10 +3,10 @@
 use super::winograd::{Layout, MAX_CHANNELS, TILES};
 use super::{Conv2d, Conv2dAlgorithm, Conv2dBuffers, NAME};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
 use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
+use crate::gpu::{AdapterClass, Gpu};
 use crate::shape::ELEMENT_BYTES;
 
 uniform! {
@@ -125,10 +125,12 @@ impl Conv2d {
     }
 
     /// The tiles' rows and columns, if this device computes it by transforms through a workspace: F(2x2, 3x3) is one kernel
-    /// on GPUs, and where the workspace cannot be bound.
+    /// but on llvmpipe, and where the workspace cannot be bound.
     pub(super) fn transformed_tile(&self, gpu: &Gpu) -> Option<usize> {
         match self.algorithm_on(gpu) {
-            Conv2dAlgorithm::Winograd2x2 if gpu.is_software() && self.is_transformable(gpu) => Some(2),
+            Conv2dAlgorithm::Winograd2x2 if gpu.class() == AdapterClass::Llvmpipe && self.is_transformable(gpu) => {
+                Some(2)
+            }
             Conv2dAlgorithm::Winograd4x4 => Some(4),
             _ => None,
         }

@@ -3,9 +3,7 @@
 use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, MAX_SEARCH, search};
 use crate::gpu::Gpu;
 use crate::gpu::gemm::{Gemm, GemmParams};
-use crate::gpu::kernel::{
-    BLOCK, Dispatch, Kernel, LoopPart, kernel, split_costly_loops, split_loops, uniform, weights_kernels,
-};
+use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, LoopPart, kernel, split_loops, uniform, weights_kernels};
 use crate::gpu::operator::Part;
 use crate::ops::conv2d::{patches, split_channels_innermost};
 use crate::window::Window;
@@ -169,8 +167,8 @@ impl ConvTranspose2d {
         match algorithm {
             ConvTranspose2dAlgorithm::ScatterAdd => self.scatter_add(gpu, part, output_count),
             ConvTranspose2dAlgorithm::Phases => self.phases(gpu, part, output_count),
-            ConvTranspose2dAlgorithm::ImplicitGemm => self.implicit_gemm(part, output_count),
-            _ => self.gather(part, output_count),
+            ConvTranspose2dAlgorithm::ImplicitGemm => self.implicit_gemm(gpu, part, output_count),
+            _ => self.gather(gpu, part, output_count),
         }
     }
 
@@ -192,7 +190,7 @@ impl ConvTranspose2d {
         let phases = rows.stride.min(self.out_rows) * cols.stride.min(self.out_cols);
         let lengths = [self.input.channels / self.groups, taps_rows, taps_cols];
         let is_pointwise = self.is_pointwise(part);
-        split_channels_innermost(lengths, 1)
+        split_channels_innermost(gpu, lengths, 1)
             .iter()
             .enumerate()
             .map(|(index, [range, tap_rows, tap_cols])| {
@@ -244,7 +242,7 @@ impl ConvTranspose2d {
         vec!["input", "weight", if self.has_bias { "bias" } else { "weight" }, "output"]
     }
 
-    fn implicit_gemm(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
+    fn implicit_gemm(&self, gpu: &Gpu, part: &Part, output_count: usize) -> Vec<Dispatch> {
         let [rows, cols] = &self.windows;
         let [divisor_rows, divisor_cols] = self.divisors();
         let gemm = Gemm {
@@ -255,19 +253,22 @@ impl ConvTranspose2d {
             arguments: self.arguments(),
             output_count,
         };
-        gemm.dispatches(GemmParams {
-            largest_pixels: (part.items * self.phase_pixels()) as i32,
-            divisor_rows: divisor_rows as i32,
-            divisor_cols: divisor_cols as i32,
-            ..GemmParams::new(
-                part,
-                &self.input,
-                [self.out_channels, self.out_rows, self.out_cols],
-                &self.windows,
-                self.groups,
-                self.has_bias,
-            )
-        })
+        gemm.dispatches(
+            gpu,
+            GemmParams {
+                largest_pixels: (part.items * self.phase_pixels()) as i32,
+                divisor_rows: divisor_rows as i32,
+                divisor_cols: divisor_cols as i32,
+                ..GemmParams::new(
+                    part,
+                    &self.input,
+                    [self.out_channels, self.out_rows, self.out_cols],
+                    &self.windows,
+                    self.groups,
+                    self.has_bias,
+                )
+            },
+        )
     }
 
     /// Whether every input pixel becomes a block of the output of its own, and planes of the input are in blocks of 4.
@@ -285,10 +286,10 @@ impl ConvTranspose2d {
             && part.base("input").is_multiple_of(BLOCK)
     }
 
-    fn gather(&self, part: &Part, output_count: usize) -> Vec<Dispatch> {
+    fn gather(&self, gpu: &Gpu, part: &Part, output_count: usize) -> Vec<Dispatch> {
         let [rows, cols] = &self.windows;
         let bias = if self.has_bias { "bias" } else { "weight" };
-        split_loops([self.input.channels / self.groups, rows.kernel, cols.kernel])
+        split_loops(gpu, [self.input.channels / self.groups, rows.kernel, cols.kernel], 1)
             .iter()
             .enumerate()
             .map(|(index, range)| {
@@ -310,7 +311,7 @@ impl ConvTranspose2d {
         };
         let [rows, cols] = &self.windows;
         let bias = if self.has_bias { "bias" } else { "weight" };
-        let ranges = split_costly_loops([self.group_out_channels(), rows.kernel, cols.kernel], cost);
+        let ranges = split_loops(gpu, [self.group_out_channels(), rows.kernel, cols.kernel], cost);
         let input_count = part.items * self.input.channels * self.input.rows * self.input.cols;
         let start = Dispatch::per_element(
             start,
