@@ -16,7 +16,7 @@ fn main() -> Result<(), wgdnn::Error> {
     println!("{:?}", pooled.output.read_blocking()?); // Nothing was waited for until here.
 
     // The same on the CPU, without a GPU in sight.
-    let expected = reference::conv2d(&pixels.into_dyn(), &Array4::ones((6, 3, 3, 3)).into_dyn(), None, &params)?;
+    let expected = reference::conv2d(&pixels, &Array4::ones((6, 3, 3, 3)), None, &params)?;
     assert_eq!(expected.shape(), features.shape());
     Ok(())
 }

@@ -44,16 +44,6 @@ override WORKGROUP_SIZE: u32 = 64u;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
-// The first kernel element that falls inside the input.
-fn first_tap(start: i32, dilation: i32) -> i32 {
-    return select(0, (dilation - 1 - start) / dilation, start < 0);
-}
-
-// The end of the kernel elements that fall inside an input of `length` elements.
-fn end_tap(start: i32, dilation: i32, length: i32) -> i32 {
-    return select(0, (length - 1 - start) / dilation + 1, start < length);
-}
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn conv2d(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -73,10 +63,6 @@ fn conv2d(
 
     let start_row = out_row * params.stride_rows - params.padding_rows;
     let start_col = out_col * params.stride_cols - params.padding_cols;
-    let row_begin = max(params.kernel_row_begin, first_tap(start_row, params.dilation_rows));
-    let row_end = min(params.kernel_row_end, end_tap(start_row, params.dilation_rows, params.in_rows));
-    let col_begin = max(params.kernel_col_begin, first_tap(start_col, params.dilation_cols));
-    let col_end = min(params.kernel_col_end, end_tap(start_col, params.dilation_cols, params.in_cols));
 
     var sum = 0.0;
     for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
@@ -84,12 +70,17 @@ fn conv2d(
         let kernel_plane = (out_channel * params.in_channels + channel) * params.kernel_rows;
         // A sum of its own for each channel keeps the rounding errors of long sums small.
         var channel_sum = 0.0;
-        for (var kernel_row = row_begin; kernel_row < row_end; kernel_row++) {
+        for (var kernel_row = params.kernel_row_begin; kernel_row < params.kernel_row_end; kernel_row++) {
             let in_row = start_row + kernel_row * params.dilation_rows;
-            let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols + start_col;
+            let is_row_inside = in_row >= 0 && in_row < params.in_rows;
+            let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols;
             let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
-            for (var kernel_col = col_begin; kernel_col < col_end; kernel_col++) {
-                channel_sum += input[in_begin + kernel_col * params.dilation_cols] * weight[kernel_begin + kernel_col];
+            for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
+                let in_col = start_col + kernel_col * params.dilation_cols;
+                let is_inside = is_row_inside && in_col >= 0 && in_col < params.in_cols;
+                // The padding's zeros are multiplied too: with an infinity they make a NaN.
+                let x = select(0.0, input[select(0, in_begin + in_col, is_inside)], is_inside);
+                channel_sum += x * weight[kernel_begin + kernel_col];
             }
         }
         sum += channel_sum;

@@ -49,7 +49,7 @@ override ITEMS: u32 = 32u;
 const PARTIAL_WORDS: u32 = 4u;
 
 var<workgroup> exponentials: array<Exponentials, WORKGROUP_SIZE>;
-var<workgroup> class_sums: array<ClassSums, WORKGROUP_SIZE>;
+var<workgroup> class_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
@@ -265,22 +265,13 @@ fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     return exponentials[invocation - row.lane];
 }
 
-// Sums over classes of q (m - x), and of q.
-struct ClassSums {
-    below: vec2<f32>,
-    weights: vec2<f32>,
-}
-
-// Adds class_sums over the row's invocations, into its first.
-fn add_class_sums(row: Row, invocation: u32, sums: ClassSums) {
-    class_sums[invocation] = sums;
+// Adds what a row's invocations have of a sum over classes, into its first's element of class_sums.
+fn add_class_sums(row: Row, invocation: u32, sum: vec2<f32>) {
+    class_sums[invocation] = sum;
     workgroupBarrier();
     for (var width = LANES / 2u; width > 0u; width /= 2u) {
         if (row.lane < width) {
-            let mine = class_sums[invocation];
-            let other = class_sums[invocation + width];
-            class_sums[invocation] =
-                ClassSums(add_pair(mine.below, other.below), add_pair(mine.weights, other.weights));
+            class_sums[invocation] = add_pair(class_sums[invocation], class_sums[invocation + width]);
         }
         workgroupBarrier();
     }
@@ -303,17 +294,18 @@ fn class_losses(
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
     let exponentials = add_exponentials(row, invocation);
     let maximum = exponentials.largest;
+    let log_sum = log_one_plus(rounded(exponentials.others));
 
-    // Of w.
-    var sums: ClassSums;
+    var sum = vec2<f32>();
     if (row.exists && is_smoothed()) {
+        let share = params.label_smoothing / f32(params.classes);
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
-            let w = class_weight(class_index);
-            sums.below = add(sums.below, w * (maximum - input_at(row.begin + class_index * params.inner)));
-            sums.weights = add(sums.weights, w);
+            let x = input_at(row.begin + class_index * params.inner);
+            // In one product: an infinite weight of the largest class is not multiplied with its m - x, which is 0.
+            sum = add(sum, share * class_weight(class_index) * ((maximum - x) + log_sum));
         }
     }
-    add_class_sums(row, invocation, sums);
+    add_class_sums(row, invocation, sum);
 
     if (row.lane != 0u || !row.exists) {
         return;
@@ -327,16 +319,14 @@ fn class_losses(
         write_row(row, not_a_number(), not_a_number());
         return;
     }
-    let total = class_sums[invocation];
-    let log_sum = log_one_plus(rounded(exponentials.others));
     let w = class_weight(u32(class_index));
     let x = input_at(row.begin + u32(class_index) * params.inner);
     let below = hidden(maximum - x);
     let lost = select(maximum - (below + x), (maximum - below) - x, abs(maximum) >= abs(x));
-    var loss = w * (below + (log_sum + select(0.0, lost, is_finite(below))));
+    let negative_log = below + (log_sum + select(0.0, lost, is_finite(below)));
+    var loss = w * negative_log;
     if (is_smoothed()) {
-        let smoothed = (rounded(total.below) + rounded(total.weights) * log_sum) / f32(params.classes);
-        loss = (1.0 - params.label_smoothing) * loss + params.label_smoothing * smoothed;
+        loss = (1.0 - params.label_smoothing) * w * negative_log + rounded(class_sums[invocation]);
     }
     write_row(row, loss, w);
 }
@@ -351,26 +341,23 @@ fn probability_losses(
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
     let exponentials = add_exponentials(row, invocation);
     let maximum = exponentials.largest;
+    let log_sum = log_one_plus(rounded(exponentials.others));
 
-    // Of q, the weighted, smoothed probability.
-    var sums: ClassSums;
+    var sum = vec2<f32>();
     if (row.exists) {
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let position = row.begin + class_index * params.inner;
             let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
                 + params.label_smoothing / f32(params.classes);
-            let q = class_weight(class_index) * probability;
-            sums.below = add(sums.below, q * (maximum - input_at(position)));
-            sums.weights = add(sums.weights, q);
+            sum = add(sum, ((maximum - input_at(position)) + log_sum) * probability * class_weight(class_index));
         }
     }
-    add_class_sums(row, invocation, sums);
+    add_class_sums(row, invocation, sum);
 
     if (row.lane != 0u || !row.exists) {
         return;
     }
-    let total = class_sums[invocation];
-    var loss = rounded(total.below) + rounded(total.weights) * log_one_plus(rounded(exponentials.others));
+    var loss = rounded(class_sums[invocation]);
     if (!is_finite(maximum)) {
         loss = not_a_number();
     }

@@ -140,6 +140,12 @@ impl Window {
         (out * self.stride) as i64 - self.padding_before as i64
     }
 
+    /// The input position of a kernel element of output `out`, if it is inside an input of `input` elements.
+    pub fn position(&self, out: usize, element: usize, input: usize) -> Option<usize> {
+        let position = self.start(out) + (element * self.dilation) as i64;
+        usize::try_from(position).ok().filter(|&position| position < input)
+    }
+
     /// The kernel elements of output `out` that fall inside an input of `input` elements: (kernel index, position).
     pub fn taps(&self, out: usize, input: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let (start, dilation) = (self.start(out), self.dilation as i64);

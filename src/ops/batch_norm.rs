@@ -6,7 +6,7 @@ use crate::shape;
 const NAME: &str = "batch_norm";
 
 /// f32s that the workspace holds for each channel, and for each chunk of one.
-const CHANNEL_WORDS: usize = 6;
+const CHANNEL_WORDS: usize = 7;
 const CHUNK_WORDS: usize = 5;
 
 /// Parameters of [`batch_norm`](crate::batch_norm), as in `torch.nn.functional.batch_norm`.
@@ -49,11 +49,11 @@ impl<T> Default for BatchNormArguments<T> {
 impl<T> BatchNormArguments<T> {
     /// References to the arguments.
     pub fn as_ref(&self) -> BatchNormArguments<&T> {
-        self.as_map(|argument| argument)
+        self.map(|argument| argument)
     }
 
     /// The same arguments as something else.
-    pub(crate) fn as_map<'a, U>(&'a self, map: impl Fn(&'a T) -> U) -> BatchNormArguments<U> {
+    pub fn map<'a, U>(&'a self, map: impl Fn(&'a T) -> U) -> BatchNormArguments<U> {
         BatchNormArguments {
             running_mean: self.running_mean.as_ref().map(&map),
             running_var: self.running_var.as_ref().map(&map),
@@ -62,7 +62,7 @@ impl<T> BatchNormArguments<T> {
         }
     }
 
-    /// [`BatchNormArguments::as_map`] where that can fail.
+    /// [`BatchNormArguments::map`] where that can fail.
     #[cfg(feature = "gpu")]
     fn try_map<U>(&self, map: impl Fn(&T) -> Result<U>) -> Result<BatchNormArguments<U>> {
         Ok(BatchNormArguments {
@@ -157,15 +157,20 @@ impl BatchNorm {
         shape::reduction_parts(self.batch * self.inner)
     }
 
-    fn workspace_elements(&self) -> usize {
-        if self.shape.iter().product::<usize>() == 0 {
-            return 0;
-        }
-        let chunks = if self.params.training { self.chunks() } else { 0 };
-        self.channels * (CHANNEL_WORDS + chunks * CHUNK_WORDS)
+    /// Of what each channel is normalized by.
+    fn terms_elements(&self) -> usize {
+        if self.shape.iter().product::<usize>() == 0 { 0 } else { self.channels * CHANNEL_WORDS }
     }
 
-    /// Bytes of workspace that recording needs.
+    fn workspace_elements(&self) -> usize {
+        match self.terms_elements() {
+            0 => 0,
+            terms if self.params.training => terms + self.channels * self.chunks() * CHUNK_WORDS,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of workspace that recording needs: none in inference.
     pub fn workspace_size(&self) -> u64 {
         self.workspace_elements() as u64 * shape::ELEMENT_BYTES
     }

@@ -1,13 +1,14 @@
 use ndarray::{ArrayD, IxDyn};
 
-use super::batch_of;
+use super::{AsArray, batch_of};
 use crate::{AvgPool2d, AvgPool2dParams, Result};
 
 /// The mean over sliding windows.
 ///
 /// # Errors
 /// As [`AvgPool2d::new`].
-pub fn avg_pool2d(input: &ArrayD<f32>, params: &AvgPool2dParams) -> Result<ArrayD<f32>> {
+pub fn avg_pool2d(input: &dyn AsArray<f32>, params: &AvgPool2dParams) -> Result<ArrayD<f32>> {
+    let input = input.as_view();
     let operator = AvgPool2d::new(input.shape(), params)?;
     let image = &operator.input;
     let planes = batch_of(input, image);

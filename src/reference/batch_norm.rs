@@ -1,5 +1,6 @@
 use ndarray::{Array3, ArrayD, IxDyn};
 
+use super::{AsArray, elements_of};
 use crate::{BatchNorm, BatchNormArguments, BatchNormParams, Result};
 
 /// What [`batch_norm`] returns.
@@ -18,17 +19,20 @@ pub struct BatchNormOutput {
 /// # Errors
 /// As [`BatchNorm::new`].
 pub fn batch_norm(
-    input: &ArrayD<f32>,
-    arguments: &BatchNormArguments<&ArrayD<f32>>,
+    input: &dyn AsArray<f32>,
+    arguments: &BatchNormArguments<&dyn AsArray<f32>>,
     params: &BatchNormParams,
 ) -> Result<BatchNormOutput> {
-    let operator = BatchNorm::new(input.shape(), &arguments.as_map(|array| array.shape()), params)?;
-    let mut running_mean = arguments.running_mean.cloned();
-    let mut running_var = arguments.running_var.cloned();
+    let input = input.as_view();
+    let views = arguments.map(|array| array.as_view());
+    let operator = BatchNorm::new(input.shape(), &views.map(|view| view.shape()), params)?;
+    let mut running_mean = views.running_mean.map(|view| view.to_owned());
+    let mut running_var = views.running_var.map(|view| view.to_owned());
     if input.is_empty() {
-        return Ok(BatchNormOutput { output: input.clone(), running_mean, running_var });
+        return Ok(BatchNormOutput { output: input.to_owned(), running_mean, running_var });
     }
 
+    let given = arguments.map(|&array| elements_of(array));
     let shape = (operator.batch, operator.channels, operator.inner);
     let values = Array3::from_shape_vec(shape, input.iter().map(|&x| f64::from(x)).collect())
         .expect("batch, channels and the rest make up the input");
@@ -36,7 +40,7 @@ pub fn batch_norm(
     for channel in 0..operator.channels {
         let mut of_channel = output.index_axis_mut(ndarray::Axis(1), channel);
         let count = of_channel.len() as f64;
-        let of = |array: Option<&ArrayD<f32>>, default: f64| array.map_or(default, |array| f64::from(array[[channel]]));
+        let of = |values: &Option<Vec<f64>>, default: f64| values.as_ref().map_or(default, |values| values[channel]);
         let (mean, variance) = if params.training {
             let mean = of_channel.sum() / count;
             let squares: f64 = of_channel.iter().map(|x| (x - mean) * (x - mean)).sum();
@@ -51,11 +55,15 @@ pub fn batch_norm(
             update(&mut running_var, squares / (count - 1.0));
             (mean, squares / count)
         } else {
-            (of(arguments.running_mean, 0.0), of(arguments.running_var, 1.0))
+            (of(&given.running_mean, 0.0), of(&given.running_var, 1.0))
         };
-        let factor = of(arguments.weight, 1.0) / (variance + params.eps).sqrt();
-        let bias = of(arguments.bias, 0.0);
-        of_channel.mapv_inplace(|x| (x - mean) * factor + bias);
+        let factor = of(&given.weight, 1.0) / (variance + params.eps).sqrt();
+        let bias = of(&given.bias, 0.0);
+        of_channel.mapv_inplace(|x| match (x - mean) * factor + bias {
+            y if y.is_finite() => y,
+            // PyTorch multiplies it out, which decides what infinities cancel.
+            _ => x * factor + (bias - mean * factor),
+        });
     }
     let output = output
         .mapv(|x| x as f32)

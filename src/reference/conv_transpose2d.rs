@@ -1,35 +1,54 @@
-use ndarray::{Array4, ArrayD, Ix4, IxDyn};
+use ndarray::{Array2, Array4, ArrayD, IxDyn, s};
 
-use super::batch_of;
+use super::{AsArray, batch_of, elements_of, pixel_blocks, weight_of};
 use crate::{ConvTranspose2d, ConvTranspose2dParams, Result};
 
-/// The transposed convolution of an input with a weight: every input element's products, added where they belong.
+/// The transposed convolution of an input with a weight, as PyTorch does it on the CPU: every input pixel's product with
+/// the weights, a product of matrices, is added where it belongs.
 ///
 /// # Errors
 /// As [`ConvTranspose2d::new`].
 pub fn conv_transpose2d(
-    input: &ArrayD<f32>,
-    weight: &ArrayD<f32>,
-    bias: Option<&ArrayD<f32>>,
+    input: &dyn AsArray<f32>,
+    weight: &dyn AsArray<f32>,
+    bias: Option<&dyn AsArray<f32>>,
     params: &ConvTranspose2dParams,
 ) -> Result<ArrayD<f32>> {
-    let operator = ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(ArrayD::shape), params)?;
+    let bias_shape = bias.map(|bias| bias.as_view().shape().to_vec());
+    let operator =
+        ConvTranspose2d::new(input.as_view().shape(), weight.as_view().shape(), bias_shape.as_deref(), params)?;
     let image = &operator.input;
-    let planes = batch_of(input, image);
-    let weight = weight.view().into_dimensionality::<Ix4>().expect("a weight has 4 dimensions");
+    let planes = batch_of(input.as_view(), image);
+    let weight = weight_of(weight);
+    let bias = bias.map_or_else(|| vec![0.0; operator.out_channels], elements_of);
     let [rows, cols] = &operator.windows;
     let in_channels = image.channels / operator.groups;
     let out_channels = operator.out_channels / operator.groups;
+    let products = out_channels * rows.kernel * cols.kernel;
 
     let shape = (image.batch, operator.out_channels, operator.out_rows, operator.out_cols);
-    let mut sums = Array4::from_shape_fn(shape, |(_, o, _, _)| bias.map_or(0.0, |bias| f64::from(bias[[o]])));
-    for ((n, i, row, col), &value) in planes.indexed_iter() {
-        let first_channel = i / in_channels * out_channels;
-        for o in 0..out_channels {
-            // The window that a convolution would read input element (row, col) of its output from.
-            for (u, y) in rows.taps(row, operator.out_rows) {
-                for (v, x) in cols.taps(col, operator.out_cols) {
-                    sums[[n, first_channel + o, y, x]] += f64::from(value) * f64::from(weight[[i, o, u, v]]);
+    let mut sums = Array4::from_shape_fn(shape, |(_, channel, _, _)| bias[channel]);
+    for group in 0..operator.groups {
+        let channels = group * in_channels..(group + 1) * in_channels;
+        let weights: Vec<f64> = weight.slice(s![channels.clone(), .., .., ..]).iter().map(|&w| f64::from(w)).collect();
+        let weights = Array2::from_shape_vec((in_channels, products), weights).expect("a row for each channel");
+        for n in 0..image.batch {
+            let inputs: Vec<f64> =
+                planes.slice(s![n, channels.clone(), .., ..]).iter().map(|&x| f64::from(x)).collect();
+            let inputs =
+                Array2::from_shape_vec((in_channels, image.rows * image.cols), inputs).expect("a row for each channel");
+            for block in pixel_blocks(image.rows * image.cols, products) {
+                let columns = weights.t().dot(&inputs.slice(s![.., block.clone()]));
+                for ((element, pixel), product) in columns.indexed_iter() {
+                    let pixel = block.start + pixel;
+                    let (kernel_row, kernel_col) = (element / cols.kernel % rows.kernel, element % cols.kernel);
+                    let channel = group * out_channels + element / cols.kernel / rows.kernel;
+                    // Where the window that a convolution would read its output's pixel from has this element.
+                    let y = rows.position(pixel / image.cols, kernel_row, operator.out_rows);
+                    let x = cols.position(pixel % image.cols, kernel_col, operator.out_cols);
+                    if let (Some(y), Some(x)) = (y, x) {
+                        sums[[n, channel, y, x]] += product;
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 use ndarray::{ArrayD, IxDyn};
 
-use super::reduce;
+use super::{AsArray, elements_of, reduce};
 use crate::{CrossEntropy, CrossEntropyParams, CrossEntropyTarget, Result};
 
 /// The cross entropy between the softmax of an input and targets.
@@ -8,33 +8,38 @@ use crate::{CrossEntropy, CrossEntropyParams, CrossEntropyTarget, Result};
 /// # Errors
 /// As [`CrossEntropy::new`] and [`CrossEntropy::check_classes`].
 pub fn cross_entropy(
-    input: &ArrayD<f32>,
-    target: CrossEntropyTarget<&ArrayD<i64>, &ArrayD<f32>>,
-    weight: Option<&ArrayD<f32>>,
+    input: &dyn AsArray<f32>,
+    target: CrossEntropyTarget<&dyn AsArray<i64>, &dyn AsArray<f32>>,
+    weight: Option<&dyn AsArray<f32>>,
     params: &CrossEntropyParams,
 ) -> Result<ArrayD<f32>> {
-    let shapes = match target {
+    let view = match target {
+        CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.as_view()),
+        CrossEntropyTarget::Probabilities(probabilities) => CrossEntropyTarget::Probabilities(probabilities.as_view()),
+    };
+    let shapes = match &view {
         CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.shape()),
         CrossEntropyTarget::Probabilities(probabilities) => CrossEntropyTarget::Probabilities(probabilities.shape()),
     };
-    let operator = CrossEntropy::new(input.shape(), shapes, weight.map(ArrayD::shape), params)?;
-    if let CrossEntropyTarget::Classes(classes) = target {
+    let weight_view = weight.map(|weight| weight.as_view());
+    let weight_shape = weight_view.as_ref().map(|weight| weight.shape());
+    let operator = CrossEntropy::new(input.as_view().shape(), shapes, weight_shape, params)?;
+    if let CrossEntropyTarget::Classes(classes) = &view {
         operator.check_classes(classes.iter().copied())?;
     }
 
     let (classes, inner) = (operator.classes, operator.inner);
-    let flat = |array: &ArrayD<f32>| array.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-    let logits = flat(input);
-    let weights = weight.map_or_else(|| vec![1.0; classes], flat);
+    let logits = elements_of(input);
+    let weights = weight.map_or_else(|| vec![1.0; classes], elements_of);
     let smoothing = params.label_smoothing;
     // Where each class of a row is in the flat input.
     let position = |row: usize, class: usize| (row / inner * classes + class) * inner + row % inner;
 
     let mut losses = Vec::with_capacity(operator.rows);
     let mut count = 0.0;
-    let target = match target {
-        CrossEntropyTarget::Classes(array) => CrossEntropyTarget::Classes(array.iter().copied().collect::<Vec<_>>()),
-        CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(flat(array)),
+    let target = match view {
+        CrossEntropyTarget::Classes(view) => CrossEntropyTarget::Classes(view.iter().copied().collect::<Vec<_>>()),
+        CrossEntropyTarget::Probabilities(view) => CrossEntropyTarget::Probabilities(elements_of(&view)),
     };
     for row in 0..operator.rows {
         let logit = |class: usize| logits[position(row, class)];

@@ -1,4 +1,4 @@
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
 use crate::{Flatten, FlattenParams, Result};
 
@@ -6,7 +6,10 @@ use crate::{Flatten, FlattenParams, Result};
 ///
 /// # Errors
 /// As [`Flatten::new`].
-pub fn flatten<T: Clone>(input: &ArrayD<T>, params: &FlattenParams) -> Result<ArrayD<T>> {
+pub fn flatten<T: Clone>(
+    input: &ArrayBase<impl Data<Elem = T>, impl Dimension>,
+    params: &FlattenParams,
+) -> Result<ArrayD<T>> {
     let operator = Flatten::new(input.shape(), params)?;
     let data = input.iter().cloned().collect();
     Ok(ArrayD::from_shape_vec(IxDyn(&operator.output_shape()), data).expect("flattening keeps the number of elements"))

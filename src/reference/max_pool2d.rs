@@ -1,6 +1,6 @@
 use ndarray::{ArrayD, IxDyn};
 
-use super::batch_of;
+use super::{AsArray, batch_of};
 use crate::{MaxPool2d, MaxPool2dParams, Result};
 
 /// What [`max_pool2d`] returns.
@@ -16,7 +16,8 @@ pub struct MaxPool2dOutput {
 ///
 /// # Errors
 /// As [`MaxPool2d::new`].
-pub fn max_pool2d(input: &ArrayD<f32>, params: &MaxPool2dParams) -> Result<MaxPool2dOutput> {
+pub fn max_pool2d(input: &dyn AsArray<f32>, params: &MaxPool2dParams) -> Result<MaxPool2dOutput> {
+    let input = input.as_view();
     let operator = MaxPool2d::new(input.shape(), params)?;
     let image = &operator.input;
     let planes = batch_of(input, image);

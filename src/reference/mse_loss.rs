@@ -1,16 +1,17 @@
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use super::reduce;
+use super::{AsArray, reduce};
 use crate::{MseLoss, MseLossParams, Result};
 
 /// The squares (input - target)^2, or their mean or sum.
 ///
 /// # Errors
 /// As [`MseLoss::new`].
-pub fn mse_loss(input: &ArrayD<f32>, target: &ArrayD<f32>, params: &MseLossParams) -> Result<ArrayD<f32>> {
+pub fn mse_loss(input: &dyn AsArray<f32>, target: &dyn AsArray<f32>, params: &MseLossParams) -> Result<ArrayD<f32>> {
+    let (input, target) = (input.as_view(), target.as_view());
     let operator = MseLoss::new(input.shape(), target.shape(), params)?;
     let common = IxDyn(&operator.common);
-    let broadcast = |array: &ArrayD<f32>| {
+    let broadcast = |array: ArrayViewD<'_, f32>| {
         let array = array.broadcast(common.clone()).expect("the shapes broadcast");
         array.mapv(f64::from)
     };

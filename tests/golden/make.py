@@ -6,11 +6,12 @@
 
 Writes a folder for each source: report/ (the report's experiment), random/ (parameters drawn at random), opinfo/ (the
 samples of PyTorch's own tests), onnx/ (ONNX's backend node tests), roi_pool/ (torchvision's tests), channels/
-(convolutions of many channels), corners/ (what PyTorch does where it is not obvious; CORNERS.md lists it) and bad_input/
-(what must be refused). In each, cases.jsonl has a case a line and tensors.safetensors the data. Inputs are float32.
-Expected values come from PyTorch in float64, rounded to float32 once. A case's bound `atol` is 4 times the error of PyTorch's own float32, but at least the rounding (2^-23) of the
-largest sum of magnitudes that an output adds up; integer data, whose sums are exact in float32, gets 0.
-`rmse_float32` is PyTorch's own float32's root mean square error.
+(convolutions of many channels), special/ (infinities, NaN and numbers near the largest in every float argument), corners/
+(what PyTorch does where it is not obvious; CORNERS.md lists it) and bad_input/ (what must be refused). In each,
+cases.jsonl has a case a line and tensors.safetensors the data. Inputs are float32. Expected values come from PyTorch in
+float64, rounded to float32 once. A case's bound `atol` is 4 times the error of PyTorch's own float32, but at least the
+rounding (2^-23) of the largest sum of magnitudes that an output adds up; integer data, whose sums are exact in float32,
+gets 0. `rmse_float32` is PyTorch's own float32's root mean square error.
 """
 
 import json
@@ -26,6 +27,7 @@ from safetensors.numpy import save_file
 
 import corners
 import sources
+import special
 
 HERE = pathlib.Path(__file__).parent
 assert torch.__version__.startswith("2.11.0"), torch.__version__
@@ -572,8 +574,51 @@ def in_short(array):
     return f"{list(array.shape)}: {', '.join(values)}{more}"
 
 
-def make_corners():
-    """Also writes CORNERS.md, which lists them with what PyTorch gives."""
+def make_special():
+    """Returns what PyTorch's own float32 does otherwise, as lines of a table."""
+    torch.manual_seed(3)
+    folder, lines = Folder(), []
+    for operator in special.OPERATORS:
+        op, calls = operator.__name__, special.draw(operator)
+        index = 0
+        while index < special.CASES:
+            params, tensors = next(calls)
+            try:
+                outputs32, outputs64 = both(lambda **values: sources.call(op, params)(**values), tensors)
+            except (RuntimeError, ValueError):
+                continue
+            is_empty = any(not o.numel() or is_nearly_zero(o) for o in outputs64.values() if o.is_floating_point())
+            if is_empty or special.overflows(op, params, tensors, outputs64["output"]):
+                continue
+            case_id = f"special/{op}/{index}"
+            lines += add_special(folder, case_id, op, params, tensors, outputs32, outputs64)
+            index += 1
+    folder.save("special")
+    return lines
+
+
+def add_special(folder, case_id, op, params, tensors, outputs32, outputs64):
+    lines = []
+    scale = None
+    if op in ("conv2d", "conv_transpose2d"):
+        finite = {k: torch.where(t.isfinite(), t, torch.zeros(())) for k, t in tensors.items()}
+        scale = magnitudes(sources.call(op, params), finite)()
+    folder.add(case_id, op, params, tensors, outputs32, outputs64, scale, exact=op in ("max_pool2d", "flatten"))
+    for name, expected in outputs64.items():
+        if not expected.is_floating_point():
+            continue
+        kinds = [o.float().nan_to_num(nan=2.0, posinf=1.0, neginf=-1.0).where(~o.float().isfinite(), torch.zeros(()))
+                 for o in (outputs32[name], expected)]
+        at = (kinds[0] != kinds[1]).flatten().nonzero().flatten().tolist()
+        if at:
+            values = [o.float().flatten()[at[0]].item() for o in (expected, outputs32[name])]
+            names = ", ".join(f"{k} {v}" for k, v in params.items())
+            lines.append(f"| {case_id} | {names} | {name}[{at[0]}] | {values[0]:.6g} | {values[1]:.6g} |")
+    return lines
+
+
+def make_corners(float32):
+    """Also writes CORNERS.md, which lists them with what PyTorch gives, and what its float32 does otherwise."""
     folder = Folder()
     lines = ["# What PyTorch 2.11 does in the corners", "",
              "Written by `make.py`, which asked PyTorch (torchvision for roi_pool). Each line is a case in `corners/`.", "",
@@ -601,6 +646,9 @@ def make_corners():
         folder.add_error(f"corners/{op}/refused_{index}", op, params, tensors)
         names = ", ".join(f"{k} {v}" for k, v in params.items())
         lines.append(f"| {op}/refused_{index} | {text} | {names} | an error: {reason} |")
+    lines += ["", "## What PyTorch's own float32 does otherwise", "",
+              "In `special/`, where float64 is what is expected: the first element that is of another kind.", "",
+              "| case | parameters | element | float64 | float32 |", "|---|---|---|---|---|", *float32]
     (HERE / "CORNERS.md").write_text("\n".join(lines) + "\n")
     folder.save("corners")
 
@@ -624,5 +672,5 @@ if __name__ == "__main__":
     make_onnx()
     make_roi_pool_tests()
     make_channels()
-    make_corners()
+    make_corners(make_special())
     make_bad_input()

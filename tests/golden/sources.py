@@ -53,6 +53,13 @@ def call(op, params):
             return {"output": output, "indices": indices}
 
         return with_indices
+    if op == "roi_pool":
+        # Only the input becomes float64: the bins' edges are what float32 makes them.
+        def roi_pool(input, boxes):
+            output = torchvision.ops.roi_pool(input.float(), boxes.float(), params["output_size"], params.get("spatial_scale", 1.0))
+            return {"output": output.to(input.dtype)}
+
+        return roi_pool
     if op == "batch_norm":
 
         def batch_norm(input, running_mean=None, running_var=None, weight=None, bias=None):

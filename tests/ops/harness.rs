@@ -15,7 +15,7 @@ pub fn golden() -> &'static [Case] {
     CASES.get_or_init(|| {
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
         let mut cases = Vec::new();
-        for source in ["random", "opinfo", "onnx", "roi_pool", "channels", "corners", "bad_input"] {
+        for source in ["random", "opinfo", "onnx", "roi_pool", "channels", "special", "corners", "bad_input"] {
             let read = |name: &str| std::fs::read(format!("{golden}/{source}/{name}")).unwrap();
             let arrays = read_arrays(&read("tensors.safetensors")).unwrap();
             let jsonl = String::from_utf8(read("cases.jsonl")).unwrap();
@@ -374,7 +374,8 @@ mod on_gpu {
                 "else if (params.count_include_pad == 0u)",
             ),
             ("conv2d", "conv2d", "sum += bias[out_channel]", "sum += bias[0]"),
-            ("conv2d", "conv2d", "(length - 1 - start) / dilation + 1", "(length - 1 - start) / dilation"),
+            ("conv2d", "conv2d", "in_col < params.in_cols", "in_col + 1 < params.in_cols"),
+            ("conv2d", "conv2d", "select(0.0, input[", "select(input[0], input["),
             ("conv_transpose2d", "conv_transpose2d", "strided_col % params.stride_cols != 0", "false"),
             ("conv_transpose2d", "conv_transpose2d_scatter_add", "exchange.exchanged", "true"),
             (

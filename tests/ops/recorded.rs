@@ -239,7 +239,7 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
             }
             let [running_mean, running_var] = &running;
             let (weight, bias) = (optional(&arguments.weight), optional(&arguments.bias));
-            let workspace = Guarded::workspace(gpu, operator.workspace_size());
+            let workspace = Guarded::workspace(gpu, operator.workspace_size_on(gpu));
             let buffers = BatchNormBuffers {
                 input: input.slice(),
                 arguments: BatchNormArguments {

@@ -26,7 +26,7 @@ fn files(folder: &str) -> Vec<(String, String)> {
 /// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
 pub fn shaders() -> Vec<(String, String)> {
     let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 12);
+    assert_eq!(shared.len(), 14);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
         // What is called from there, in the order in which it comes.
@@ -35,6 +35,8 @@ pub fn shaders() -> Vec<(String, String)> {
         let parts: Vec<_> = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part).collect();
         let variants: &[(&str, &[&str])] = if text.contains("load_kernels(") {
             &[("", &["winograd", "kernels"]), ("_packed", &["winograd", "kernels_packed"])]
+        } else if text.contains("terms_of(") {
+            &[("", &["pairs", "normalize"])]
         } else if text.contains("pair_of(") {
             &[("", &["winograd", "winograd_tiles"])]
         } else if text.contains("load_weights(") {
@@ -256,7 +258,9 @@ fn kernels_agree_with_their_shaders() {
         storage.sort_by_key(|&(binding, _)| binding);
         assert_eq!(storage, kernel.storage, "{name}, {}", kernel.entry_point);
         // What every adapter has, even below WebGPU's own minimum.
-        assert!(storage.len() <= 4, "{name}, {}: {} storage buffers", kernel.entry_point, storage.len());
+        // But for a kernel that is taken where more can be bound.
+        let most = if name == "batch_norm_inference" { 6 } else { 4 };
+        assert!(storage.len() <= most, "{name}, {}: {} storage buffers", kernel.entry_point, storage.len());
     }
     // And there is no entry point that no kernel uses. A variant need not use all.
     for (name, source) in &shaders {

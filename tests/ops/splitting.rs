@@ -246,7 +246,7 @@ fn more_than_65535_workgroups_are_no_matter() {
     let target = wgdnn::CrossEntropyTarget::Classes(&target);
     let got = wgdnn::cross_entropy(&upload(gpu(), &logits), target, None, &params).unwrap().read_blocking().unwrap();
     let classes = classes.mapv(i64::from).into_dyn();
-    let target = wgdnn::CrossEntropyTarget::Classes(&classes);
+    let target = wgdnn::CrossEntropyTarget::Classes(&classes as _);
     let expected = wgdnn::reference::cross_entropy(&logits, target, None, &params).unwrap();
     assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-5));
 }

@@ -272,7 +272,12 @@ impl Subject {
                     let group = channel / outputs;
                     let x = part(&part(x, 0, image, 1), 1, group * inputs, inputs);
                     let bias = bias.as_ref().map(|bias| part(bias, 0, channel, 1));
-                    let expected = reference::conv2d(&x, &part(weight, 0, channel, 1), bias.as_ref(), &params)?;
+                    let expected = reference::conv2d(
+                        &x,
+                        &part(weight, 0, channel, 1),
+                        bias.as_ref().map(|bias| bias as _),
+                        &params,
+                    )?;
                     check.add(part(&part(output, 0, image, 1), 1, channel, 1), &expected);
                     Ok(())
                 })?;
@@ -287,7 +292,8 @@ impl Subject {
                     let x = part(&part(x, 0, image, 1), 1, group * inputs, inputs);
                     let weight = part(&part(weight, 0, group * inputs, inputs), 1, channel % outputs, 1);
                     let bias = bias.as_ref().map(|bias| part(bias, 0, channel, 1));
-                    let expected = reference::conv_transpose2d(&x, &weight, bias.as_ref(), &params)?;
+                    let expected =
+                        reference::conv_transpose2d(&x, &weight, bias.as_ref().map(|bias| bias as _), &params)?;
                     check.add(part(&part(output, 0, image, 1), 1, channel, 1), &expected);
                     Ok(())
                 })?;
@@ -313,7 +319,8 @@ impl Subject {
                         weight: of(&arguments.weight),
                         bias: of(&arguments.bias),
                     };
-                    let expected = reference::batch_norm(&part(x, 1, channel, 1), &arguments.as_ref(), params)?;
+                    let expected =
+                        reference::batch_norm(&part(x, 1, channel, 1), &arguments.map(|array| array as _), params)?;
                     check.add(part(output, 1, channel, 1), &expected.output);
                     Ok(())
                 })?;
@@ -328,7 +335,7 @@ impl Subject {
             }
             Inputs::CrossEntropy { logits, classes, params } => {
                 let classes = classes.mapv(i64::from);
-                let target = CrossEntropyTarget::Classes(&classes);
+                let target = CrossEntropyTarget::Classes(&classes as _);
                 check.add(output.iter().copied(), &reference::cross_entropy(logits, target, None, params)?);
             }
             Inputs::Sigmoid { x } => check.add(output.iter().copied(), &reference::sigmoid(x)?),

@@ -296,25 +296,27 @@ impl Call {
                 pooled.output
             }
             Call::AvgPool2d { input, params } => reference::avg_pool2d(input, params)?,
-            Call::Conv2d { input, weight, bias, params } => reference::conv2d(input, weight, bias.as_ref(), params)?,
+            Call::Conv2d { input, weight, bias, params } => {
+                reference::conv2d(input, weight, bias.as_ref().map(|bias| bias as _), params)?
+            }
             Call::ConvTranspose2d { input, weight, bias, params } => {
-                reference::conv_transpose2d(input, weight, bias.as_ref(), params)?
+                reference::conv_transpose2d(input, weight, bias.as_ref().map(|bias| bias as _), params)?
             }
             Call::Flatten { input, params } => reference::flatten(input, params)?,
             Call::Sigmoid { input } => reference::sigmoid(input)?,
             Call::RoiPool { input, boxes, params } => reference::roi_pool(input, &boxes.view(), params)?,
             Call::BatchNorm { input, arguments, params } => {
-                let normalized = reference::batch_norm(input, &arguments.as_ref(), params)?;
+                let normalized = reference::batch_norm(input, &arguments.map(|array| array as _), params)?;
                 let running = [("running_mean", normalized.running_mean), ("running_var", normalized.running_var)];
                 outputs.extend(running.into_iter().filter_map(|(name, array)| Some((name, array?.into()))));
                 normalized.output
             }
             Call::CrossEntropy { input, target, weight, params } => {
                 let target = match target {
-                    CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes),
-                    CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(array),
+                    CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes as _),
+                    CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(array as _),
                 };
-                reference::cross_entropy(input, target, weight.as_ref(), params)?
+                reference::cross_entropy(input, target, weight.as_ref().map(|weight| weight as _), params)?
             }
             Call::MseLoss { input, target, params } => reference::mse_loss(input, target, params)?,
         };

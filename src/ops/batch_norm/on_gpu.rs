@@ -10,6 +10,7 @@ use crate::gpu::operator::{Operator, Part, Sealed, Split};
 use crate::gpu::recorder::{Argument, Recorder};
 use crate::gpu::tensor::{Tensor, expect_same_gpu};
 use crate::reference;
+use crate::shape::ELEMENT_BYTES;
 use crate::validation::{Replay, largest, read, replay, rounding, unless_overflown};
 
 uniform! {
@@ -27,35 +28,60 @@ uniform! {
         has_weight: u32,
         has_bias: u32,
         hidden_zero: u32,
-input_base: u32,
-output_base: u32,
+        input_base: u32,
+        output_base: u32,
     }
 }
 
-static CHUNK_STATISTICS: Kernel = kernel!("batch_norm", "chunk_statistics", Params, [(1, Read), (2, ReadWrite)]);
-static CHUNK_STATISTICS_OF_BLOCKS: Kernel =
-    kernel!("batch_norm", "chunk_statistics_of_blocks", Params, [(1, Read), (2, ReadWrite)]);
-static CHANNEL_TERMS: Kernel = kernel!("batch_norm", "channel_terms", Params, [(2, ReadWrite)]);
-static UPDATE_RUNNING: Kernel =
-    kernel!("batch_norm", "update_running", Params, [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]);
-static RUNNING_TERMS: Kernel = kernel!("batch_norm", "running_terms", Params, [(2, ReadWrite), (8, Read), (9, Read)]);
-static AFFINE: Kernel = kernel!("batch_norm", "affine", Params, [(2, ReadWrite), (6, Read), (7, Read)]);
-static NORMALIZE_ELEMENTS: Kernel =
-    kernel!("batch_norm", "normalize_elements", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
-static NORMALIZE_PLANES: Kernel =
-    kernel!("batch_norm", "normalize_planes", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
-static NORMALIZE_BLOCKS: Kernel =
-    kernel!("batch_norm", "normalize_blocks", Params, [(1, Read), (2, ReadWrite), (3, ReadWrite)]);
+/// A kernel of shaders/batch_norm.wgsl.
+macro_rules! of_workspace {
+    ($entry_point:literal, $storage:tt) => {
+        kernel!("batch_norm" = ["pairs", "normalize"] "batch_norm", $entry_point, Params, $storage)
+    };
+}
+
+/// A kernel of shaders/batch_norm_inference.wgsl.
+macro_rules! of_running {
+    ($entry_point:literal) => {
+        kernel!(
+            "batch_norm_inference" = ["pairs", "normalize"] "batch_norm_inference",
+            $entry_point,
+            Params,
+            [(1, Read), (3, ReadWrite), (6, Read), (7, Read), (8, Read), (9, Read)]
+        )
+    };
+}
+
+static CHUNK_STATISTICS: Kernel = of_workspace!("chunk_statistics", [(1, Read), (2, ReadWrite)]);
+static CHUNK_STATISTICS_OF_BLOCKS: Kernel = of_workspace!("chunk_statistics_of_blocks", [(1, Read), (2, ReadWrite)]);
+static CHANNEL_TERMS: Kernel = of_workspace!("channel_terms", [(2, ReadWrite)]);
+static UPDATE_RUNNING: Kernel = of_workspace!("update_running", [(2, ReadWrite), (4, ReadWrite), (5, ReadWrite)]);
+static RUNNING_TERMS: Kernel = of_workspace!("running_terms", [(2, ReadWrite), (8, Read), (9, Read)]);
+static AFFINE: Kernel = of_workspace!("affine", [(2, ReadWrite), (6, Read), (7, Read)]);
+
+/// Of elements, planes and blocks.
+type Normalize = [Kernel; 3];
+static BY_WORKSPACE: Normalize = [
+    of_workspace!("normalize_elements", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
+    of_workspace!("normalize_planes", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
+    of_workspace!("normalize_blocks", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
+];
+static BY_RUNNING: Normalize =
+    [of_running!("normalize_elements"), of_running!("normalize_planes"), of_running!("normalize_blocks")];
+
 pub(crate) const KERNELS: &[&Kernel] = &[
-    &NORMALIZE_BLOCKS,
-    &NORMALIZE_PLANES,
     &CHUNK_STATISTICS,
     &CHUNK_STATISTICS_OF_BLOCKS,
     &CHANNEL_TERMS,
     &UPDATE_RUNNING,
     &RUNNING_TERMS,
     &AFFINE,
-    &NORMALIZE_ELEMENTS,
+    &BY_WORKSPACE[0],
+    &BY_WORKSPACE[1],
+    &BY_WORKSPACE[2],
+    &BY_RUNNING[0],
+    &BY_RUNNING[1],
+    &BY_RUNNING[2],
 ];
 
 /// Planes of fewer elements leave most of a workgroup idle.
@@ -73,7 +99,7 @@ pub struct BatchNormBuffers<'a> {
     pub arguments: BatchNormArguments<wgpu::BufferSlice<'a>>,
     /// f32, of the input's shape.
     pub output: wgpu::BufferSlice<'a>,
-    /// [`BatchNorm::workspace_size`] bytes, if that is not 0.
+    /// [`BatchNorm::workspace_size_on`] bytes, if that is not 0.
     pub workspace: Option<wgpu::BufferSlice<'a>>,
 }
 
@@ -93,7 +119,7 @@ impl Operator for BatchNorm {
         Split { items: self.batch, shares: vec![("input", image), ("output", image)] }
     }
 
-    fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
+    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
         let batch = part.items;
         let batch = if self.params.training { self.batch } else { batch };
         let total = batch * self.channels * self.inner;
@@ -127,7 +153,16 @@ impl Operator for BatchNorm {
 
         let is_in_blocks = self.inner.is_multiple_of(BLOCK as usize)
             && ["input", "output"].iter().all(|argument| part.base(argument).is_multiple_of(BLOCK));
+        // One stands in for another that is not there; the shader does not look at it.
+        let [weight, bias] = match (self.has_weight, self.has_bias) {
+            (true, true) => ["weight", "bias"],
+            (true, false) => ["weight", "weight"],
+            (false, true) => ["bias", "bias"],
+            (false, false) => ["running_mean", "running_mean"],
+        };
         let mut dispatches = Vec::new();
+        let mut normalize = &BY_WORKSPACE;
+        let mut arguments = vec!["input", "workspace", "output"];
         if self.params.training {
             let chunks = self.channels * self.chunks();
             let statistics = if is_in_blocks { &CHUNK_STATISTICS_OF_BLOCKS } else { &CHUNK_STATISTICS };
@@ -139,17 +174,17 @@ impl Operator for BatchNorm {
                 let arguments = vec!["workspace", "running_mean", "running_var"];
                 dispatches.push(per_channel(&UPDATE_RUNNING, arguments));
             }
+        } else if binds_all(gpu) {
+            normalize = &BY_RUNNING;
+            arguments = vec!["input", "output", weight, bias, "running_mean", "running_var"];
         } else {
             let arguments = vec!["workspace", "running_mean", "running_var"];
             dispatches.push(per_channel(&RUNNING_TERMS, arguments));
         }
-        if self.has_weight || self.has_bias {
-            // One stands in for the other; the shader does not look at it.
-            let weight = if self.has_weight { "weight" } else { "bias" };
-            let bias = if self.has_bias { "bias" } else { "weight" };
+        if (self.has_weight || self.has_bias) && std::ptr::eq(normalize, &BY_WORKSPACE) {
             dispatches.push(per_channel(&AFFINE, vec!["workspace", weight, bias]));
         }
-        let arguments = vec!["input", "workspace", "output"];
+        let [elements, planes, blocks] = normalize;
         let in_planes = |kernel, plane_items: usize, arguments| {
             let parts = plane_items.div_ceil(WORKGROUP_SIZE as usize * PLANE_ITEMS);
             Dispatch::per_workgroup(kernel, params.clone(), arguments, batch * self.channels * parts)
@@ -157,17 +192,32 @@ impl Operator for BatchNorm {
                 .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32)
         };
         dispatches.push(if self.inner < SMALL_PLANE {
-            Dispatch::per_element(&NORMALIZE_ELEMENTS, params.clone(), arguments, total)
+            Dispatch::per_element(elements, params.clone(), arguments, total)
         } else if is_in_blocks {
-            in_planes(&NORMALIZE_BLOCKS, self.inner / BLOCK as usize, arguments)
+            in_planes(blocks, self.inner / BLOCK as usize, arguments)
         } else {
-            in_planes(&NORMALIZE_PLANES, self.inner, arguments)
+            in_planes(planes, self.inner, arguments)
         });
         dispatches
     }
 }
 
+/// Whether input, output and the four of a channel can be bound at once, as WebGPU has it everywhere.
+fn binds_all(gpu: &Gpu) -> bool {
+    gpu.limits().max_storage_buffers_per_shader_stage >= 6
+}
+
 impl BatchNorm {
+    /// Bytes of workspace that recording needs on this device: those of [`BatchNorm::workspace_size`] but in inference
+    /// on one, below WebGPU's least, that binds fewer than 6 storage buffers to a shader.
+    pub fn workspace_size_on(&self, gpu: &Gpu) -> u64 {
+        self.workspace_elements_on(gpu) as u64 * ELEMENT_BYTES
+    }
+
+    fn workspace_elements_on(&self, gpu: &Gpu) -> usize {
+        if self.params.training || binds_all(gpu) { self.workspace_elements() } else { self.terms_elements() }
+    }
+
     /// Compiles what recording needs, now rather than then.
     ///
     /// # Errors
@@ -195,7 +245,7 @@ impl BatchNorm {
         for (name, slice, is_used) in [("weight", given.weight, self.has_weight), ("bias", given.bias, self.has_bias)] {
             arguments.extend(Argument::optional(NAME, name, slice, channels(is_used))?);
         }
-        arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
+        arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements_on(recorder.gpu()))?);
         recorder.run(self, &arguments)
     }
 }
@@ -223,8 +273,8 @@ impl BatchNorm {
 /// As [`BatchNorm::new`] and [`BatchNorm::record`].
 pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, params: &BatchNormParams) -> Result<Tensor> {
     let gpu = input.gpu();
-    let operator = BatchNorm::new(input.shape(), &arguments.as_map(|tensor| tensor.shape()), params)?;
-    let gpus = arguments.as_map(|tensor| tensor.gpu());
+    let operator = BatchNorm::new(input.shape(), &arguments.map(|tensor| tensor.shape()), params)?;
+    let gpus = arguments.map(|tensor| tensor.gpu());
     expect_same_gpu(
         NAME,
         gpu,
@@ -235,10 +285,11 @@ pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, param
             ("bias", gpus.bias),
         ],
     )?;
-    gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
+    let workspace_elements = operator.workspace_elements_on(gpu);
+    gpu.check_size(NAME, "workspace", workspace_elements)?;
     let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-    let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
-    let given = arguments.as_map(|tensor| tensor.storage());
+    let workspace = gpu.workspace(NAME, workspace_elements)?;
+    let given = arguments.map(|tensor| tensor.storage());
     let mut reads = vec![input.storage()];
     reads.extend([given.running_mean, given.running_var, given.weight, given.bias].into_iter().flatten());
     let mut writes = vec![output.storage()];
@@ -256,7 +307,7 @@ pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, param
             recorder,
             &BatchNormBuffers {
                 input: input.own_slice(),
-                arguments: arguments.as_map(|tensor| tensor.own_slice()),
+                arguments: arguments.map(|tensor| tensor.own_slice()),
                 output: output.own_slice(),
                 workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
             },
@@ -265,7 +316,7 @@ pub fn batch_norm(input: &Tensor, arguments: &BatchNormArguments<&Tensor>, param
     replay(gpu, NAME, || {
         let Some(before) = before else { return Ok(()) };
         let input_before = read(input)?;
-        let expected = reference::batch_norm(&input_before, &before.as_map(|array| array), params)?;
+        let expected = reference::batch_norm(&input_before, &before.map(|array| array as _), params)?;
         let held = Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] };
         // Of a channel's largest output and of what cancels in it, in pairs of floats.
         let largest_of = |array: &Option<ArrayD<f32>>| array.as_ref().map_or(1.0, largest);

@@ -243,9 +243,10 @@ fn convolve(
     replay(gpu, NAME, || {
         let [x, w] = [read(input)?, read(weight)?];
         let b = bias.map(read).transpose()?;
-        let expected = reference::conv2d(&x, &w, b.as_ref(), params)?;
+        let expected = reference::conv2d(&x, &w, b.as_ref().map(|b| b as _), params)?;
         let b = b.as_ref().map(magnitudes);
-        let sums = reference::conv2d(&magnitudes(&x), &magnitudes(&w), b.as_ref(), params)?.into_flat();
+        let b = b.as_ref().map(|b| b as _);
+        let sums = reference::conv2d(&magnitudes(&x), &magnitudes(&w), b, params)?.into_flat();
         let terms = operator.in_channels() * operator.windows[0].kernel * operator.windows[1].kernel;
         // Winograd's transforms also round what is beside an output's own window.
         let is_winograd =

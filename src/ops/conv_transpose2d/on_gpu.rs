@@ -131,9 +131,10 @@ pub fn conv_transpose2d(
     replay(gpu, NAME, || {
         let [x, w] = [read(input)?, read(weight)?];
         let b = bias.map(read).transpose()?;
-        let expected = reference::conv_transpose2d(&x, &w, b.as_ref(), params)?;
+        let expected = reference::conv_transpose2d(&x, &w, b.as_ref().map(|b| b as _), params)?;
         let b = b.as_ref().map(magnitudes);
-        let sums = reference::conv_transpose2d(&magnitudes(&x), &magnitudes(&w), b.as_ref(), params)?.into_flat();
+        let b = b.as_ref().map(|b| b as _);
+        let sums = reference::conv_transpose2d(&magnitudes(&x), &magnitudes(&w), b, params)?.into_flat();
         let terms = operator.input.channels / operator.groups * operator.windows[0].kernel * operator.windows[1].kernel;
         let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
         Replay { operator: NAME, shapes }

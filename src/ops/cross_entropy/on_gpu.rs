@@ -286,17 +286,17 @@ pub fn cross_entropy(
     replay(gpu, NAME, || {
         let logits = read(input)?;
         let weights = weight.map(read).transpose()?;
+        let given = weights.as_ref().map(|weights| weights as _);
         let (expected, share) = match target {
             CrossEntropyTarget::Classes(classes) => {
                 let classes = read(classes)?.mapv(i64::from);
-                let target = CrossEntropyTarget::Classes(&classes);
-                (reference::cross_entropy(&logits, target, weights.as_ref(), params)?, 1.0)
+                (reference::cross_entropy(&logits, CrossEntropyTarget::Classes(&classes), given, params)?, 1.0)
             }
             CrossEntropyTarget::Probabilities(probabilities) => {
-                let probabilities = read(probabilities)?;
-                let target = CrossEntropyTarget::Probabilities(&probabilities);
-                let share = operator.classes as f64 * largest(&probabilities);
-                (reference::cross_entropy(&logits, target, weights.as_ref(), params)?, share.max(1.0))
+                let array = read(probabilities)?;
+                let share = operator.classes as f64 * largest(&array);
+                let target = CrossEntropyTarget::Probabilities(&array as _);
+                (reference::cross_entropy(&logits, target, given, params)?, share.max(1.0))
             }
         };
         let added = if params.reduction == Reduction::Sum { operator.rows as f64 } else { 1.0 };

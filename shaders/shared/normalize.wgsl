@@ -1,0 +1,193 @@
+// How batch_norm.wgsl and batch_norm_inference.wgsl normalize: what a channel's elements are normalized by, and the parts of
+// planes that workgroups have.
+
+struct Params {
+    channels: u32,
+    inner: u32,             // elements behind the channels
+    channel_count: u32,     // elements of a channel: batch * inner
+    chunks: u32,            // of a channel
+    total: u32,
+    eps: f32,
+    momentum: f32,
+    momentum_rest: f32,     // what rounding momentum to f32 took away
+    kept: f32,              // 1 - momentum
+    kept_rest: f32,
+    has_weight: u32,
+    has_bias: u32,
+    hidden_zero: u32,       // always 0
+    // Where they begin in what is bound.
+    input_base: u32,
+    output_base: u32,
+}
+
+override WORKGROUP_SIZE: u32 = 64u;
+override PLANE_ITEMS: u32 = 8u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, channels, inner]
+@group(0) @binding(1) var<storage, read> input_blocks: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;             // as input
+@group(0) @binding(3) var<storage, read_write> output_blocks: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> weight: array<f32>;                   // [channels]; any such without has_weight
+@group(0) @binding(7) var<storage, read> bias: array<f32>;                     // [channels]; any such without has_bias
+// running_mean and running_var where they are only read.
+@group(0) @binding(8) var<storage, read> given_mean: array<f32>;               // [channels]
+@group(0) @binding(9) var<storage, read> given_var: array<f32>;                // [channels]
+
+const EXPONENT: u32 = 0x7f800000u;
+// What a huge weight is divided by: 2^64.
+const HUGE: f32 = 18446744073709551616.0;
+
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & EXPONENT) != EXPONENT;
+}
+
+// 1 / sqrt(variance + eps) as a pair, for a variance as a pair: a first guess and one step of Newton's.
+fn inverse_root(variance: vec2<f32>) -> vec2<f32> {
+    let v = add(variance, params.eps);
+    let guess = 1.0 / sqrt(v.x);
+    let once = multiply(v.x, guess);
+    let twice = multiply(once.x, guess);
+    let error = (1.0 - twice.x) - twice.y - (once.y + v.y * guess) * guess;
+    // Where the guess is no number or infinite there is nothing to be made better.
+    let step = 0.5 * guess * error;
+    return vec2<f32>(guess, select(0.0, step, abs(step) < guess));
+}
+
+// What a channel's elements are normalized by.
+struct Terms {
+    mean: f32,
+    mean_rest: f32,
+    // 1 / sqrt(variance + eps) * weight, less `scale`, as a pair: one f32's rounding would show in all of a channel.
+    factor: vec2<f32>,
+    // 1, or HUGE: then factors alone would overflow where products with small deviations do not.
+    scale: f32,
+    bias: f32,
+}
+
+// The terms of running statistics, without weight and bias.
+fn running_terms_of(channel: u32) -> Terms {
+    return Terms(given_mean[channel], 0.0, inverse_root(vec2<f32>(given_var[channel], 0.0)), 1.0, 0.0);
+}
+
+// The same terms with weight and bias.
+fn affine_terms(terms: Terms, channel: u32) -> Terms {
+    let w = select(1.0, weight[channel], params.has_weight != 0u);
+    let is_huge = abs(w) > HUGE;
+    let rest = select(w, w / HUGE, is_huge);
+    let factor = multiply(terms.factor.x, rest);
+    return Terms(
+        terms.mean,
+        terms.mean_rest,
+        vec2<f32>(factor.x, factor.y + terms.factor.y * rest),
+        select(1.0, HUGE, is_huge),
+        select(0.0, bias[channel], params.has_bias != 0u),
+    );
+}
+
+// Infinite or NaN where something is that, or overflows on the way: see mended.
+fn normalized(x: f32, terms: Terms) -> f32 {
+    let deviation = subtract(x, terms.mean);
+    let scaled = multiply(deviation.x, terms.factor.x);
+    let low = scaled.y
+        + deviation.x * terms.factor.y
+        + (deviation.y - terms.mean_rest) * terms.factor.x;
+    return scaled.x * terms.scale + (low * terms.scale + terms.bias);
+}
+
+fn is_spoilt(y: vec4<f32>) -> bool {
+    return any((bitcast<vec4<u32>>(y) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT));
+}
+
+// 2^exponent, for exponents from -126 to 127.
+fn power_of_two(exponent: i32) -> f32 {
+    return bitcast<f32>(u32(exponent + 127) << 23u);
+}
+
+// The exponent of x, or the nearest from -126 to 126.
+fn exponent_of(x: f32) -> i32 {
+    return clamp(i32((bitcast<u32>(x) & EXPONENT) >> 23u) - 127, -126, 126);
+}
+
+// A number as good as x where only zeros and signs count: beside an infinity.
+fn beside_infinity(x: f32) -> f32 {
+    return select(x, clamp(x, -1.0, 1.0), is_finite(x));
+}
+
+// What normalized could not compute.
+fn mended(x: f32, terms: Terms) -> f32 {
+    if (!is_finite(x) || !is_finite(terms.mean) || !is_finite(terms.factor.x) || !is_finite(terms.bias)) {
+        // As PyTorch multiplies it out, which decides what infinities cancel.
+        let factor = beside_infinity(terms.factor.x);
+        return beside_infinity(x) * factor
+            + (beside_infinity(terms.bias) - beside_infinity(terms.mean) * factor);
+    }
+    // With the exponents apart, a quarter of the deviation, which is finite, and a 256th of the result.
+    let deviation = subtract(0.25 * x, 0.25 * terms.mean) - vec2<f32>(0.0, 0.25 * terms.mean_rest);
+    let exponents = vec2<i32>(exponent_of(deviation.x), exponent_of(terms.factor.x));
+    let scaled = product(
+        deviation * power_of_two(-exponents.x),
+        terms.factor * power_of_two(-exponents.y),
+    );
+    let exponent = exponents.x + exponents.y + 2 + select(0, 64, terms.scale > 1.0) - 8;
+    if (exponent > 120) {
+        // No bias is large enough to bring it back.
+        return scaled.x * power_of_two(127) * power_of_two(127);
+    }
+    let term = scaled * power_of_two(max(exponent, -126));
+    return rounded(add(term, terms.bias * power_of_two(-8))) * power_of_two(8);
+}
+
+// The part of a plane that is a workgroup's, counted in elements or in blocks.
+struct PlanePart {
+    channel: u32,
+    // From the first plane on; none if first is not below end.
+    first: u32,
+    end: u32,
+}
+
+fn plane_part(number: u32, lane: u32, plane_items: u32, total: u32) -> PlanePart {
+    let part_items = WORKGROUP_SIZE * PLANE_ITEMS;
+    let parts = (plane_items + part_items - 1u) / part_items;
+    let plane = number / parts;
+    let begin = plane * plane_items;
+    let first = (number - plane * parts) * part_items + lane;
+    let end = select(0u, begin + min(first + part_items, plane_items), begin < total);
+    return PlanePart(plane % params.channels, begin + first, end);
+}
+
+fn normalize_element(at: u32, terms: Terms) {
+    let x = input[params.input_base + at];
+    var y = normalized(x, terms);
+    if (!is_finite(y)) {
+        y = mended(x, terms);
+    }
+    output[params.output_base + at] = y;
+}
+
+fn normalize_part(part: PlanePart, terms: Terms) {
+    for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
+        normalize_element(at, terms);
+    }
+}
+
+// The same, 4 elements at a time, where planes and bases are multiples of 4.
+fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
+    for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
+        let x = input_blocks[params.input_base / 4u + at];
+        var y = vec4<f32>(
+            normalized(x.x, terms),
+            normalized(x.y, terms),
+            normalized(x.z, terms),
+            normalized(x.w, terms),
+        );
+        if (is_spoilt(y)) {
+            for (var index = 0u; index < 4u; index++) {
+                if (!is_finite(y[index])) {
+                    y[index] = mended(x[index], terms);
+                }
+            }
+        }
+        output_blocks[params.output_base / 4u + at] = y;
+    }
+}
