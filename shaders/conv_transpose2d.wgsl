@@ -3,39 +3,11 @@
 // where r * stride = y + padding - u * dilation and likewise c with x and v; where there is no such r or c inside the
 // input the term is 0. in_channels and out_channels are those of a group.
 //
-// One invocation computes one output element, so the order of its sum is fixed. A sum of very many products is cut
-// into ranges of channels and kernel elements, one dispatch each; every dispatch but the first goes on from output.
-
-struct Params {
-    count: u32,             // of output elements
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,
-    padding_cols: i32,
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The range of products that this dispatch adds.
-    channel_begin: i32,
-    channel_end: i32,
-    kernel_row_begin: i32,
-    kernel_row_end: i32,
-    kernel_col_begin: i32,
-    kernel_col_end: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
+// One invocation computes one output element, so the order of its sum is fixed. It visits those kernel elements alone that
+// meet the input. A sum of very many products is cut into ranges of channels and of these elements, one dispatch each; every
+// dispatch but the first goes on from output.
+//
+// `fill` leaves the bias, or 0, everywhere, before algorithms that compute only outputs with products.
 
 override WORKGROUP_SIZE: u32 = 64u;
 
@@ -45,6 +17,53 @@ override WORKGROUP_SIZE: u32 = 64u;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
+// The kernel elements along one axis that meet the input at an output position.
+struct Taps {
+    first: i32,             // the first of them
+    position: i32,          // where that is in the input
+    count: i32,
+}
+
+// a * b % m, for a and b below m.
+fn product_modulo(a: u32, b: u32, m: u32) -> u32 {
+    if (m <= 65536u) {
+        return a * b % m;
+    }
+    var result = 0u;
+    var addend = a;
+    for (var rest = b; rest > 0u; rest >>= 1u) {
+        if ((rest & 1u) != 0u) {
+            result = (result + addend) % m;
+        }
+        addend = (addend + addend) % m;
+    }
+    return result;
+}
+
+// Of an output `position` with padding: element * dilation + place * stride = position. The elements are one in every
+// stride / divisor, and places go back by dilation / divisor from one to the next.
+fn taps_of(
+    position: i32,
+    stride: i32,
+    dilation: i32,
+    divisor: i32,
+    inverse: i32,
+    kernel: i32,
+    length: i32,
+) -> Taps {
+    let kernel_step = stride / divisor;
+    let in_step = dilation / divisor;
+    let rest = position / divisor % kernel_step;
+    let first = i32(product_modulo(u32(rest), u32(inverse), u32(kernel_step)));
+    if (position % divisor != 0 || first >= kernel || position < first * dilation) {
+        return Taps(0, 0, 0);
+    }
+    let place = (position - first * dilation) / stride;
+    let skipped = max(place - length + in_step, 0) / in_step;
+    let end = min((kernel - 1 - first) / kernel_step, place / in_step) + 1;
+    return Taps(first + skipped * kernel_step, place - skipped * in_step, end - skipped);
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn conv_transpose2d(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -52,7 +71,7 @@ fn conv_transpose2d(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index >= params.count) {
+    if (index >= params.output_count) {
         return;
     }
     let out_col = i32(index) % params.out_cols;
@@ -62,6 +81,13 @@ fn conv_transpose2d(
     let image = plane / (params.groups * params.out_channels);
     let group = out_channel / params.out_channels;
 
+    let rows = taps_of(out_row + params.padding_rows, params.stride_rows, params.dilation_rows, params.divisor_rows,
+        params.inverse_rows, params.kernel_rows, params.in_rows);
+    let cols = taps_of(out_col + params.padding_cols, params.stride_cols, params.dilation_cols, params.divisor_cols,
+        params.inverse_cols, params.kernel_cols, params.in_cols);
+    let kernel_col_step = params.stride_cols / params.divisor_cols;
+    let in_col_step = params.dilation_cols / params.divisor_cols;
+
     var sum = 0.0;
     for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
         let group_channel = group * params.in_channels + channel;
@@ -70,21 +96,13 @@ fn conv_transpose2d(
             (group_channel * params.out_channels + out_channel % params.out_channels) * params.kernel_rows;
         // A sum of its own for each channel keeps the rounding errors of long sums small.
         var channel_sum = 0.0;
-        for (var kernel_row = params.kernel_row_begin; kernel_row < params.kernel_row_end; kernel_row++) {
-            let strided_row = out_row + params.padding_rows - kernel_row * params.dilation_rows;
-            let in_row = strided_row / params.stride_rows;
-            if (strided_row < 0 || strided_row % params.stride_rows != 0 || in_row >= params.in_rows) {
-                continue;
-            }
-            let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols;
-            let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
-            for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
-                let strided_col = out_col + params.padding_cols - kernel_col * params.dilation_cols;
-                let in_col = strided_col / params.stride_cols;
-                if (strided_col < 0 || strided_col % params.stride_cols != 0 || in_col >= params.in_cols) {
-                    continue;
-                }
-                channel_sum += input[in_begin + in_col] * weight[kernel_begin + kernel_col];
+        for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, rows.count); tap_row++) {
+            let in_row = rows.position - tap_row * (params.dilation_rows / params.divisor_rows);
+            let kernel_row = rows.first + tap_row * (params.stride_rows / params.divisor_rows);
+            let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols + cols.position;
+            let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols + cols.first;
+            for (var tap_col = params.tap_col_begin; tap_col < min(params.tap_col_end, cols.count); tap_col++) {
+                channel_sum += input[in_begin - tap_col * in_col_step] * weight[kernel_begin + tap_col * kernel_col_step];
             }
         }
         sum += channel_sum;
@@ -95,4 +113,21 @@ fn conv_transpose2d(
         sum += bias[out_channel];
     }
     output[params.output_base + index] = sum;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn fill(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index >= params.output_count) {
+        return;
+    }
+    var start = 0.0;
+    if (params.has_bias != 0u) {
+        start = bias[i32(index) / (params.out_rows * params.out_cols) % (params.groups * params.out_channels)];
+    }
+    output[params.output_base + index] = start;
 }

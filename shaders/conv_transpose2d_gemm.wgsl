@@ -1,7 +1,7 @@
 // conv_transpose2d as products of matrices, by shared/gemm.wgsl: each phase of rows and columns is a convolution of stride
 // 1 with a part of the kernel (see conv_transpose2d_phases.wgsl), so a problem of its own, and no product is left out. With
 // a kernel as large as the stride each has one kernel element, and what is left is the product of weight and input,
-// written to every stride-th row and column.
+// written to every stride-th row and column. Tiles visit only kernel elements that meet the input somewhere in them.
 //
 // k = (i * taps + u) * taps + v is an input channel and a kernel element of the phase, and weight is
 // [groups * in_channels, out_channels, kernel_rows, kernel_cols].
@@ -19,18 +19,35 @@ struct Problem {
     cols: Phase,
 }
 
-fn problem_of(number: i32) -> Problem {
-    let phase_rows = min(params.stride_rows, params.out_rows);
-    let phase_cols = min(params.stride_cols, params.out_cols);
-    let cols = phase_of(number % phase_cols, params.stride_cols, params.padding_cols, params.dilation_cols,
+fn problem_of(number: i32, first_pixel: i32, tile_pixels: i32) -> Problem {
+    let phase_rows = min(params.kernel_rows, params.stride_rows / params.divisor_rows);
+    let phase_cols = min(params.kernel_cols, params.stride_cols / params.divisor_cols);
+    let all_cols = phase_of(number % phase_cols, params.stride_cols, params.padding_cols, params.dilation_cols,
         params.divisor_cols, params.kernel_cols, params.out_cols);
-    let rows = phase_of(number / phase_cols % phase_rows, params.stride_rows, params.padding_rows, params.dilation_rows,
-        params.divisor_rows, params.kernel_rows, params.out_rows);
+    let all_rows = phase_of(number / phase_cols % phase_rows, params.stride_rows, params.padding_rows,
+        params.dilation_rows, params.divisor_rows, params.kernel_rows, params.out_rows);
     let group = number / phase_cols / phase_rows;
+    let plane = max(all_rows.length * all_cols.length, 1);
+    let pixels = params.images * all_rows.length * all_cols.length;
+
+    // The places that the tile has.
+    let last_pixel = max(min(first_pixel + tile_pixels, pixels) - 1, first_pixel);
+    let length = max(all_cols.length, 1);
+    let is_in_image = first_pixel / plane == last_pixel / plane;
+    let is_in_row = first_pixel / length == last_pixel / length;
+    let low_row = select(0, first_pixel % plane / length, is_in_image);
+    let high_row = select(all_rows.length - 1, last_pixel % plane / length, is_in_image);
+    let low_col = select(0, first_pixel % length, is_in_row);
+    let high_col = select(all_cols.length - 1, last_pixel % length, is_in_row);
+    let rows = narrowed(all_rows, low_row, high_row, params.stride_rows, params.dilation_rows, params.divisor_rows,
+        params.in_rows);
+    let cols = narrowed(all_cols, low_col, high_col, params.stride_cols, params.dilation_cols, params.divisor_cols,
+        params.in_cols);
+
     let kernel_size = params.kernel_rows * params.kernel_cols;
     return Problem(
         group,
-        params.images * rows.length * cols.length,
+        pixels,
         params.in_channels * rows.taps * cols.taps,
         group * params.in_channels * params.out_channels * kernel_size
             + rows.kernel_first * params.kernel_cols + cols.kernel_first,
@@ -85,4 +102,44 @@ fn output_places(problem: Problem, pixels: vec4<i32>) -> vec4<i32> {
     return (images * params.groups + problem.group) * params.out_channels * params.out_rows * params.out_cols
         + (problem.rows.first + rows * params.stride_rows) * params.out_cols
         + problem.cols.first + cols * params.stride_cols;
+}
+
+const EXPONENT: u32 = 0x7f800000u;
+
+fn is_spoilt(sums: vec4<f32>) -> bool {
+    return any((bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT));
+}
+
+// The products of zeros for what is outside the input are NaN with an infinite or NaN weight, where the definition has no
+// such products: sums that are not finite are computed again, without.
+fn mended(sums: Square, tile: Tile, first_channel: i32, pixels: vec4<i32>) -> Square {
+    if (!is_spoilt(sums.channel_0) && !is_spoilt(sums.channel_1) && !is_spoilt(sums.channel_2)
+        && !is_spoilt(sums.channel_3)) {
+        return sums;
+    }
+    let problem = tile.problem;
+    let windows = windows_of(problem, pixels);
+    let channels = min(first_channel + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
+    let weights = problem.weights_begin + channels * problem.weights_step;
+    var result: Square;
+    for (var k = tile.k_begin; k < tile.k_end; k++) {
+        let at = step_of(problem, k, tile.k_end);
+        let row = windows.rows + at.y;
+        let col = windows.cols + at.z;
+        let is_inside = (pixels < vec4<i32>(problem.pixels)) & (row >= vec4<i32>()) & (row < vec4<i32>(params.in_rows))
+            & (col >= vec4<i32>()) & (col < vec4<i32>(params.in_cols));
+        let place = select(vec4<i32>(), windows.begins + at.x + row * params.in_cols + col, is_inside);
+        let x = vec4<f32>(input[place.x], input[place.y], input[place.z], input[place.w]);
+        let w = vec4<f32>(
+            weight[weights.x + at.w],
+            weight[weights.y + at.w],
+            weight[weights.z + at.w],
+            weight[weights.w + at.w],
+        );
+        result.channel_0 += select(vec4<f32>(), w.x * x, is_inside);
+        result.channel_1 += select(vec4<f32>(), w.y * x, is_inside);
+        result.channel_2 += select(vec4<f32>(), w.z * x, is_inside);
+        result.channel_3 += select(vec4<f32>(), w.w * x, is_inside);
+    }
+    return result;
 }

@@ -13,42 +13,11 @@
 // registers. All invocations of a workgroup have the same phase and channels, so that they share the loads of weights.
 // shared/weights_subgroup.wgsl says how, and what for.
 //
+// Patches at the input's edges multiply zeros for what is outside. With an infinite or NaN weight that is NaN, where the
+// definition has no such product: sums that are not finite are computed again, without.
+//
 // A sum of very many products is cut into ranges of channels and of the kernel elements of a phase, one dispatch each;
 // every dispatch but the first goes on from the sum in output.
-
-struct Params {
-    output_count: u32,
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,
-    padding_cols: i32,
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The greatest common divisors of stride and dilation.
-    divisor_rows: i32,
-    divisor_cols: i32,
-    // The range of products that this dispatch adds.
-    channel_begin: i32,
-    channel_end: i32,
-    tap_row_begin: i32,
-    tap_row_end: i32,
-    tap_col_begin: i32,
-    tap_col_end: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
 
 override WORKGROUP_SIZE: u32 = 8u;
 
@@ -64,9 +33,9 @@ fn convolve_phases(
     @builtin(num_workgroups) grid: vec3<u32>,
     lane: Lane,
 ) {
-    // Every phase has as many tiles as the largest, which is the first.
-    let phase_rows = min(params.stride_rows, params.out_rows);
-    let phase_cols = min(params.stride_cols, params.out_cols);
+    // Every phase has as many tiles as the largest.
+    let phase_rows = min(params.kernel_rows, params.stride_rows / params.divisor_rows);
+    let phase_cols = min(params.kernel_cols, params.stride_cols / params.divisor_cols);
     let largest = ((params.out_rows - 1) / params.stride_rows + 1) * ((params.out_cols - 1) / params.stride_cols + 1);
     let workgroup_pixels = PIXELS * i32(WORKGROUP_SIZE);
     let tiles = (largest + workgroup_pixels - 1) / workgroup_pixels;
@@ -77,20 +46,27 @@ fn convolve_phases(
     number /= blocks;
     let tile = number % tiles;
     number /= tiles;
-    let col_phase = phase_of(number % phase_cols, params.stride_cols, params.padding_cols, params.dilation_cols,
+    let all_cols = phase_of(number % phase_cols, params.stride_cols, params.padding_cols, params.dilation_cols,
         params.divisor_cols, params.kernel_cols, params.out_cols);
     number /= phase_cols;
-    let row_phase = phase_of(number % phase_rows, params.stride_rows, params.padding_rows, params.dilation_rows,
+    let all_rows = phase_of(number % phase_rows, params.stride_rows, params.padding_rows, params.dilation_rows,
         params.divisor_rows, params.kernel_rows, params.out_rows);
     // A group of an image.
     let plane = number / phase_rows;
     if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count) {
         return;
     }
+    let pixels = all_rows.length * all_cols.length;
+    let tile_pixel = tile * workgroup_pixels;
+    if (tile_pixel >= pixels) {
+        return;
+    }
+    let last_pixel = min(tile_pixel + workgroup_pixels, pixels) - 1;
+    let row_phase = narrowed_rows(all_rows, all_cols.length, tile_pixel, last_pixel);
+    let col_phase = narrowed_cols(all_cols, tile_pixel, last_pixel);
 
     // Positions in the phase's grid. What is behind the last computes that again, and is not written.
-    let pixels = row_phase.length * col_phase.length;
-    let first_pixel = tile * workgroup_pixels + i32(lane.index) * PIXELS;
+    let first_pixel = tile_pixel + i32(lane.index) * PIXELS;
     let low_pixels = min(first_pixel + vec4<i32>(0, 1, 2, 3), vec4<i32>(pixels - 1));
     let high_pixels = min(first_pixel + vec4<i32>(4, 5, 6, 7), vec4<i32>(pixels - 1));
     let low_rows = low_pixels / col_phase.length + row_phase.in_first;
@@ -105,6 +81,7 @@ fn convolve_phases(
     let in_col_step = params.dilation_cols / params.divisor_cols;
 
     let kernel_size = params.kernel_rows * params.kernel_cols;
+    let channel_step = params.out_channels * kernel_size;
     let last = params.out_channels - 1;
     let weights_0 = weight_places(lane, 0, first_channel, last, kernel_size);
     let weights_8 = weight_places(lane, 0, first_channel + 8, last, kernel_size);
@@ -113,7 +90,7 @@ fn convolve_phases(
     var sums_8: array<vec4<f32>, 16>;
     let in_plane = params.in_rows * params.in_cols;
     let plane_begin = i32(params.input_base) + plane * params.in_channels * in_plane;
-    let group_begin = plane % params.groups * params.in_channels * params.out_channels * kernel_size;
+    let group_begin = plane % params.groups * params.in_channels * channel_step;
     for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, row_phase.taps); tap_row++) {
         let row = tap_row * in_row_step;
         let kernel_row = row_phase.kernel_first + tap_row * kernel_row_step;
@@ -130,13 +107,23 @@ fn convolve_phases(
                 let begin = plane_begin + channel * in_plane;
                 let low = load(low_at + begin, is_low_inside);
                 let high = load(high_at + begin, is_high_inside);
-                let at = kernel_begin + channel * params.out_channels * kernel_size;
+                let at = kernel_begin + channel * channel_step;
                 add_products(&sums_0, load_weights(weights_0, at), low, high);
                 if (CHANNELS > 8) {
                     add_products(&sums_8, load_weights(weights_8, at), low, high);
                 }
             }
         }
+    }
+
+    let own = Patch(row_phase, col_phase, low_rows, low_cols, high_rows, high_cols, plane_begin, group_begin);
+    mend(&sums_0, 0, own, first_channel);
+    if (CHANNELS > 4) {
+        mend(&sums_0, 8, own, first_channel + 4);
+    }
+    if (CHANNELS > 8) {
+        mend(&sums_8, 0, own, first_channel + 8);
+        mend(&sums_8, 8, own, first_channel + 12);
     }
 
     let out_low = (low_pixels / col_phase.length * params.stride_rows + row_phase.first) * params.out_cols
@@ -165,6 +152,86 @@ fn convolve_phases(
         write_channel(places, first_channel + 13, sums_8[10], sums_8[11]);
         write_channel(places, first_channel + 14, sums_8[12], sums_8[13]);
         write_channel(places, first_channel + 15, sums_8[14], sums_8[15]);
+    }
+}
+
+// The rows of a phase's kernel elements that meet the input somewhere in a tile.
+fn narrowed_rows(phase: Phase, cols: i32, first_pixel: i32, last_pixel: i32) -> Phase {
+    return narrowed(phase, first_pixel / cols, last_pixel / cols, params.stride_rows, params.dilation_rows,
+        params.divisor_rows, params.in_rows);
+}
+
+fn narrowed_cols(phase: Phase, first_pixel: i32, last_pixel: i32) -> Phase {
+    let is_in_row = first_pixel / phase.length == last_pixel / phase.length;
+    let low = select(0, first_pixel % phase.length, is_in_row);
+    let high = select(phase.length - 1, last_pixel % phase.length, is_in_row);
+    return narrowed(phase, low, high, params.stride_cols, params.dilation_cols, params.divisor_cols, params.in_cols);
+}
+
+// What an invocation computes, to be computed again.
+struct Patch {
+    row_phase: Phase,
+    col_phase: Phase,
+    low_rows: vec4<i32>,
+    low_cols: vec4<i32>,
+    high_rows: vec4<i32>,
+    high_cols: vec4<i32>,
+    // Where the first channel's plane of the input and the group's weights begin.
+    plane_begin: i32,
+    weights_begin: i32,
+}
+
+const EXPONENT: u32 = 0x7f800000u;
+
+fn is_spoilt(sums: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT);
+}
+
+// Computes 4 channels again, from element `at` of sums on, if one of them is not finite.
+fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_channel: i32) {
+    var is_any_spoilt = vec4<bool>();
+    for (var index = 0; index < 8; index++) {
+        is_any_spoilt |= is_spoilt((*sums)[at + index]);
+    }
+    if (!any(is_any_spoilt)) {
+        return;
+    }
+    let kernel_size = params.kernel_rows * params.kernel_cols;
+    let channels = min(first_channel + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
+    let weights = own.weights_begin + channels * kernel_size;
+    var low_sums: mat4x4<f32>;
+    var high_sums: mat4x4<f32>;
+    for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, own.row_phase.taps); tap_row++) {
+        let row = tap_row * (params.dilation_rows / params.divisor_rows);
+        let kernel_row = own.row_phase.kernel_first + tap_row * (params.stride_rows / params.divisor_rows);
+        for (var tap_col = params.tap_col_begin; tap_col < min(params.tap_col_end, own.col_phase.taps); tap_col++) {
+            let col = tap_col * (params.dilation_cols / params.divisor_cols);
+            let kernel_col = own.col_phase.kernel_first + tap_col * (params.stride_cols / params.divisor_cols);
+            let is_low_inside = is_inside(own.low_rows - row, own.low_cols - col);
+            let is_high_inside = is_inside(own.high_rows - row, own.high_cols - col);
+            let low_place = (own.low_rows - row) * params.in_cols + own.low_cols - col;
+            let high_place = (own.high_rows - row) * params.in_cols + own.high_cols - col;
+            for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+                let begin = own.plane_begin + channel * params.in_rows * params.in_cols;
+                let low = load(select(vec4<i32>(), low_place + begin, is_low_inside), is_low_inside);
+                let high = load(select(vec4<i32>(), high_place + begin, is_high_inside), is_high_inside);
+                let places = weights + channel * params.out_channels * kernel_size
+                    + kernel_row * params.kernel_cols + kernel_col;
+                let w = vec4<f32>(weight[places.x], weight[places.y], weight[places.z], weight[places.w]);
+                low_sums[0] += select(vec4<f32>(), w.x * low, is_low_inside);
+                low_sums[1] += select(vec4<f32>(), w.y * low, is_low_inside);
+                low_sums[2] += select(vec4<f32>(), w.z * low, is_low_inside);
+                low_sums[3] += select(vec4<f32>(), w.w * low, is_low_inside);
+                high_sums[0] += select(vec4<f32>(), w.x * high, is_high_inside);
+                high_sums[1] += select(vec4<f32>(), w.y * high, is_high_inside);
+                high_sums[2] += select(vec4<f32>(), w.z * high, is_high_inside);
+                high_sums[3] += select(vec4<f32>(), w.w * high, is_high_inside);
+            }
+        }
+    }
+    for (var index = 0; index < 4; index++) {
+        (*sums)[at + 2 * index] = low_sums[index];
+        (*sums)[at + 2 * index + 1] = high_sums[index];
     }
 }
 

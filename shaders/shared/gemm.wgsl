@@ -18,7 +18,7 @@
 // A sum of very many products is cut into ranges of k, one dispatch each; every dispatch but the first goes on from the
 // sum in output.
 //
-// The file behind this says what a problem is: Problem, problem_of, step_of, windows_of, output_places.
+// The file behind this says what a problem is: Problem, problem_of, step_of, windows_of, output_places, mended.
 
 struct Params {
     images: i32,
@@ -104,6 +104,9 @@ struct Tile {
     problem: Problem,
     split: i32,
     first_channel: i32,
+    // Its range of k.
+    k_begin: i32,
+    k_end: i32,
 }
 
 @compute @workgroup_size(SIDE, SIDE)
@@ -120,7 +123,7 @@ fn multiply(
     let first_pixel = number % pixel_tiles * tile_size;
     let first_channel = number / pixel_tiles % channel_tiles * tile_size;
     let split = number / pixel_tiles / channel_tiles % params.splits;
-    let problem = problem_of(number / pixel_tiles / channel_tiles / params.splits);
+    let problem = problem_of(number / pixel_tiles / channel_tiles / params.splits, first_pixel, tile_size);
     if (problem.group >= params.groups || first_pixel >= problem.pixels) {
         return;
     }
@@ -186,7 +189,7 @@ fn multiply(
         workgroupBarrier();
     }
 
-    let tile = Tile(problem, split, first_channel);
+    let tile = Tile(problem, split, first_channel, k_begin, k_end);
     let channel = i32(4u * (lane / SIDE));
     let pixel = first_pixel + i32(4u * (lane % SIDE));
     let half = i32(4u * SIDE);
@@ -198,11 +201,12 @@ fn multiply(
     }
 }
 
-fn write_square(square: Square, tile: Tile, channel: i32, pixel: i32) {
+fn write_square(sums: Square, tile: Tile, channel: i32, pixel: i32) {
     let pixels = pixel + vec4<i32>(0, 1, 2, 3);
     let places = output_places(tile.problem, pixels);
     let is_inside = pixels < vec4<i32>(tile.problem.pixels);
     let first = tile.first_channel + channel;
+    let square = mended(sums, tile, first, pixels);
     write_channel(square.channel_0, tile, first, places, is_inside);
     write_channel(square.channel_1, tile, first + 1, places, is_inside);
     write_channel(square.channel_2, tile, first + 2, places, is_inside);

@@ -1,7 +1,8 @@
 // The phases of a transposed convolution: output positions with the same (position + padding) % stride use the same kernel
-// elements, one in every stride / divisor, where divisor is the greatest common one of stride and dilation.
+// elements, one in every step = stride / divisor, where divisor is the greatest common one of stride and dilation. Each of
+// the first elements, as many as a step or as the kernel has, has a phase of its own; other positions have no products.
 
-// A phase along one axis.
+// A phase along one axis, or a part of one.
 struct Phase {
     first: i32,             // the first output position in it
     length: i32,            // how many there are
@@ -10,19 +11,32 @@ struct Phase {
     in_first: i32,          // where that element meets the first position in the input
 }
 
-fn phase_of(number: i32, stride: i32, padding: i32, dilation: i32, divisor: i32, kernel: i32, length: i32) -> Phase {
-    var phase: Phase;
-    phase.first = number;
-    phase.length = (length - 1 - number) / stride + 1;
-    let step = stride / divisor;
-    let remainder = (number + padding) % stride;
-    for (var element = 0; element < min(kernel, step); element++) {
-        if (element * dilation % stride == remainder) {
-            phase.kernel_first = element;
-            phase.taps = (kernel - 1 - element) / step + 1;
-            phase.in_first = (number + padding - element * dilation) / stride;
-            break;
-        }
-    }
-    return phase;
+fn phase_of(element: i32, stride: i32, padding: i32, dilation: i32, divisor: i32, kernel: i32, length: i32) -> Phase {
+    let distance = element * dilation - padding;
+    let rest = distance % stride;
+    let first = select(rest, rest + stride, rest < 0);
+    return Phase(
+        first,
+        select((length - 1 - first) / stride + 1, 0, first >= length),
+        element,
+        (kernel - 1 - element) / (stride / divisor) + 1,
+        (first - distance) / stride,
+    );
+}
+
+// The phase with those kernel elements alone that meet an input of `length` positions in some of its places low to high.
+fn narrowed(phase: Phase, low: i32, high: i32, stride: i32, dilation: i32, divisor: i32, length: i32) -> Phase {
+    // Places that elements of the phase are apart in the input.
+    let step = dilation / divisor;
+    let beyond = low + phase.in_first - length;
+    let skipped = select(0, min(beyond / step + 1, phase.taps), beyond >= 0);
+    let last = high + phase.in_first;
+    let end = select(skipped, clamp(last / step + 1, skipped, phase.taps), last >= 0);
+    return Phase(
+        phase.first,
+        phase.length,
+        phase.kernel_first + skipped * (stride / divisor),
+        end - skipped,
+        phase.in_first - skipped * step,
+    );
 }

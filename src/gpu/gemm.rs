@@ -76,8 +76,9 @@ impl GemmParams {
     }
 }
 
-/// How many of a loop's iterations a product takes, at most, with its shares of a slice's.
-const PRODUCT_COST: usize = 2;
+/// How many of a loop's iterations a product takes, at most: with its shares of a slice's, and where sums that are not finite
+/// are computed again, 4 squares an invocation.
+const PRODUCT_COST: usize = 6;
 /// Ranges of products are of whole slices.
 const MOST_SLICE: usize = 16;
 

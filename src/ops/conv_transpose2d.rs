@@ -18,10 +18,10 @@ pub enum ConvTranspose2dAlgorithm {
     /// One sum of products for each output element.
     Gather,
     /// The output's rows and columns taken apart by what of the kernel they use, each part a convolution of patches in
-    /// registers: for software adapters. Not for kernels and strides that are both above 1,000.
+    /// registers: for software adapters.
     Phases,
     /// For each phase a product of matrices in tiles, of which the one of inputs is never made: for GPUs. Small outputs
-    /// split it, and need a workspace. Not for kernels and strides that are both above 1,000.
+    /// split it, and need a workspace.
     ImplicitGemm,
     /// Each input element's products are added into the output atomically, in no fixed order: the last bits change
     /// from run to run. Runs natively where the device has wgpu's `SHADER_FLOAT32_ATOMIC`, else by compare-exchange.
@@ -75,13 +75,6 @@ pub struct ConvTranspose2d {
     pub(crate) out_cols: usize,
     pub(crate) has_bias: bool,
     algorithm: ConvTranspose2dAlgorithm,
-}
-
-/// How many kernel elements are looked at for the first of a phase.
-const MAX_SEARCH: usize = 1000;
-
-fn search(window: &Window) -> usize {
-    window.kernel.min(window.stride)
 }
 
 impl ConvTranspose2d {
@@ -147,20 +140,6 @@ impl ConvTranspose2d {
             windows[0].transposed_output_length(NAME, input.rows, params.output_padding[0])?,
             windows[1].transposed_output_length(NAME, input.cols, params.output_padding[1])?,
         ];
-        if matches!(params.algorithm, ConvTranspose2dAlgorithm::Phases | ConvTranspose2dAlgorithm::ImplicitGemm) {
-            for window in &windows {
-                let actual = search(window);
-                if actual > MAX_SEARCH {
-                    return Err(Error::LimitExceeded {
-                        operator: NAME,
-                        argument: "weight",
-                        limit: "the kernel of an algorithm by phases, or its stride",
-                        maximum: MAX_SEARCH as u64,
-                        actual: actual as u64,
-                    });
-                }
-            }
-        }
         let operator = ConvTranspose2d {
             input,
             windows,
@@ -195,13 +174,28 @@ impl ConvTranspose2d {
         [0, 1].map(|axis| common_divisor(self.windows[axis].stride, self.windows[axis].dilation))
     }
 
-    /// The most kernel elements that a phase uses, along rows and columns.
-    fn taps(&self) -> [usize; 2] {
+    /// How far kernel elements of one output are apart, along rows and columns.
+    fn kernel_steps(&self) -> [usize; 2] {
         let divisors = self.divisors();
-        [0, 1].map(|axis| {
-            let window = &self.windows[axis];
-            window.kernel.div_ceil(window.stride / divisors[axis])
-        })
+        [0, 1].map(|axis| self.windows[axis].stride / divisors[axis])
+    }
+
+    /// The most kernel elements that an output uses.
+    fn taps(&self) -> [usize; 2] {
+        let steps = self.kernel_steps();
+        [0, 1].map(|axis| self.windows[axis].kernel.div_ceil(steps[axis]))
+    }
+
+    /// How many phases have kernel elements.
+    fn phases(&self) -> usize {
+        let steps = self.kernel_steps();
+        [0, 1].map(|axis| self.windows[axis].kernel.min(steps[axis])).iter().product()
+    }
+
+    /// Whether every output position is in one of them.
+    fn are_phases_all(&self) -> bool {
+        let divisors = self.divisors();
+        [0, 1].iter().all(|&axis| divisors[axis] == 1 && self.windows[axis].kernel >= self.windows[axis].stride)
     }
 
     /// The most products that an element of the output is the sum of.
@@ -215,16 +209,15 @@ impl ConvTranspose2d {
     }
 
     fn gemm_tiles(&self) -> GemmTiles {
-        let phases = self.windows[0].stride.min(self.out_rows) * self.windows[1].stride.min(self.out_cols);
         let pixels = self.input.batch * self.phase_pixels();
-        GemmTiles::new([self.groups * phases, self.group_out_channels(), pixels, self.k()])
+        let tiles = GemmTiles::new([self.groups * self.phases(), self.group_out_channels(), pixels, self.k()]);
+        // What splits leave to be added has to be there for every output.
+        if self.are_phases_all() { tiles } else { GemmTiles { splits: 1, ..tiles } }
     }
 
-    /// Whether there are products enough for tiles, and their phases can be searched.
+    /// Whether there are products enough for tiles.
     fn fills_tiles(&self) -> bool {
-        self.group_out_channels() >= 16
-            && self.k() >= 16
-            && self.windows.iter().all(|window| search(window) <= MAX_SEARCH)
+        self.group_out_channels() >= 16 && self.k() >= 16
     }
 
     fn workspace_elements(&self) -> usize {
@@ -255,4 +248,36 @@ mod on_gpu;
 
 fn common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { common_divisor(b, a % b) }
+}
+
+/// What `number`, which has no common divisor with `modulus`, is multiplied with to give 1 modulo that, by Euclid's extended
+/// algorithm.
+#[cfg(feature = "gpu")]
+fn inverse(number: usize, modulus: usize) -> usize {
+    let (mut rest, mut next_rest) = (modulus as i64, (number % modulus) as i64);
+    let (mut factor, mut next_factor) = (0, 1);
+    while next_rest != 0 {
+        let quotient = rest / next_rest;
+        (rest, next_rest) = (next_rest, rest - quotient * next_rest);
+        (factor, next_factor) = (next_factor, factor - quotient * next_factor);
+    }
+    factor.rem_euclid(modulus as i64) as usize
+}
+
+#[cfg(all(test, feature = "gpu"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inverses_give_one() {
+        for modulus in (1..300).chain([65_536, 65_537, 999_983, (1 << 31) - 1]) {
+            for number in (1..100).chain([modulus / 2 + 1, modulus + 1, 65_535]) {
+                if common_divisor(number, modulus) == 1 {
+                    let inverse = inverse(number, modulus);
+                    assert!(inverse < modulus, "{number} modulo {modulus}");
+                    assert_eq!(number as u128 * inverse as u128 % modulus as u128, 1 % modulus as u128);
+                }
+            }
+        }
+    }
 }

@@ -26,13 +26,16 @@ fn files(folder: &str) -> Vec<(String, String)> {
 /// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
 pub fn shaders() -> Vec<(String, String)> {
     let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 14);
+    assert_eq!(shared.len(), 15);
     let mut shaders = Vec::new();
     for (name, text) in files("shaders") {
         // What is called from there, in the order in which it comes.
         let calls =
             [("sums_0", "patches"), ("write_pixel(", "pixels"), ("problem_of(", "gemm"), ("phase_of(", "phases")];
-        let parts: Vec<_> = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part).collect();
+        let is_of_phases =
+            name.starts_with("conv_transpose2d") && !text.contains("struct Params") && !text.contains("problem_of(");
+        let called = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part);
+        let parts: Vec<_> = is_of_phases.then_some("phase_params").into_iter().chain(called).collect();
         let variants: &[(&str, &[&str])] = if text.contains("load_kernels(") {
             &[("", &["winograd", "kernels"]), ("_packed", &["winograd", "kernels_packed"])]
         } else if text.contains("terms_of(") {
