@@ -349,7 +349,11 @@ fn probability_losses(
             let position = row.begin + class_index * params.inner;
             let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
                 + params.label_smoothing / f32(params.classes);
-            sum = add(sum, ((maximum - input_at(position)) + log_sum) * probability * class_weight(class_index));
+            let w = class_weight(class_index);
+            // The smaller one first, for what overflows before it is made small stays infinite.
+            let is_smaller = abs(probability) < abs(w);
+            let term = ((maximum - input_at(position)) + log_sum) * select(w, probability, is_smaller);
+            sum = add(sum, term * select(probability, w, is_smaller));
         }
     }
     add_class_sums(row, invocation, sum);

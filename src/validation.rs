@@ -24,9 +24,9 @@ pub(crate) fn read<T: Element>(_: &Tensor<T>) -> Result<ArrayD<T>> {
     Err(Error::Validation { reason: "a browser does not let validation wait for results".into() })
 }
 
-/// The magnitudes of an array's elements.
+/// The magnitudes of an array's finite elements, and 0 for others: what comes of those is the same on both.
 pub(crate) fn magnitudes(array: &ArrayD<f32>) -> ArrayD<f32> {
-    array.mapv(f32::abs)
+    array.mapv(|x| if x.is_finite() { x.abs() } else { 0.0 })
 }
 
 /// The largest magnitude of an array's finite elements.

@@ -60,7 +60,7 @@ struct Terms {
     mean_rest: f32,
     // 1 / sqrt(variance + eps) * weight, less `scale`, as a pair: one f32's rounding would show in all of a channel.
     factor: vec2<f32>,
-    // 1, or HUGE: then factors alone would overflow where products with small deviations do not.
+    // 1, or HUGE beside a huge weight: factors would overflow where products with small deviations do not.
     scale: f32,
     bias: f32,
 }
@@ -85,18 +85,14 @@ fn affine_terms(terms: Terms, channel: u32) -> Terms {
     );
 }
 
-// Infinite or NaN where something is that, or overflows on the way: see mended.
+// Without `scale`. Infinite or NaN where something is that, or overflows on the way: see mended.
 fn normalized(x: f32, terms: Terms) -> f32 {
     let deviation = subtract(x, terms.mean);
     let scaled = multiply(deviation.x, terms.factor.x);
     let low = scaled.y
         + deviation.x * terms.factor.y
         + (deviation.y - terms.mean_rest) * terms.factor.x;
-    return scaled.x * terms.scale + (low * terms.scale + terms.bias);
-}
-
-fn is_spoilt(y: vec4<f32>) -> bool {
-    return any((bitcast<vec4<u32>>(y) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT));
+    return scaled.x + (low + terms.bias);
 }
 
 // 2^exponent, for exponents from -126 to 127.
@@ -159,35 +155,51 @@ fn plane_part(number: u32, lane: u32, plane_items: u32, total: u32) -> PlanePart
 fn normalize_element(at: u32, terms: Terms) {
     let x = input[params.input_base + at];
     var y = normalized(x, terms);
-    if (!is_finite(y)) {
+    if (!is_finite(y) || terms.scale > 1.0) {
         y = mended(x, terms);
     }
     output[params.output_base + at] = y;
 }
 
 fn normalize_part(part: PlanePart, terms: Terms) {
+    var exponents = select(0u, EXPONENT, terms.scale > 1.0);
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
-        normalize_element(at, terms);
+        let y = normalized(input[params.input_base + at], terms);
+        exponents = max(exponents, bitcast<u32>(y) & EXPONENT);
+        output[params.output_base + at] = y;
+    }
+    // Afterwards, for it is rare, and branches in the loop are dear.
+    if (exponents == EXPONENT) {
+        for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
+            normalize_element(at, terms);
+        }
     }
 }
 
 // The same, 4 elements at a time, where planes and bases are multiples of 4.
 fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
+    var exponents = vec4<u32>(select(0u, EXPONENT, terms.scale > 1.0));
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
         let x = input_blocks[params.input_base / 4u + at];
-        var y = vec4<f32>(
+        let y = vec4<f32>(
             normalized(x.x, terms),
             normalized(x.y, terms),
             normalized(x.z, terms),
             normalized(x.w, terms),
         );
-        if (is_spoilt(y)) {
+        exponents = max(exponents, bitcast<vec4<u32>>(y) & vec4<u32>(EXPONENT));
+        output_blocks[params.output_base / 4u + at] = y;
+    }
+    if (any(exponents == vec4<u32>(EXPONENT))) {
+        for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
+            let x = input_blocks[params.input_base / 4u + at];
+            var y = output_blocks[params.output_base / 4u + at];
             for (var index = 0u; index < 4u; index++) {
-                if (!is_finite(y[index])) {
+                if (!is_finite(y[index]) || terms.scale > 1.0) {
                     y[index] = mended(x[index], terms);
                 }
             }
+            output_blocks[params.output_base / 4u + at] = y;
         }
-        output_blocks[params.output_base / 4u + at] = y;
     }
 }

@@ -316,7 +316,9 @@ mod on_gpu {
             let x = read(input)?;
             let expected = reference::avg_pool2d(&x, params)?;
             let sums = reference::avg_pool2d(&magnitudes(&x), params)?.into_flat();
+            // A sum is its mean times this, or less.
             let elements = (params.kernel_size[0] * params.kernel_size[1]) as f64;
+            let elements = operator.divisor_override.map_or(elements, |divisor| divisor.unsigned_abs() as f64);
             Replay { operator: NAME, shapes: vec![("input", input.shape().to_vec())] }.floats(
                 "output",
                 &output,

@@ -124,6 +124,31 @@ mod exact {
     }
 
     /// Packed weights, called eagerly: the same bits, whatever algorithm takes them or does not.
+    /// SwiftShader, which is what browsers run on a CPU, compiles transforms for most of a minute.
+    #[test]
+    fn each_class_of_adapters_has_its_own_algorithms() {
+        use wgdnn::{AdapterClass, Gpu};
+
+        let operator = Conv2d::new(&[1, 64, 56, 56], &[64, 64, 3, 3], None, &Default::default()).unwrap();
+        let taken_for = |class| {
+            let gpu = Gpu::new_blocking().unwrap();
+            gpu.take_for(class);
+            operator.algorithm_on(&gpu)
+        };
+        assert_eq!(taken_for(AdapterClass::Hardware), Conv2dAlgorithm::ImplicitGemm);
+        assert_eq!(taken_for(AdapterClass::Llvmpipe), Conv2dAlgorithm::Winograd2x2);
+        assert_eq!(taken_for(AdapterClass::Cpu), Conv2dAlgorithm::Tiles);
+        let gpu = Gpu::new_blocking().unwrap();
+        if gpu.adapter_info().name.contains("llvmpipe") {
+            assert_eq!(operator.algorithm_on(&gpu), Conv2dAlgorithm::Winograd2x2);
+        }
+        // There its own kernel for F(2x2) is that of GPUs, which needs no workspace.
+        gpu.take_for(AdapterClass::Cpu);
+        let params = Conv2dParams { algorithm: Conv2dAlgorithm::Winograd2x2, ..Default::default() };
+        let operator = Conv2d::new(&[1, 64, 56, 56], &[64, 64, 3, 3], None, &params).unwrap();
+        assert_eq!(operator.workspace_size_on(&gpu), 0);
+    }
+
     #[test]
     fn packed_weights_give_the_same() {
         let input = Tensor::from_array(gpu(), &random(&[3, 64, 40, 38], 1)).unwrap();

@@ -99,6 +99,62 @@ mod exact {
         }
     }
 
+    /// Strides and kernels of which next to nothing meets an input: what visits all of it takes minutes.
+    #[test]
+    fn long_strides_and_kernels_are_exact() {
+        for (input, weight, stride, dilation) in [
+            ([1, 1, 3, 1], [1, 1, 70_000, 1], [999, 1], [1, 1]),
+            ([1, 2, 2, 1], [2, 17, 3, 1], [1_000_000, 1], [1, 1]),
+            ([1, 17, 1, 2], [17, 16, 1, 3], [1, 999_999], [1, 7]),
+            ([2, 1, 1, 2], [1, 2, 1, 20_000], [1, 1], [1, 1]),
+            // Steps that products of two do not fit into 32 bits.
+            ([1, 1, 4, 1], [1, 2, 3, 1], [99_991, 1], [70_001, 1]),
+            ([1, 1, 1, 3], [1, 1, 1, 4], [1, 65_537], [1, 65_539]),
+            ([1, 1, 1, 3], [1, 1, 1, 4], [1, 131_074], [1, 4]),
+        ] {
+            let params = ConvTranspose2dParams { stride, dilation, ..Default::default() };
+            expect_exact(&conv_transpose2d(&input, &weight, params));
+        }
+    }
+
+    /// An infinite weight spoils the outputs that it has products in, and no others; also where a sum is split over
+    /// workgroups, and cut into parts.
+    #[test]
+    fn infinite_weights_stay_where_they_are() {
+        use wgdnn::Gpu;
+
+        let run = |gpu: &Gpu, input: &[usize], weight: &[usize], params: &ConvTranspose2dParams| {
+            let mut call = conv_transpose2d(input, weight, params.clone());
+            let Call::ConvTranspose2d { weight, .. } = &mut call else { unreachable!() };
+            let last = weight.len() - 1;
+            for (index, value) in weight.iter_mut().enumerate() {
+                if index % 97 == 0 || index == last {
+                    *value = f32::INFINITY;
+                }
+            }
+            let expected = call.run_reference().unwrap();
+            let crate::cases::CaseArray::F32(output) = &expected["output"] else { unreachable!() };
+            assert!(output.iter().any(|x| x.is_finite()) && output.iter().any(|x| !x.is_finite()));
+            for (algorithm, call) in call.by_every_algorithm() {
+                let got = call.run_eager(gpu).unwrap();
+                let crate::cases::CaseArray::F32(got) = &got["output"] else { unreachable!() };
+                let is_same = |(a, b): (&f32, &f32)| a == b || a.is_nan() && b.is_nan();
+                assert!(got.iter().zip(output).all(is_same), "{algorithm}, {input:?}");
+            }
+        };
+        let stride_2 = ConvTranspose2dParams { stride: [2, 2], padding: [1, 1], ..Default::default() };
+        let gpus = [gpu(), crate::harness::gpu_taken_for_hardware()];
+        for gpu in gpus {
+            run(gpu, &[1, 1, 2, 2], &[1, 1, 3, 3], &Default::default());
+            run(gpu, &[2, 3, 9, 7], &[3, 17, 4, 3], &stride_2);
+        }
+        let image = &[1, 40, 3, 3];
+        let split = ConvTranspose2dParams { algorithm: ConvTranspose2dAlgorithm::ImplicitGemm, ..Default::default() };
+        let operator = ConvTranspose2d::new(image, &[40, 1, 4, 4], None, &split).unwrap();
+        assert!(operator.workspace_size() > 0);
+        run(gpu(), image, &[40, 1, 4, 4], &Default::default());
+    }
+
     #[test]
     fn sums_beyond_a_drivers_loop_limit() {
         // llvmpipe ends an invocation's loops after 65,535 iterations in all.

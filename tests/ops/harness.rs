@@ -376,7 +376,10 @@ mod on_gpu {
             ("conv2d", "conv2d", "sum += bias[out_channel]", "sum += bias[0]"),
             ("conv2d", "conv2d", "in_col < params.in_cols", "in_col + 1 < params.in_cols"),
             ("conv2d", "conv2d", "select(0.0, input[", "select(input[0], input["),
-            ("conv_transpose2d", "conv_transpose2d", "strided_col % params.stride_cols != 0", "false"),
+            ("conv_transpose2d", "conv_transpose2d", "position % divisor != 0 || ", ""),
+            ("conv_transpose2d", "conv_transpose2d", "place - skipped * in_step", "place"),
+            ("conv_transpose2d", "conv_transpose2d", "u32(inverse)", "1u"),
+            ("conv_transpose2d", "conv_transpose2d", "(params.groups * params.out_channels)];", "params.groups];"),
             ("conv_transpose2d", "conv_transpose2d_scatter_add", "exchange.exchanged", "true"),
             (
                 "conv_transpose2d",
@@ -399,7 +402,7 @@ mod on_gpu {
                 "let group = out_channel / params.out_channels;",
                 "let group = out_channel % params.groups;",
             ),
-            ("conv2d", "conv2d", "channel_sum += input", "channel_sum = input"),
+            ("conv2d", "conv2d", "channel_sum += x *", "channel_sum = x *"),
             (
                 "conv_transpose2d",
                 "conv_transpose2d",
@@ -418,7 +421,7 @@ mod on_gpu {
                 "            statistics[lane] = merge(statistics[lane], statistics[lane + width]);",
                 "",
             ),
-            ("batch_norm", "batch_norm", "workspace[words + 4u] = bias[channel];", ""),
+            ("batch_norm", "batch_norm", "workspace[words + 5u] = terms.bias;", ""),
             ("cross_entropy", "cross_entropy", "= merge(mine, other);", "= mine;"),
             ("cross_entropy", "cross_entropy_in_blocks", "step * LANES + row.lane", "step * LANES"),
             ("cross_entropy", "cross_entropy", "losses[params.rows + row.index] = count;", ""),
@@ -466,7 +469,7 @@ mod on_gpu {
             ("avg_pool2d", "avg_pool2d_quads", "visit(&sum_3, &span, 3)", "visit(&sum_3, &span, 2)"),
             ("mse_loss", "mse_loss", "let blocks = params.count / 4u;", "let blocks = params.count / 8u;"),
             ("batch_norm", "batch_norm", "normalized(x.z, terms)", "normalized(x.y, terms)"),
-            ("conv_transpose2d", "conv_transpose2d_phases", "% stride == remainder", "% stride == 0"),
+            ("conv_transpose2d", "conv_transpose2d_phases", "select(rest, rest + stride, rest < 0)", "rest"),
             ("conv_transpose2d", "conv_transpose2d_phases", "low_cols - col)", "low_cols + col)"),
             ("batch_norm", "batch_norm", "plane % params.channels", "plane % (params.channels + 1u)"),
             ("batch_norm", "batch_norm", "min(first + part_items, plane_items)", "min(first + 1u, plane_items)"),
@@ -481,6 +484,34 @@ mod on_gpu {
             ("cross_entropy", "cross_entropy", "others *= factor;", ""),
             ("cross_entropy", "cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
             ("mse_loss", "mse_loss", "= difference * difference;", "= difference;"),
+            // What makes infinities, NaN and huge numbers come out right.
+            ("conv_transpose2d", "conv_transpose2d_phases", "if (!any(is_any_spoilt)) {", "if (true) {"),
+            (
+                "conv_transpose2d",
+                "conv_transpose2d_phases",
+                "w.x * high, is_high_inside)",
+                "w.x * high, vec4<bool>(true))",
+            ),
+            ("conv_transpose2d", "conv_transpose2d_gemm", "if (!is_spoilt(sums.channel_0) &&", "if (true ||"),
+            ("conv_transpose2d", "conv_transpose2d_gemm", "w.z * x, is_inside)", "w.z * x, vec4<bool>(true))"),
+            ("batch_norm", "batch_norm_inference", "        y = mended(x, terms);", ""),
+            ("batch_norm", "batch_norm_inference", "y[index] = mended(x[index], terms);", ""),
+            ("batch_norm", "batch_norm_inference", "if (exponents == EXPONENT) {", "if (false) {"),
+            ("batch_norm", "batch_norm_inference", "let is_huge = abs(w) > HUGE;", "let is_huge = false;"),
+            ("batch_norm", "batch_norm_inference", "beside_infinity(x) * factor", "x"),
+            ("batch_norm", "batch_norm", "let center = infinite_part(a.center) +", "let center ="),
+            (
+                "cross_entropy",
+                "cross_entropy",
+                "* ((maximum - x) + log_sum));",
+                "* (maximum - x) + share * class_weight(class_index) * log_sum);",
+            ),
+            (
+                "cross_entropy",
+                "cross_entropy",
+                "((maximum - input_at(position)) + log_sum) * select(w, probability, is_smaller)",
+                "select(w, probability, is_smaller) * (maximum - input_at(position)) + log_sum * w",
+            ),
         ];
         assert!(faults.len() >= 25);
         let unseen: Vec<_> = faults.into_iter().filter(|(op, file, from, to)| !is_seen(op, file, from, to)).collect();

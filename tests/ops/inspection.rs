@@ -81,8 +81,7 @@ fn validation_passes_what_is_right() {
 fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
     let gpu = fresh();
     gpu.set_validation(true);
-    let source =
-        |file: &str| std::fs::read_to_string(format!("{}/shaders/{file}.wgsl", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let source = |file: &str| crate::shaders::shaders().into_iter().find(|(name, _)| name == file).unwrap().1;
     let plant = |file: &'static str, from: &str, to: &str| {
         assert!(source(file).contains(from), "{file}.wgsl has no {from:?}");
         gpu.substitute_shader(file, source(file).replacen(from, to, 1));
@@ -104,7 +103,7 @@ fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
         assert!(text.contains(part), "{text}");
     }
 
-    plant("batch_norm", "workspace[words + 4u] = bias[channel];", "");
+    plant("batch_norm", "workspace[words + 5u] = terms.bias;", "");
     let input = Tensor::from_array(&gpu, &Array2::from_shape_fn((4, 3), |(n, c)| (n * n + c) as f32)).unwrap();
     let bias = Tensor::from_array(&gpu, &array![0.0, 2.0, 0.0]).unwrap();
     let arguments = BatchNormArguments { bias: Some(&bias), ..Default::default() };
@@ -114,6 +113,27 @@ fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
     // Without validation nobody looks.
     gpu.set_validation(false);
     assert!(batch_norm(&input, &arguments, &params).is_ok());
+}
+
+/// Winograd's transforms round what lies beside an output's own window, as they are documented to.
+#[test]
+fn validation_knows_how_winograd_rounds() {
+    let gpu = fresh();
+    gpu.set_validation(true);
+    for seed in 0..8 {
+        // Large inputs, each beside small ones, and a kernel that takes next to nothing of the large ones.
+        let mut image = random(&[1, 64, 12, 12], seed);
+        for channel in 0..64 {
+            image[[0, channel, 5, 5]] *= 1e6;
+        }
+        let mut kernel = random(&[3, 64, 3, 3], seed + 100).mapv(|w| w * 1e-6);
+        kernel.slice_mut(ndarray::s![.., .., 1, 1]).mapv_inplace(|w| w * 1e3);
+        let [image, kernel] = [image, kernel].map(|array| Tensor::from_array(&gpu, &array).unwrap());
+        for algorithm in [Conv2dAlgorithm::Winograd2x2, Conv2dAlgorithm::Winograd4x4] {
+            let params = Conv2dParams { algorithm, padding: [1, 1].into(), ..Default::default() };
+            conv2d(&image, &kernel, None, &params).unwrap_or_else(|error| panic!("{algorithm:?}: {error}"));
+        }
+    }
 }
 
 /// What float32 cannot hold, what cannot be read back, and what the reference refuses is no mismatch.
@@ -129,6 +149,9 @@ fn validation_lets_go_what_it_cannot_judge() {
     avg_pool2d(&huge, &AvgPool2dParams::new([2, 2])).unwrap();
     let (x, y) = (up(array![1e20, 1.0].into_dyn()), up(array![0.0, 1.0].into_dyn()));
     mse_loss(&x, &y, &MseLossParams::default()).unwrap();
+    // A sum that overflows although what it is divided by is larger than the window.
+    let divided = AvgPool2dParams { divisor_override: Some(1000), ..AvgPool2dParams::new([2, 2]) };
+    avg_pool2d(&huge, &divided).unwrap();
     let cancelling = up(ndarray::Array4::from_shape_fn((1, 2, 2, 2), |at| [1e30, -1e30][at.1]).into_dyn());
     let weight = up(ndarray::Array4::from_elem((1, 2, 1, 1), 1e20).into_dyn());
     conv2d(&cancelling, &weight, None, &Conv2dParams::default()).unwrap();
