@@ -199,8 +199,14 @@ fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_ch
     let kernel_size = params.kernel_rows * params.kernel_cols;
     let channels = min(first_channel + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
     let weights = own.weights_begin + channels * kernel_size;
-    var low_sums: mat4x4<f32>;
-    var high_sums: mat4x4<f32>;
+    var low_0 = vec4<f32>();
+    var low_1 = vec4<f32>();
+    var low_2 = vec4<f32>();
+    var low_3 = vec4<f32>();
+    var high_0 = vec4<f32>();
+    var high_1 = vec4<f32>();
+    var high_2 = vec4<f32>();
+    var high_3 = vec4<f32>();
     for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, own.row_phase.taps); tap_row++) {
         let row = tap_row * (params.dilation_rows / params.divisor_rows);
         let kernel_row = own.row_phase.kernel_first + tap_row * (params.stride_rows / params.divisor_rows);
@@ -218,21 +224,25 @@ fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_ch
                 let places = weights + channel * params.out_channels * kernel_size
                     + kernel_row * params.kernel_cols + kernel_col;
                 let w = vec4<f32>(weight[places.x], weight[places.y], weight[places.z], weight[places.w]);
-                low_sums[0] += select(vec4<f32>(), w.x * low, is_low_inside);
-                low_sums[1] += select(vec4<f32>(), w.y * low, is_low_inside);
-                low_sums[2] += select(vec4<f32>(), w.z * low, is_low_inside);
-                low_sums[3] += select(vec4<f32>(), w.w * low, is_low_inside);
-                high_sums[0] += select(vec4<f32>(), w.x * high, is_high_inside);
-                high_sums[1] += select(vec4<f32>(), w.y * high, is_high_inside);
-                high_sums[2] += select(vec4<f32>(), w.z * high, is_high_inside);
-                high_sums[3] += select(vec4<f32>(), w.w * high, is_high_inside);
+                low_0 += select(vec4<f32>(), w.x * low, is_low_inside);
+                low_1 += select(vec4<f32>(), w.y * low, is_low_inside);
+                low_2 += select(vec4<f32>(), w.z * low, is_low_inside);
+                low_3 += select(vec4<f32>(), w.w * low, is_low_inside);
+                high_0 += select(vec4<f32>(), w.x * high, is_high_inside);
+                high_1 += select(vec4<f32>(), w.y * high, is_high_inside);
+                high_2 += select(vec4<f32>(), w.z * high, is_high_inside);
+                high_3 += select(vec4<f32>(), w.w * high, is_high_inside);
             }
         }
     }
-    for (var index = 0; index < 4; index++) {
-        (*sums)[at + 2 * index] = low_sums[index];
-        (*sums)[at + 2 * index + 1] = high_sums[index];
-    }
+    (*sums)[at] = low_0;
+    (*sums)[at + 1] = high_0;
+    (*sums)[at + 2] = low_1;
+    (*sums)[at + 3] = high_1;
+    (*sums)[at + 4] = low_2;
+    (*sums)[at + 5] = high_2;
+    (*sums)[at + 6] = low_3;
+    (*sums)[at + 7] = high_3;
 }
 
 struct OutputPlaces {

@@ -8,13 +8,12 @@
 // -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others:
 // this way a small loss keeps its digits. Both come from one pass, in which r is about a center near m: see Exponentials.
 //
-// input, [batch, classes, inner], comes from shared/classes.wgsl or, for contiguous rows in blocks of 4, from
-// shared/classes_in_blocks.wgsl.
+// Sums are pairs of f32: see shared/pairs.wgsl. input, [batch, classes, inner], comes from shared/classes.wgsl or, for
+// contiguous rows in blocks of 4, from shared/classes_in_blocks.wgsl.
 //
 // `class_losses` and `probability_losses` run WORKGROUP_SIZE / LANES rows a workgroup, LANES invocations along the
 // classes of each. `partial_sums` adds ITEMS rows an invocation and those of a workgroup as a tree; `finish` adds the
-// partial sums in one workgroup. The order is fixed, and sums over rows are pairs of f32 (value, what its rounding
-// lost), good to about twice the digits, and so are those over classes.
+// partial sums in one workgroup. The order is fixed.
 
 struct Params {
     rows: u32,
@@ -114,35 +113,8 @@ fn log_one_plus(x: f32) -> f32 {
     return f32(k) * 0.693359375 + (f - (half_square - low));
 }
 
-// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
-fn hidden(x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
-}
-
 fn hidden_block(x: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.hidden_zero));
-}
-
-// sum + value, with what the rounding loses added to .y.
-fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = hidden(sum.x + value);
-    let is_larger = abs(sum.x) >= abs(value);
-    let larger = select(value, sum.x, is_larger);
-    let smaller = select(sum.x, value, is_larger);
-    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
-}
-
-fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
-    let total = add(sum, other.x);
-    return vec2<f32>(total.x, total.y + other.y);
-}
-
-// The pair as one f32. Where it is infinite what was lost is not a number.
-fn rounded(sum: vec2<f32>) -> f32 {
-    if (!is_finite(sum.x)) {
-        return sum.x;
-    }
-    return sum.x + sum.y;
 }
 
 // Always 0, which a driver cannot know. Mesa compiles a kernel anew for every dispatch if uniforms alone say how often a loop
@@ -277,6 +249,11 @@ fn add_class_sums(row: Row, invocation: u32, sum: vec2<f32>) {
     }
 }
 
+// -log p of a class as a pair, out of its x.
+fn negative_log(maximum: f32, x: f32, log_sum: f32) -> vec2<f32> {
+    return add(subtract(maximum, x), log_sum);
+}
+
 fn write_row(row: Row, loss: f32, count: f32) {
     losses[params.output_base + row.index] = loss;
     if (is_set(params.writes_weights)) {
@@ -301,8 +278,9 @@ fn class_losses(
         let share = params.label_smoothing / f32(params.classes);
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let x = input_at(row.begin + class_index * params.inner);
+            let weighted = multiply(share, class_weight(class_index));
             // In one product: an infinite weight of the largest class is not multiplied with its m - x, which is 0.
-            sum = add(sum, share * class_weight(class_index) * ((maximum - x) + log_sum));
+            sum = add_pair(sum, product(weighted, negative_log(maximum, x, log_sum)));
         }
     }
     add_class_sums(row, invocation, sum);
@@ -321,12 +299,10 @@ fn class_losses(
     }
     let w = class_weight(u32(class_index));
     let x = input_at(row.begin + u32(class_index) * params.inner);
-    let below = hidden(maximum - x);
-    let lost = select(maximum - (below + x), (maximum - below) - x, abs(maximum) >= abs(x));
-    let negative_log = below + (log_sum + select(0.0, lost, is_finite(below)));
-    var loss = w * negative_log;
+    let own = rounded(negative_log(maximum, x, log_sum));
+    var loss = w * own;
     if (is_smoothed()) {
-        loss = (1.0 - params.label_smoothing) * w * negative_log + rounded(class_sums[invocation]);
+        loss = (1.0 - params.label_smoothing) * w * own + rounded(class_sums[invocation]);
     }
     write_row(row, loss, w);
 }
@@ -352,8 +328,10 @@ fn probability_losses(
             let w = class_weight(class_index);
             // The smaller one first, for what overflows before it is made small stays infinite.
             let is_smaller = abs(probability) < abs(w);
-            let term = ((maximum - input_at(position)) + log_sum) * select(w, probability, is_smaller);
-            sum = add(sum, term * select(probability, w, is_smaller));
+            let smaller = vec2<f32>(select(w, probability, is_smaller), 0.0);
+            let larger = vec2<f32>(select(probability, w, is_smaller), 0.0);
+            let term = product(negative_log(maximum, input_at(position), log_sum), smaller);
+            sum = add_pair(sum, product(term, larger));
         }
     }
     add_class_sums(row, invocation, sum);

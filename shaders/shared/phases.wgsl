@@ -13,8 +13,8 @@ struct Phase {
 
 fn phase_of(element: i32, stride: i32, padding: i32, dilation: i32, divisor: i32, kernel: i32, length: i32) -> Phase {
     let distance = element * dilation - padding;
-    let rest = distance % stride;
-    let first = select(rest, rest + stride, rest < 0);
+    // Of a positive number, for of negative ones OpenGL has no defined remainder.
+    let first = (distance + (padding / stride + 1) * stride) % stride;
     return Phase(
         first,
         select((length - 1 - first) / stride + 1, 0, first >= length),

@@ -66,8 +66,8 @@ class Folder:
             if expected.is_floating_point():
                 error = (outputs32[name].double() - expected)
                 # What float32 overflows on is expected to be infinite.
-                finite = expected.float().isfinite() & outputs32[name].isfinite()
-                error, largest = error[finite], expected[finite].abs()
+                finite = expected.float().isfinite()
+                error, largest = error[finite & outputs32[name].isfinite()], expected[finite].abs()
                 largest = largest.max().item() if largest.numel() else 0.0
                 bound = max(largest, scale if scale and math.isfinite(scale) else 0.0) * 2.0**-23
                 worst = error.abs().max().item() if error.numel() else 0.0

@@ -162,6 +162,20 @@ mod accurate {
         assert!(matches!(&call.run_reference().unwrap()["output"], CaseArray::F32(loss) if loss[[]].is_nan()));
     }
 
+    /// Products of a huge probability and a small weight, or the other way round, are no infinities.
+    #[test]
+    fn huge_probabilities_and_weights_do_not_overflow_on_the_way() {
+        let call = Call::CrossEntropy {
+            input: ndarray::array![[0.0, 3.0, 1.0], [4.0, 0.5, 2.0]].into_dyn(),
+            target: CrossEntropyTarget::Probabilities(ndarray::array![[3e38, 0.5, 0.2], [0.1, 0.01, 0.3]].into_dyn()),
+            weight: Some(ndarray::array![0.05, 3e38, 1.0].into_dyn()),
+            params: CrossEntropyParams { reduction: Reduction::None, ..Default::default() },
+        };
+        let CaseArray::F32(losses) = call.run_reference().unwrap().remove("output").unwrap() else { unreachable!() };
+        assert!(losses.iter().all(|loss| loss.is_finite() && *loss > 1e36), "{losses}");
+        expect_within(&call, 5e31);
+    }
+
     #[test]
     fn nothing_but_ignored_rows_has_no_mean() {
         let input = random(&[3, 4], 1);

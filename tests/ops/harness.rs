@@ -469,7 +469,7 @@ mod on_gpu {
             ("avg_pool2d", "avg_pool2d_quads", "visit(&sum_3, &span, 3)", "visit(&sum_3, &span, 2)"),
             ("mse_loss", "mse_loss", "let blocks = params.count / 4u;", "let blocks = params.count / 8u;"),
             ("batch_norm", "batch_norm", "normalized(x.z, terms)", "normalized(x.y, terms)"),
-            ("conv_transpose2d", "conv_transpose2d_phases", "select(rest, rest + stride, rest < 0)", "rest"),
+            ("conv_transpose2d", "conv_transpose2d_phases", "* stride) % stride;", "* stride) % (stride + 1);"),
             ("conv_transpose2d", "conv_transpose2d_phases", "low_cols - col)", "low_cols + col)"),
             ("batch_norm", "batch_norm", "plane % params.channels", "plane % (params.channels + 1u)"),
             ("batch_norm", "batch_norm", "min(first + part_items, plane_items)", "min(first + 1u, plane_items)"),
@@ -503,14 +503,8 @@ mod on_gpu {
             (
                 "cross_entropy",
                 "cross_entropy",
-                "* ((maximum - x) + log_sum));",
-                "* (maximum - x) + share * class_weight(class_index) * log_sum);",
-            ),
-            (
-                "cross_entropy",
-                "cross_entropy",
-                "((maximum - input_at(position)) + log_sum) * select(w, probability, is_smaller)",
-                "select(w, probability, is_smaller) * (maximum - input_at(position)) + log_sum * w",
+                "product(weighted, negative_log(maximum, x, log_sum))",
+                "add_pair(product(weighted, subtract(maximum, x)), product(weighted, vec2<f32>(log_sum, 0.0)))",
             ),
         ];
         assert!(faults.len() >= 25);

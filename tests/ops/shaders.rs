@@ -45,7 +45,7 @@ pub fn shaders() -> Vec<(String, String)> {
         } else if text.contains("load_weights(") {
             &[("", &["weights"]), ("_subgroup", &["weights_subgroup"])]
         } else if text.contains("load_classes(") {
-            &[("", &["classes"]), ("_in_blocks", &["classes_in_blocks"])]
+            &[("", &["pairs", "classes"]), ("_in_blocks", &["pairs", "classes_in_blocks"])]
         } else {
             &[("", &[])]
         };

@@ -25,44 +25,44 @@ uniform! {
         writes_weights: u32,
         label_smoothing: f32,
         hidden_zero: u32,
-input_base: u32,
-target_base: u32,
-output_base: u32,
+        input_base: u32,
+        target_base: u32,
+        output_base: u32,
     }
 }
 
 static CLASS_LOSSES: Kernel = kernel!(
-    "cross_entropy" = ["classes"] "cross_entropy",
+    "cross_entropy" = ["pairs", "classes"] "cross_entropy",
     "class_losses",
     Params,
     [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]
 );
 static CLASS_LOSSES_IN_BLOCKS: Kernel = kernel!(
-    "cross_entropy_in_blocks" = ["classes_in_blocks"] "cross_entropy",
+    "cross_entropy_in_blocks" = ["pairs", "classes_in_blocks"] "cross_entropy",
     "class_losses",
     Params,
     [(1, Read), (2, Read), (4, Read), (5, ReadWrite)]
 );
 static PROBABILITY_LOSSES: Kernel = kernel!(
-    "cross_entropy" = ["classes"] "cross_entropy",
+    "cross_entropy" = ["pairs", "classes"] "cross_entropy",
     "probability_losses",
     Params,
     [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]
 );
 static PROBABILITY_LOSSES_IN_BLOCKS: Kernel = kernel!(
-    "cross_entropy_in_blocks" = ["classes_in_blocks"] "cross_entropy",
+    "cross_entropy_in_blocks" = ["pairs", "classes_in_blocks"] "cross_entropy",
     "probability_losses",
     Params,
     [(1, Read), (3, Read), (4, Read), (5, ReadWrite)]
 );
 static PARTIAL_SUMS: Kernel = kernel!(
-    "cross_entropy" = ["classes"] "cross_entropy",
+    "cross_entropy" = ["pairs", "classes"] "cross_entropy",
     "partial_sums",
     Params,
     [(5, ReadWrite)]
 );
 static FINISH: Kernel = kernel!(
-    "cross_entropy" = ["classes"] "cross_entropy",
+    "cross_entropy" = ["pairs", "classes"] "cross_entropy",
     "finish",
     Params,
     [(5, ReadWrite), (6, ReadWrite)]
