@@ -27,7 +27,8 @@
 //! # }
 //! ```
 //!
-//! Make one [`Gpu`] and clone it: each that you make has caches and pending calls of its own. The device must come from
+//! Make one [`Gpu`] and clone it: each that you make has caches and pending calls of its own, and tensors of two do not mix.
+//! The device must come from
 //! the wgpu that this crate re-exports as [`wgpu`], and what you give to a `Gpu` from its own device. wgpu
 //! has no way to ask, and panics itself if a resource comes from another `Instance`.
 //!
@@ -55,7 +56,8 @@
 //!   `write_buffer`, that changes what they read.
 //! - **Your device:** objects are made on it, all labelled. Its uncaptured-error handler and its device-lost callback are
 //!   not touched: what we do runs inside error scopes and comes back as an [`Error`]. What wgpu finds wrong with an encoder
-//!   of yours, at `finish` or at your submit, comes to your handler.
+//!   of yours, at `finish` or at your submit, comes to your handler. On a device of [`Gpu::new`] such errors are logged
+//!   until you set a handler; that one is yours to replace.
 //! - **Polling:** recording never polls. [`Tensor::read_blocking`] polls on its thread and [`Tensor::read`] on one thread
 //!   of ours, which starts with the first read. A failed call polls once, to see whether the device is lost. You may poll
 //!   as you like; so may you not.
@@ -97,6 +99,7 @@
 //! [`wgpu`]: crate::wgpu
 //! [`Gpu`]: crate::Gpu
 //! [`Gpu::from_wgpu`]: crate::Gpu::from_wgpu
+//! [`Gpu::new`]: crate::Gpu::new
 //! [`Gpu::record`]: crate::Gpu::record
 //! [`Gpu::record_in_pass`]: crate::Gpu::record_in_pass
 //! [`Gpu::submit`]: crate::Gpu::submit

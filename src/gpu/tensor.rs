@@ -1,5 +1,6 @@
 //! Tensors: a buffer with a shape.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +9,12 @@ use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 use crate::error::{Error, Result};
 use crate::gpu::eager::Submission;
 use crate::gpu::pool::PooledBuffer;
+use crate::gpu::recorder::foreign_buffer;
 use crate::gpu::{Gpu, lock};
 use crate::shape::{self, ELEMENT_BYTES};
 
 /// The operator's name in errors about tensors themselves.
-const TENSOR: &str = "tensor";
+pub(super) const TENSOR: &str = "tensor";
 
 mod sealed {
     pub trait Sealed {}
@@ -46,12 +48,22 @@ impl Element for i32 {
 /// A contiguous, row-major tensor on a device.
 ///
 /// It is a handle: clones share one buffer, and so does what [`flatten`](crate::flatten) returns.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Tensor<T = f32> {
     gpu: Gpu,
     storage: Arc<Storage>,
     shape: Vec<usize>,
     element: PhantomData<T>,
+}
+
+impl<T: Element> fmt::Debug for Tensor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tensor")
+            .field("shape", &self.shape)
+            .field("element", &std::any::type_name::<T>())
+            .field("gpu", &self.gpu)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a tensor and its clones hold their data.
@@ -147,8 +159,9 @@ impl<T: Element> Tensor<T> {
     /// to be read back.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the buffer is too small for `shape` or lacks the usage, or if `offset` is not a
-    /// multiple of the device's `min_storage_buffer_offset_alignment`.
+    /// [`Error::InvalidArgument`] if the buffer is too small for `shape`, lacks the usage, is of another device or
+    /// destroyed, or if `offset` is not a multiple of the device's `min_storage_buffer_offset_alignment`;
+    /// [`Error::DeviceLost`].
     pub fn from_buffer(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize]) -> Result<Self> {
         let bytes = shape::element_count(TENSOR, "shape", shape)? as u64 * ELEMENT_BYTES;
         let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
@@ -171,6 +184,8 @@ impl<T: Element> Tensor<T> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(TENSOR, "buffer", "the usage STORAGE", format!("{:?}", buffer.usage())));
         }
+        gpu.try_binding(&buffer, offset, ELEMENT_BYTES)
+            .map_err(|error| foreign_buffer(TENSOR, "buffer", gpu.explained(error)))?;
         Ok(Self::over(gpu, Buffer::Callers(buffer), offset, shape, None))
     }
 
@@ -285,8 +300,8 @@ pub(crate) fn expect_same_gpu(
     others: &[(&'static str, Option<&Gpu>)],
 ) -> Result<()> {
     for (argument, other) in others {
-        if other.is_some_and(|other| !other.is_same(gpu)) {
-            return Err(Error::invalid(operator, argument, "a tensor of the Gpu of input", "one on another device"));
+        if let Some(actual) = other.and_then(|other| gpu.difference(other)) {
+            return Err(Error::invalid(operator, argument, "a tensor of the Gpu of input", actual));
         }
     }
     Ok(())
