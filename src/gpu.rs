@@ -7,6 +7,7 @@ mod eager;
 pub(crate) mod gemm;
 pub(crate) mod kernel;
 pub(crate) mod operator;
+mod own;
 mod pipelines;
 pub(crate) mod pool;
 pub(crate) mod profile;
@@ -29,6 +30,7 @@ use crate::gpu::read_back::Waiter;
 use crate::gpu::recorder::Recorder;
 
 pub use adapters::{AdapterClass, GpuOptions};
+pub use own::AnyTensor;
 
 /// A device to run operators on. Cheap to clone; clones are the same device.
 ///

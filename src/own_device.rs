@@ -38,9 +38,36 @@
 //! |---|---|---|
 //! | runs on | your buffers | buffers of ours, or yours by [`Tensor::from_buffer`] |
 //! | goes into | your encoder or your open compute pass | an encoder of ours |
-//! | is submitted | by you | by a read-back, by [`Gpu::submit`], after 128 calls or 256 MiB, and by an upload of many MiB |
+//! | is submitted | by you | by a read-back, by [`Gpu::submit`] and [`Tensor::slice`], after 128 calls or 256 MiB, and by an upload of many MiB |
 //! | makes on the GPU | nothing, after `warm_up`; bind groups where buffers are new | buffers, out of the pool if it has them |
 //! | waits | never | for nothing, but: an upload of more than 8 MiB, a read-back, and once when memory runs out |
+//!
+//! ## Your own kernels on tensors
+//!
+//! [`Gpu::record_own`] puts your dispatches among the eager calls, in order: nothing has to be submitted before or behind.
+//! `examples/own_kernel.rs` does.
+//!
+//! An encoder of your own is in order if you take the tensors' slices first, submit it next, and make the eager calls that
+//! come behind it last: [`Tensor::slice`] submits the calls before, and those behind are submitted at any time.
+//!
+//! ```no_run
+//! # fn record(_: &mut wgdnn::wgpu::CommandEncoder, _: wgdnn::wgpu::BufferSlice<'_>) {}
+//! # fn main() -> Result<(), wgdnn::Error> {
+//! # let gpu = wgdnn::Gpu::new_blocking()?;
+//! # let image = wgdnn::Tensor::from_slice(&gpu, &[0.0; 4], &[4])?;
+//! let features = wgdnn::sigmoid(&image)?;
+//! let slice = features.slice()?; // Behind this, what is submitted comes behind sigmoid.
+//! let mut encoder = gpu.device().create_command_encoder(&Default::default());
+//! record(&mut encoder, slice); // Your own: it reads and writes the slice.
+//! gpu.queue().submit([encoder.finish()]);
+//! let again = wgdnn::sigmoid(&features)?; // Of what the encoder wrote.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What stays your duty: an encoder that is recorded once and submitted many times, or a slice that is kept, needs a
+//! [`Gpu::submit`] before each submit that has to come behind eager calls. So does a buffer that you made yourself and gave
+//! to [`Tensor::from_buffer`], if you use it without the tensor's slice.
 //!
 //! ## What we touch
 //!
@@ -51,9 +78,8 @@
 //! - **Your buffers:** exactly the range of the slice that is asked for, from its start; the rest keeps its bytes. They
 //!   need the usage `STORAGE`, and offsets in multiples of `min_storage_buffer_offset_alignment`. One that is written must
 //!   stand for no other argument, since wgpu tracks whole buffers.
-//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. Call [`Gpu::submit`]
-//!   before you submit or write what eager calls have to come before: an encoder that reads what they write, and one, or a
-//!   `write_buffer`, that changes what they read.
+//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. What you submit or write
+//!   comes behind those that were made before the last [`Gpu::submit`] or [`Tensor::slice`]: see above.
 //! - **Your device:** objects are made on it, all labelled. Its uncaptured-error handler and its device-lost callback are
 //!   not touched: what we do runs inside error scopes and comes back as an [`Error`]. What wgpu finds wrong with an encoder
 //!   of yours, at `finish` or at your submit, comes to your handler. On a device of [`Gpu::new`] such errors are logged
@@ -102,6 +128,7 @@
 //! [`Gpu::new`]: crate::Gpu::new
 //! [`Gpu::record`]: crate::Gpu::record
 //! [`Gpu::record_in_pass`]: crate::Gpu::record_in_pass
+//! [`Gpu::record_own`]: crate::Gpu::record_own
 //! [`Gpu::submit`]: crate::Gpu::submit
 //! [`Gpu::memory`]: crate::Gpu::memory
 //! [`Gpu::trim`]: crate::Gpu::trim

@@ -83,7 +83,7 @@ impl Program {
                 let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
                 let descriptor = wgpu::BufferDescriptor { label: None, size: 288, usage, mapped_at_creation: false };
                 let output = gpu.device().create_buffer(&descriptor);
-                let buffers = SigmoidBuffers { input: image.slice(), output: output.slice(..) };
+                let buffers = SigmoidBuffers { input: image.slice()?, output: output.slice(..) };
                 Sigmoid::new(&[72])?.record(&mut gpu.record(encoder), &buffers)?;
             }
             8 => self.commands = self.encoder.take().map(wgpu::CommandEncoder::finish),
@@ -236,7 +236,7 @@ fn what_is_dropped_in_the_middle_of_things_is_no_matter() {
         // Recorded and never submitted.
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let target = sigmoid(&input).unwrap();
-        let buffers = SigmoidBuffers { input: input.slice(), output: target.slice() };
+        let buffers = SigmoidBuffers { input: input.slice().unwrap(), output: target.slice().unwrap() };
         Sigmoid::new(&[1000]).unwrap().record(&mut gpu.record(&mut encoder), &buffers).unwrap();
         drop(encoder);
     }

@@ -19,6 +19,8 @@ mod lint;
 #[cfg(feature = "gpu")]
 mod memory;
 #[cfg(feature = "gpu")]
+mod own;
+#[cfg(feature = "gpu")]
 mod properties;
 #[cfg(feature = "gpu")]
 mod recorded;

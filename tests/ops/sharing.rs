@@ -267,7 +267,12 @@ fn a_failed_upload_shows_in_all_that_were_submitted_with_it() {
     let victim = Tensor::from_slice(&gpu, &[7.0; 4], &[4]).unwrap();
     let pending = sigmoid(&victim).unwrap();
     let other = Tensor::from_slice(&gpu, &[1.0; 4], &[4]).unwrap();
-    other.slice().buffer().destroy();
+    // Its buffer, without submitting it.
+    let record = |_: &mut wgpu::ComputePass<'_>, bindings: &[wgpu::BindingResource<'_>]| {
+        let wgpu::BindingResource::Buffer(binding) = &bindings[0] else { panic!("no buffer") };
+        Ok(binding.buffer.clone())
+    };
+    gpu.record_own("nothing", &[&other], &[], record).unwrap().destroy();
     // It needs more staging than there is, so what is pending has to be submitted, and fails.
     let large = vec![1.0; 5 << 20];
     let result = Tensor::from_slice(&gpu, &large, &[large.len()]);
