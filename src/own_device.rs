@@ -38,7 +38,7 @@
 //! |---|---|---|
 //! | runs on | your buffers | buffers of ours, or yours by [`Tensor::from_buffer`] |
 //! | goes into | your encoder or your open compute pass | an encoder of ours |
-//! | is submitted | by you | by a read-back, by [`Gpu::submit`] and [`Tensor::slice`], after 128 calls or 256 MiB, and by an upload of many MiB |
+//! | is submitted | by you | by a read-back, by [`Gpu::submit`] and [`Tensor::slice`], after 128 calls or 256 MiB, and by an upload of many MiB or with much memory in use |
 //! | makes on the GPU | nothing, after `warm_up`; bind groups where buffers are new | buffers, out of the pool if it has them |
 //! | waits | never | for nothing, but: an upload of more than 8 MiB, a read-back, and once when memory runs out |
 //!
@@ -106,8 +106,14 @@
 //! ## Memory
 //!
 //! Tensors are taken from a pool, and go back to it when the last clone is dropped. [`Gpu::memory`] tells how much is in
-//! use and how much is kept; [`Gpu::trim`] gives the latter back, as does running out of memory. Buffers are not cleared
+//! use and how much is kept: with what is in use, at most 4 MiB or twice the most that was in use of late, and up to three
+//! times of what the last submissions used. So calls on the same shapes again and again make no buffers, and sizes that are
+//! gone leave none behind. [`Gpu::trim`] gives all of it back, as does running out of memory. Buffers are not cleared
 //! between uses. Uploads and read-backs pass through some 16 MiB of staging, however large they are.
+//!
+//! Beside that, at least 256 pipelines and the parameters of 4,096 calls are kept, twice as many at most, those used last.
+//! Parameters are kept from a warm-up or from their second use on, so ever new shapes leave nothing. (On a software adapter
+//! the driver's code takes a MiB or two for each pipeline.)
 //!
 //! Where an argument is larger than the device's `max_storage_buffer_binding_size`, the operator runs in parts along the
 //! batch. What has no batch to cut, like a convolution's weight, batch norm in training or the mean of a loss, is refused

@@ -146,7 +146,7 @@ impl Gpu {
 
     /// Submits uploads, and behind them the calls.
     fn submit_pending(&self, _: &Turn<'_>) -> Result<()> {
-        let (uploads, ahead, encoder, submission, result) = {
+        let (uploads, ahead, encoder, submission, surplus, result) = {
             let mut pending = lock(&self.inner.pending);
             if pending.is_empty() {
                 return Ok(());
@@ -167,8 +167,8 @@ impl Gpu {
                 };
             }
             // What is uploaded from here on is submitted behind all that was recorded until here.
-            lock(&self.inner.pool).submitted();
-            (uploads.take(), std::mem::take(ahead), encoder, std::mem::take(submission), result)
+            let surplus = lock(&self.inner.pool).submitted();
+            (uploads.take(), std::mem::take(ahead), encoder, std::mem::take(submission), surplus, result)
         };
         let submitted = self.scoped(|_| {
             let (uploading, chunks) = uploads.map_or((None, Vec::new()), |(encoder, chunks)| (Some(encoder), chunks));
@@ -177,6 +177,8 @@ impl Gpu {
             let index = self.inner.queue.submit(parts.map(Recorded::finish));
             chunks.into_iter().map(|chunk| chunk.submitted(&index)).collect::<Vec<_>>()
         });
+        // Behind the submit, which may use them.
+        self.let_go(surplus);
         let result = result.map_err(|error| self.explained(error));
         let result = result.and(submitted.map(|chunks| lock(&self.inner.pending).uploads.give_back(chunks)));
         result.inspect_err(|error| {

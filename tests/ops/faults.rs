@@ -267,7 +267,7 @@ fn what_is_dropped_in_the_middle_of_things_is_no_matter() {
 
 /// Runs an ignored test of this binary alone in a process, under a limit of its address space if one is given.
 #[track_caller]
-fn run_alone(test: &str, kibibytes: Option<u64>) -> String {
+pub fn run_alone(test: &str, kibibytes: Option<u64>) -> String {
     let program = std::env::current_exe().unwrap();
     let limit = kibibytes.map_or("unlimited".to_owned(), |kibibytes| kibibytes.to_string());
     let output = Command::new("sh")
@@ -376,11 +376,6 @@ fn ten_thousand_iterations_keep_no_memory() {
 #[test]
 #[ignore = "runs alone, so that nothing else takes memory"]
 fn alone_runs_ten_thousand_iterations() {
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<i64>().unwrap()
-    };
     let gpu = portable_gpu();
     let weight = Tensor::from_array(&gpu, &random(&[4, 3, 3, 3], 1)).unwrap();
     let images: Vec<_> = (0..7).map(|n| random(&[1 + n % 2, 3, 8 + n, 9], n as u64)).collect();
@@ -403,9 +398,9 @@ fn alone_runs_ten_thousand_iterations() {
         }
     };
     (0..200).for_each(iteration);
-    let before = resident();
+    let before = crate::keeping::resident();
     (200..10_000).for_each(iteration);
-    let grown = resident() - before;
+    let grown = crate::keeping::resident() - before;
     println!("{grown} KiB more after 10,000 iterations than after 200");
     assert!(grown < 1024, "{grown} KiB more");
 }

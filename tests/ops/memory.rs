@@ -113,6 +113,8 @@ fn a_callers_buffer_is_let_go() {
     // Held by a bind group, a buffer would outlive its owner by hundreds of recordings.
     let gpu = fresh();
     let operator = Sigmoid::new(&[16]).unwrap();
+    // Its parameters are kept from here on, or they would go with what is recorded once.
+    operator.warm_up(&gpu).unwrap();
     let input = upload(&gpu, &random(&[16], 1));
     let record = |times: usize| {
         let usage = BufferUsages::STORAGE;
