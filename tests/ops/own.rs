@@ -175,6 +175,40 @@ fn own_encoders_are_in_order_behind_a_slice() {
     assert!(calls.is_empty(), "{calls:?}");
 }
 
+/// No lock is held while a caller records: other threads call operators meanwhile, also ones that the caller waits for.
+#[test]
+fn own_dispatches_of_several_threads_are_each_in_order() {
+    let gpu = portable_gpu();
+    let add = pipeline(&gpu, "add_relu");
+    std::thread::scope(|scope| {
+        for seed in 0..4 {
+            let (gpu, add) = (&gpu, &add);
+            scope.spawn(move || {
+                for step in 0..60 {
+                    let array = random(&[70], seed * 100 + step);
+                    let x = Tensor::from_array(gpu, &array).unwrap();
+                    let sum = add_relu(add, &sigmoid(&x).unwrap(), &x).unwrap();
+                    let got = sigmoid(&sum).unwrap().read_blocking().unwrap();
+                    let expected = reference::sigmoid(&array).unwrap() + &array;
+                    let expected = reference::sigmoid(&expected.mapv(|x| x.max(0.0))).unwrap();
+                    assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-6));
+                }
+            });
+        }
+    });
+    // Validated calls wait for the GPU, before and behind.
+    gpu.set_validation(true);
+    let x = Tensor::from_array(&gpu, &array![0.0]).unwrap();
+    let output: Tensor = Tensor::empty(&gpu, &[1]).unwrap();
+    let half = gpu.record_own("add_relu", &[&x, &x], &[&output], |pass, bindings| {
+        dispatch(&gpu, pass, &add, bindings, 1);
+        let read = || sigmoid(&x).and_then(|half| half.read_blocking());
+        std::thread::scope(|scope| scope.spawn(read).join().unwrap())
+    });
+    assert_eq!(half.unwrap()[0], 0.5);
+    assert_eq!(sigmoid(&output).unwrap().read_blocking().unwrap()[0], 0.5);
+}
+
 #[test]
 fn misuse_of_own_dispatches_is_an_error_and_touches_no_other_call() {
     let gpu = portable_gpu();
