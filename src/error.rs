@@ -5,7 +5,10 @@ use std::fmt;
 /// Why a call was refused or failed.
 ///
 /// Everything that depends on a call's arguments is reported before anything is recorded.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// `{}` and `{:?}` both give the text, since a `main` that returns an error prints the latter; `{:#?}` gives the variant
+/// and its fields.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// An argument that the operator cannot take.
@@ -85,7 +88,7 @@ pub enum Error {
         /// How far apart rounding may bring them.
         tolerance: f64,
     },
-    /// wgpu refused something: a defect of this crate, or a foreign buffer that is not what it was said to be.
+    /// wgpu refused something: a defect of this crate, or a foreign buffer that was destroyed or mapped meanwhile.
     Validation {
         /// wgpu's own words.
         reason: String,
@@ -145,7 +148,91 @@ impl fmt::Display for Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        match self {
+            Error::InvalidArgument { operator, argument, expected, actual } => f
+                .debug_struct("InvalidArgument")
+                .field("operator", operator)
+                .field("argument", argument)
+                .field("expected", expected)
+                .field("actual", actual)
+                .finish(),
+            Error::LimitExceeded { operator, argument, limit, maximum, actual } => f
+                .debug_struct("LimitExceeded")
+                .field("operator", operator)
+                .field("argument", argument)
+                .field("limit", limit)
+                .field("maximum", maximum)
+                .field("actual", actual)
+                .finish(),
+            Error::NoAdapter { wanted, found } => {
+                f.debug_struct("NoAdapter").field("wanted", wanted).field("found", found).finish()
+            }
+            Error::NoDevice { reason } => f.debug_struct("NoDevice").field("reason", reason).finish(),
+            Error::DeviceLost { reason } => f.debug_struct("DeviceLost").field("reason", reason).finish(),
+            Error::OutOfMemory { reason } => f.debug_struct("OutOfMemory").field("reason", reason).finish(),
+            Error::MissingFeature { operation, feature } => {
+                f.debug_struct("MissingFeature").field("operation", operation).field("feature", feature).finish()
+            }
+            Error::File { path, reason } => f.debug_struct("File").field("path", path).field("reason", reason).finish(),
+            Error::Mismatch { operator, output, shapes, index, expected, actual, tolerance } => f
+                .debug_struct("Mismatch")
+                .field("operator", operator)
+                .field("output", output)
+                .field("shapes", shapes)
+                .field("index", index)
+                .field("expected", expected)
+                .field("actual", actual)
+                .field("tolerance", tolerance)
+                .finish(),
+            Error::Validation { reason } => f.debug_struct("Validation").field("reason", reason).finish(),
+        }
+    }
+}
+
 impl std::error::Error for Error {}
 
 /// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_is_the_text_and_its_long_form_the_fields() {
+        let errors = [
+            Error::invalid("conv2d", "weight", "shape [1]", "shape [2]"),
+            Error::LimitExceeded { operator: "conv2d", argument: "input", limit: "a limit", maximum: 1, actual: 2 },
+            Error::NoAdapter { wanted: Some("a".into()), found: vec!["b".into()] },
+            Error::NoDevice { reason: "r".into() },
+            Error::DeviceLost { reason: "r".into() },
+            Error::OutOfMemory { reason: "r".into() },
+            Error::MissingFeature { operation: "profile", feature: "TIMESTAMP_QUERY" },
+            Error::File { path: "f".into(), reason: "r".into() },
+            Error::Mismatch {
+                operator: "conv2d",
+                output: "output",
+                shapes: vec![("input", vec![1])],
+                index: vec![0],
+                expected: 1.0,
+                actual: 2.0,
+                tolerance: 0.5,
+            },
+            Error::Validation { reason: "r".into() },
+        ];
+        for error in errors {
+            assert_eq!(format!("{error:?}"), error.to_string());
+            let long = format!("{error:#?}");
+            assert!(long.contains(" {\n    ") && long.ends_with(",\n}"), "{long}");
+        }
+        // What a main that returns one prints behind "Error: ".
+        let error = Error::invalid("conv2d", "weight", "shape [1]", "shape [2]");
+        assert_eq!(format!("{error:?}"), "conv2d: weight: expected shape [1], got shape [2]");
+        assert!(format!("{error:#?}").starts_with("InvalidArgument {\n    operator: \"conv2d\""));
+    }
+}

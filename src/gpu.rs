@@ -7,6 +7,7 @@ mod eager;
 pub(crate) mod gemm;
 pub(crate) mod kernel;
 pub(crate) mod operator;
+mod own;
 mod pipelines;
 pub(crate) mod pool;
 pub(crate) mod profile;
@@ -16,6 +17,7 @@ pub(crate) mod recorder;
 pub(crate) mod tensor;
 mod upload;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -28,6 +30,7 @@ use crate::gpu::read_back::Waiter;
 use crate::gpu::recorder::Recorder;
 
 pub use adapters::{AdapterClass, GpuOptions};
+pub use own::AnyTensor;
 
 /// A device to run operators on. Cheap to clone; clones are the same device.
 ///
@@ -38,12 +41,18 @@ pub use adapters::{AdapterClass, GpuOptions};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Gpu {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let info = self.adapter_info();
+        f.debug_struct("Gpu").field("adapter", &info.name).field("backend", &info.backend).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -60,14 +69,18 @@ struct Inner {
     turns: Turns,
     waiter: Waiter,
     validates: AtomicBool,
+    /// One storage buffer's, to try whether wgpu takes a buffer.
+    storage_layout: OnceLock<wgpu::BindGroupLayout>,
 }
 
 /// What is known of a device's health: from wgpu's callbacks if we made it, from failed calls otherwise.
 #[derive(Debug, Default)]
 struct DeviceState {
-    /// Set before either of the others, so that a call looks at no lock while all is well.
+    /// Set behind the others, so that a call looks at no lock while all is well.
     is_troubled: AtomicBool,
     lost: Mutex<Option<String>>,
+    /// In a browser, where no scope catches errors in time: the first that no call has returned yet.
+    #[cfg(target_arch = "wasm32")]
     error: Mutex<Option<Error>>,
 }
 
@@ -81,6 +94,7 @@ impl DeviceState {
         self.is_troubled.store(true, Ordering::Release);
     }
 
+    #[cfg(target_arch = "wasm32")]
     fn fail(&self, error: Error) {
         lock(&self.error).get_or_insert(error);
         self.is_troubled.store(true, Ordering::Release);
@@ -123,6 +137,7 @@ impl Gpu {
                 pending: Mutex::default(),
                 turns: Turns::default(),
                 validates: AtomicBool::new(asked),
+                storage_layout: OnceLock::new(),
             }),
         }
     }
@@ -147,9 +162,21 @@ impl Gpu {
         &self.inner.limits
     }
 
-    /// Whether `other` is this very device.
+    /// Whether `other` is this one or a clone of it. Two that were made from one device are not the same: each has pending
+    /// calls of its own.
     pub fn is_same(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// What tells a tensor of `other` from one of this `Gpu`'s, if anything does.
+    pub(crate) fn difference(&self, other: &Gpu) -> Option<&'static str> {
+        if self.is_same(other) {
+            None
+        } else if self.inner.device == other.inner.device {
+            Some("one of another Gpu on the same device: make one Gpu and clone it")
+        } else {
+            Some("one on another device")
+        }
     }
 
     /// Whether the device has an optional feature.
@@ -270,7 +297,7 @@ impl Gpu {
         if let Err(lost) = self.inner.state.check_lost() {
             return lost;
         }
-        if is_lost(&self.inner.device) {
+        if self.is_lost() {
             let reason = error.to_string();
             self.inner.state.lose(reason.clone());
             return Error::DeviceLost { reason };
@@ -278,37 +305,66 @@ impl Gpu {
         error
     }
 
-    /// Fails once the device is lost, or if it reported an error that no call of ours has returned.
+    /// Whether the device is lost. A caller's device tells its caller only, so it has to be tried: on a lost device what is
+    /// made is silently invalid, and shows when it is used.
+    fn is_lost(&self) -> bool {
+        let device = &self.inner.device;
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("wgdnn probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        });
+        buffer.map_async(wgpu::MapMode::Read, .., |_| {});
+        let is_invalid = pollster::block_on(validation.pop()).is_some();
+        // A device without even these bytes left is no lost one.
+        let is_out_of_memory = pollster::block_on(memory.pop()).is_some();
+        is_invalid && !is_out_of_memory
+    }
+
+    /// Fails, with an error of wgpu's own, if wgpu does not bind a storage buffer.
+    fn try_binding(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<()> {
+        let group = self.scoped_quietly(|device| {
+            let layout = self.inner.storage_layout.get_or_init(|| {
+                device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: Some("wgdnn probe"),
+                    entries: &[wgpu::BindGroupLayoutEntry {
+                        binding: 0,
+                        visibility: wgpu::ShaderStages::COMPUTE,
+                        ty: wgpu::BindingType::Buffer {
+                            ty: wgpu::BufferBindingType::Storage { read_only: true },
+                            has_dynamic_offset: false,
+                            min_binding_size: None,
+                        },
+                        count: None,
+                    }],
+                })
+            });
+            let buffer = wgpu::BufferBinding { buffer, offset, size: wgpu::BufferSize::new(bytes) };
+            let entry = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(buffer) };
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("wgdnn probe"),
+                layout,
+                entries: &[entry],
+            })
+        });
+        group.map(drop)
+    }
+
+    /// Fails once the device is lost; in a browser also if it reported an error that no call of ours has returned.
     pub(crate) fn check_device(&self) -> Result<()> {
         let state = &self.inner.state;
         if !state.is_troubled.load(Ordering::Acquire) {
             return Ok(());
         }
-        state.check_lost()?;
-        state.is_troubled.store(false, Ordering::Release);
-        match lock(&state.error).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
+        #[cfg(target_arch = "wasm32")]
+        if let Some(error) = lock(&state.error).take() {
+            return Err(error);
         }
+        state.check_lost()
     }
-}
-
-/// Whether a device is lost. A caller's device tells its caller only, so it has to be tried: on a lost device what is
-/// made is silently invalid, and shows when it is used.
-fn is_lost(device: &wgpu::Device) -> bool {
-    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("wgdnn probe"),
-        size: 4,
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    });
-    buffer.map_async(wgpu::MapMode::Read, .., |_| {});
-    let is_invalid = pollster::block_on(validation.pop()).is_some();
-    // A device without even these bytes left is no lost one.
-    let is_out_of_memory = pollster::block_on(memory.pop()).is_some();
-    is_invalid && !is_out_of_memory
 }
 
 fn from_wgpu_error(error: wgpu::Error) -> Error {

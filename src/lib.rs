@@ -31,7 +31,7 @@ pub use gpu::{
 };
 #[cfg(feature = "gpu")]
 pub use gpu::{
-    Gpu, GpuOptions, operator::Operator, pool::Memory, profile::Timing, recorder::Recorder, tensor::Element,
+    AnyTensor, Gpu, GpuOptions, operator::Operator, pool::Memory, profile::Timing, recorder::Recorder, tensor::Element,
     tensor::Tensor,
 };
 pub use ops::*;

@@ -27,7 +27,8 @@
 //! # }
 //! ```
 //!
-//! Make one [`Gpu`] and clone it: each that you make has caches and pending calls of its own. The device must come from
+//! Make one [`Gpu`] and clone it: each that you make has caches and pending calls of its own, and tensors of two do not mix.
+//! The device must come from
 //! the wgpu that this crate re-exports as [`wgpu`], and what you give to a `Gpu` from its own device. wgpu
 //! has no way to ask, and panics itself if a resource comes from another `Instance`.
 //!
@@ -37,9 +38,36 @@
 //! |---|---|---|
 //! | runs on | your buffers | buffers of ours, or yours by [`Tensor::from_buffer`] |
 //! | goes into | your encoder or your open compute pass | an encoder of ours |
-//! | is submitted | by you | by a read-back, by [`Gpu::submit`], after 128 calls or 256 MiB, and by an upload of many MiB |
+//! | is submitted | by you | by a read-back, by [`Gpu::submit`] and [`Tensor::slice`], after 128 calls or 256 MiB, and by an upload of many MiB or with much memory in use |
 //! | makes on the GPU | nothing, after `warm_up`; bind groups where buffers are new | buffers, out of the pool if it has them |
 //! | waits | never | for nothing, but: an upload of more than 8 MiB, a read-back, and once when memory runs out |
+//!
+//! ## Your own kernels on tensors
+//!
+//! [`Gpu::record_own`] puts your dispatches among the eager calls, in order: nothing has to be submitted before or behind.
+//! `examples/own_kernel.rs` does.
+//!
+//! An encoder of your own is in order if you take the tensors' slices first, submit it next, and make the eager calls that
+//! come behind it last: [`Tensor::slice`] submits the calls before, and those behind are submitted at any time.
+//!
+//! ```no_run
+//! # fn record(_: &mut wgdnn::wgpu::CommandEncoder, _: wgdnn::wgpu::BufferSlice<'_>) {}
+//! # fn main() -> Result<(), wgdnn::Error> {
+//! # let gpu = wgdnn::Gpu::new_blocking()?;
+//! # let image = wgdnn::Tensor::from_slice(&gpu, &[0.0; 4], &[4])?;
+//! let features = wgdnn::sigmoid(&image)?;
+//! let slice = features.slice()?; // Behind this, what is submitted comes behind sigmoid.
+//! let mut encoder = gpu.device().create_command_encoder(&Default::default());
+//! record(&mut encoder, slice); // Your own: it reads and writes the slice.
+//! gpu.queue().submit([encoder.finish()]);
+//! let again = wgdnn::sigmoid(&features)?; // Of what the encoder wrote.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What stays your duty: an encoder that is recorded once and submitted many times, or a slice that is kept, needs a
+//! [`Gpu::submit`] before each submit that has to come behind eager calls. So does a buffer that you made yourself and gave
+//! to [`Tensor::from_buffer`], if you use it without the tensor's slice.
 //!
 //! ## What we touch
 //!
@@ -50,12 +78,12 @@
 //! - **Your buffers:** exactly the range of the slice that is asked for, from its start; the rest keeps its bytes. They
 //!   need the usage `STORAGE`, and offsets in multiples of `min_storage_buffer_offset_alignment`. One that is written must
 //!   stand for no other argument, since wgpu tracks whole buffers.
-//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. Call [`Gpu::submit`]
-//!   before you submit or write what eager calls have to come before: an encoder that reads what they write, and one, or a
-//!   `write_buffer`, that changes what they read.
+//! - **Your queue:** eager calls submit to it. Their order among themselves is that of the calls. What you submit or write
+//!   comes behind those that were made before the last [`Gpu::submit`] or [`Tensor::slice`]: see above.
 //! - **Your device:** objects are made on it, all labelled. Its uncaptured-error handler and its device-lost callback are
 //!   not touched: what we do runs inside error scopes and comes back as an [`Error`]. What wgpu finds wrong with an encoder
-//!   of yours, at `finish` or at your submit, comes to your handler.
+//!   of yours, at `finish` or at your submit, comes to your handler. On a device of [`Gpu::new`] such errors are logged
+//!   until you set a handler; that one is yours to replace.
 //! - **Polling:** recording never polls. [`Tensor::read_blocking`] polls on its thread and [`Tensor::read`] on one thread
 //!   of ours, which starts with the first read. A failed call polls once, to see whether the device is lost. You may poll
 //!   as you like; so may you not.
@@ -78,8 +106,14 @@
 //! ## Memory
 //!
 //! Tensors are taken from a pool, and go back to it when the last clone is dropped. [`Gpu::memory`] tells how much is in
-//! use and how much is kept; [`Gpu::trim`] gives the latter back, as does running out of memory. Buffers are not cleared
+//! use and how much is kept: with what is in use, at most 4 MiB or twice the most that was in use of late, and up to three
+//! times of what the last submissions used. So calls on the same shapes again and again make no buffers, and sizes that are
+//! gone leave none behind. [`Gpu::trim`] gives all of it back, as does running out of memory. Buffers are not cleared
 //! between uses. Uploads and read-backs pass through some 16 MiB of staging, however large they are.
+//!
+//! Beside that, at least 256 pipelines and the parameters of 4,096 calls are kept, twice as many at most, those used last.
+//! Parameters are kept from a warm-up or from their second use on, so ever new shapes leave nothing. (On a software adapter
+//! the driver's code takes a MiB or two for each pipeline.)
 //!
 //! Where an argument is larger than the device's `max_storage_buffer_binding_size`, the operator runs in parts along the
 //! batch. What has no batch to cut, like a convolution's weight, batch norm in training or the mean of a loss, is refused
@@ -97,8 +131,10 @@
 //! [`wgpu`]: crate::wgpu
 //! [`Gpu`]: crate::Gpu
 //! [`Gpu::from_wgpu`]: crate::Gpu::from_wgpu
+//! [`Gpu::new`]: crate::Gpu::new
 //! [`Gpu::record`]: crate::Gpu::record
 //! [`Gpu::record_in_pass`]: crate::Gpu::record_in_pass
+//! [`Gpu::record_own`]: crate::Gpu::record_own
 //! [`Gpu::submit`]: crate::Gpu::submit
 //! [`Gpu::memory`]: crate::Gpu::memory
 //! [`Gpu::trim`]: crate::Gpu::trim

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, from_wgpu_error};
+use crate::gpu::Gpu;
 
 /// The features that are used where the adapter has them.
 const USEFUL_FEATURES: wgpu::Features = wgpu::Features::SHADER_FLOAT32_ATOMIC
@@ -47,6 +47,18 @@ pub struct GpuOptions {
     pub limits: Option<wgpu::Limits>,
 }
 
+/// Tells of an error that no scope of ours has caught, so that it is of the caller's own making.
+#[cfg(not(target_arch = "wasm32"))]
+fn report_callers_error(error: wgpu::Error) {
+    let text =
+        format!("wgpu refused a call that the program made itself on wgdnn's device, not one of wgdnn's: {error}");
+    if log::log_enabled!(log::Level::Error) {
+        log::error!("{text}");
+    } else {
+        eprintln!("{text}");
+    }
+}
+
 fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
 }
@@ -66,7 +78,9 @@ fn primary_instance() -> wgpu::Instance {
 impl Gpu {
     /// A device on the adapter that promises most: a discrete GPU before an integrated one before a software one.
     ///
-    /// What wgpu reports of this device outside of calls of this crate is returned by the next call.
+    /// Errors of your own calls into wgpu on this device are logged at once as such, or printed where nothing logs errors;
+    /// no call of this crate fails for them. A handler that you set by `gpu.device().on_uncaptured_error(..)` gets them
+    /// instead, and nothing here depends on ours. (In a browser this crate's own errors come there too.)
     ///
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
@@ -126,8 +140,14 @@ impl Gpu {
         gpu.inner.device.set_device_lost_callback(move |reason, message| {
             state.lose(format!("{reason:?}: {message}"));
         });
-        let state = Arc::clone(&gpu.inner.state);
-        gpu.inner.device.on_uncaptured_error(Arc::new(move |error| state.fail(from_wgpu_error(error))));
+        #[cfg(not(target_arch = "wasm32"))]
+        let handler = report_callers_error;
+        #[cfg(target_arch = "wasm32")]
+        let handler = {
+            let state = Arc::clone(&gpu.inner.state);
+            move |error| state.fail(crate::gpu::from_wgpu_error(error))
+        };
+        gpu.inner.device.on_uncaptured_error(Arc::new(handler));
         Ok(gpu)
     }
 

@@ -43,6 +43,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.old = std::mem::take(&mut self.young);
     }
 
+    /// Forgets what `keeps` is false for.
+    pub fn retain(&mut self, mut keeps: impl FnMut(&K, &V) -> bool) {
+        self.young.retain(|key, value| keeps(key, value));
+        self.old.retain(|key, value| keeps(key, value));
+    }
+
     pub fn clear(&mut self) {
         self.young.clear();
         self.old.clear();

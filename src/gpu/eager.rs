@@ -23,11 +23,49 @@ pub(super) struct Pending {
     /// Before the encoder, so that it is dropped, and so ended, first.
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
+    /// What comes before `encoder`, in order: where a caller's own dispatches are among the calls.
+    ahead: Vec<Recorded>,
     pub uploads: Uploads,
     pub submission: Arc<Submission>,
     calls: usize,
     pub bytes: u64,
     pub profile: Option<Profile>,
+}
+
+/// A part of what is pending.
+#[derive(Debug)]
+pub(super) enum Recorded {
+    Calls(wgpu::CommandEncoder),
+    /// Dispatches of the caller's own, finished.
+    Own(wgpu::CommandBuffer),
+}
+
+impl Recorded {
+    fn finish(self) -> wgpu::CommandBuffer {
+        match self {
+            Recorded::Calls(encoder) => encoder.finish(),
+            Recorded::Own(commands) => commands,
+        }
+    }
+}
+
+impl Pending {
+    /// Puts a part behind all that is pending.
+    pub fn put_behind(&mut self, recorded: Recorded) {
+        drop(self.pass.take());
+        self.ahead.extend(self.encoder.take().map(Recorded::Calls));
+        self.ahead.push(recorded);
+    }
+
+    /// Counts a call, and says whether it is time to submit.
+    pub fn count_call(&mut self) -> bool {
+        self.calls += 1;
+        self.calls >= PENDING_CALLS || self.bytes >= PENDING_BYTES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.encoder.is_none() && self.ahead.is_empty() && self.uploads.is_empty()
+    }
 }
 
 /// Eager calls that are submitted together, and whether that failed.
@@ -108,38 +146,46 @@ impl Gpu {
 
     /// Submits uploads, and behind them the calls.
     fn submit_pending(&self, _: &Turn<'_>) -> Result<()> {
-        let (uploads, encoder, submission, result) = {
+        let (uploads, ahead, encoder, submission, surplus, result) = {
             let mut pending = lock(&self.inner.pending);
-            let Pending { pass, encoder, uploads, submission, calls, bytes, profile } = &mut *pending;
-            if encoder.is_none() && uploads.is_empty() {
+            if pending.is_empty() {
                 return Ok(());
             }
+            let Pending { pass, encoder, ahead, uploads, submission, calls, bytes, profile } = &mut *pending;
             drop(pass.take());
             log::trace!("submit {calls} calls");
             (*calls, *bytes) = (0, 0);
             let mut encoder = encoder.take();
             let mut result = Ok(());
-            if let (Some(profile), Some(encoder)) = (profile, &mut encoder) {
-                result = self.scoped_quietly(|device| profile.resolve(device, encoder));
+            if let Some(profile) = profile {
+                result = match encoder.take().map_or_else(|| self.new_encoder("wgdnn profile"), Ok) {
+                    Ok(last) => {
+                        let last = encoder.insert(last);
+                        self.scoped_quietly(|device| profile.resolve(device, last))
+                    }
+                    Err(error) => Err(error),
+                };
             }
             // What is uploaded from here on is submitted behind all that was recorded until here.
-            lock(&self.inner.pool).submitted();
-            (uploads.take(), encoder, std::mem::take(submission), result)
+            let surplus = lock(&self.inner.pool).submitted();
+            (uploads.take(), std::mem::take(ahead), encoder, std::mem::take(submission), surplus, result)
         };
         let submitted = self.scoped(|_| {
             let (uploading, chunks) = uploads.map_or((None, Vec::new()), |(encoder, chunks)| (Some(encoder), chunks));
             chunks.iter().for_each(Chunk::unmap);
-            let encoders = uploading.into_iter().chain(encoder);
-            let index = self.inner.queue.submit(encoders.map(wgpu::CommandEncoder::finish));
+            let parts = uploading.map(Recorded::Calls).into_iter().chain(ahead).chain(encoder.map(Recorded::Calls));
+            let index = self.inner.queue.submit(parts.map(Recorded::finish));
             chunks.into_iter().map(|chunk| chunk.submitted(&index)).collect::<Vec<_>>()
         });
+        // Behind the submit, which may use them.
+        self.let_go(surplus);
         let result = result.map_err(|error| self.explained(error));
         let result = result.and(submitted.map(|chunks| lock(&self.inner.pending).uploads.give_back(chunks)));
         result.inspect_err(|error| {
             submission.fail(error);
             let mut pending = lock(&self.inner.pending);
             // Calls that were recorded meanwhile may use what is not there.
-            if pending.encoder.is_some() || !pending.uploads.is_empty() {
+            if !pending.is_empty() {
                 pending.submission.fail(error);
             }
             if let Some(profile) = &mut pending.profile {
@@ -166,8 +212,7 @@ impl Gpu {
                     for storage in writes {
                         storage.set_submission(&pending.submission);
                     }
-                    pending.calls += 1;
-                    break pending.calls >= PENDING_CALLS || pending.bytes >= PENDING_BYTES;
+                    break pending.count_call();
                 }
                 Ok(false) => {
                     drop(pending);
@@ -179,13 +224,18 @@ impl Gpu {
                 }
             }
         };
+        self.submit_if(is_full);
+        Ok(())
+    }
+
+    /// Submits behind a call, if it is time to.
+    pub(super) fn submit_if(&self, is_full: bool) {
         // Not while another thread submits: its callbacks might wait for a lock that this one's caller holds. The next
         // call tries again.
         if let Some(turn) = is_full.then(|| self.inner.turns.try_take()).flatten() {
             // A failure shows in the tensors that it concerns.
             let _ = self.submit_pending(&turn);
         }
-        Ok(())
     }
 
     /// Records a call, or says that it has to be compiled first.
@@ -195,9 +245,11 @@ impl Gpu {
         operator: &'static str,
         call: impl Fn(&mut Recorder<'_>) -> Result<()>,
     ) -> Result<bool> {
-        let Pending { pass, encoder, profile, .. } = pending;
+        let Pending { pass, encoder, ahead, profile, .. } = pending;
         if encoder.is_none() {
-            lock(&self.inner.caches).count_recorder();
+            if ahead.is_empty() {
+                lock(&self.inner.caches).count_recorder();
+            }
             *encoder = Some(self.new_encoder("wgdnn eager")?);
         }
         let Some(encoder) = encoder else { return Ok(true) };

@@ -1,7 +1,7 @@
 //! What a device keeps to record with: shader modules, pipelines, uniforms and bind groups.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Mutex;
 use std::time::Instant;
@@ -11,6 +11,9 @@ use crate::gpu::cache::Cache;
 use crate::gpu::kernel::{Access, Dispatch, Kernel};
 use crate::gpu::upload::write_mapped;
 use crate::gpu::{Gpu, lock};
+
+/// How many pipelines are kept for certain; twice as many at most. On a software adapter one takes a MiB and more.
+const KEPT_PIPELINES: usize = 256;
 
 /// How many uniform buffers are kept for certain; twice as many at most.
 const KEPT_UNIFORMS: usize = 4096;
@@ -25,8 +28,10 @@ const RECORDERS_PER_AGE: u32 = 256;
 #[derive(Debug)]
 pub(super) struct Caches {
     modules: HashMap<&'static str, wgpu::ShaderModule>,
-    pipelines: HashMap<PipelineKey, Pipeline>,
+    pipelines: Cache<PipelineKey, Pipeline>,
     uniforms: Cache<Vec<u8>, wgpu::Buffer>,
+    /// Uniforms that were made once, outside of a warm-up. Only the second time is kept: shapes may be ever new.
+    seen_uniforms: Cache<u64, ()>,
     ready: Cache<u64, Ready>,
     /// Dispatches that were made ready once. Only the second time is kept: what is recorded once keeps no buffer.
     seen: Cache<u64, ()>,
@@ -39,8 +44,9 @@ impl Default for Caches {
     fn default() -> Self {
         Caches {
             modules: HashMap::new(),
-            pipelines: HashMap::new(),
+            pipelines: Cache::new(KEPT_PIPELINES),
             uniforms: Cache::new(KEPT_UNIFORMS),
+            seen_uniforms: Cache::new(KEPT_UNIFORMS),
             ready: Cache::new(KEPT_BIND_GROUPS),
             seen: Cache::new(KEPT_BIND_GROUPS),
             recorders: 0,
@@ -54,6 +60,12 @@ impl Caches {
     pub fn forget_buffers(&mut self) {
         self.ready.clear();
         self.seen.clear();
+    }
+
+    /// Drops what holds one of these buffers, which are sorted.
+    pub fn forget(&mut self, buffers: &[wgpu::Buffer]) {
+        let is_one = |buffer: &wgpu::Buffer| buffers.binary_search(buffer).is_ok();
+        self.ready.retain(|_, ready| !ready.bindings.iter().any(|(buffer, ..)| is_one(buffer)));
     }
 
     /// Forgets bind groups that have gone out of use.
@@ -153,7 +165,7 @@ impl Gpu {
             was_seen
         };
         let Some(Pipeline { pipeline, layout }) = self.pipeline(dispatch, may_compile)? else { return Ok(None) };
-        let uniform = self.uniform(&dispatch.uniform)?;
+        let uniform = self.uniform(&dispatch.uniform, false)?;
         let uniform_entry = wgpu::BindGroupEntry { binding: 0, resource: uniform.as_entire_binding() };
         let storage_entries = bindings.iter().map(|binding| wgpu::BindGroupEntry {
             binding: binding.number,
@@ -205,7 +217,13 @@ impl Gpu {
             .scoped_quietly(|device| create_pipeline(device, &module, dispatch.kernel, &dispatch.constants, cache))?;
         let time = start.map(|start| start.elapsed()).unwrap_or_default();
         log::debug!("made pipeline {}::{} in {time:.1?}", dispatch.kernel.file, dispatch.kernel.entry_point);
-        Ok(Some(lock(&self.inner.caches).pipelines.entry(key).or_insert(pipeline).clone()))
+        let mut caches = lock(&self.inner.caches);
+        // Another thread may have been faster.
+        if let Some(pipeline) = caches.pipelines.get(&key) {
+            return Ok(Some(pipeline.clone()));
+        }
+        caches.pipelines.insert(key, pipeline.clone());
+        Ok(Some(pipeline))
     }
 
     fn module(&self, kernel: &Kernel) -> Result<wgpu::ShaderModule> {
@@ -226,11 +244,18 @@ impl Gpu {
         Ok(lock(&self.inner.caches).modules.entry(kernel.file).or_insert(module).clone())
     }
 
-    /// A uniform buffer that holds `bytes`.
-    fn uniform(&self, bytes: &[u8]) -> Result<wgpu::Buffer> {
-        if let Some(buffer) = lock(&self.inner.caches).uniforms.get(bytes) {
-            return Ok(buffer.clone());
-        }
+    /// A uniform buffer that holds `bytes`, kept if that is the second one or asked for.
+    fn uniform(&self, bytes: &[u8], is_kept: bool) -> Result<wgpu::Buffer> {
+        let is_kept = {
+            let mut caches = lock(&self.inner.caches);
+            if let Some(buffer) = caches.uniforms.get(bytes) {
+                return Ok(buffer.clone());
+            }
+            let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes);
+            let was_seen = caches.seen_uniforms.get(&hash).is_some();
+            caches.seen_uniforms.insert(hash, ());
+            is_kept || was_seen
+        };
         let buffer = self.scoped_quietly(|device| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgdnn uniform"),
@@ -243,7 +268,9 @@ impl Gpu {
         // Mapped from the start, so there is no write through the queue.
         write_mapped(&buffer, 0, bytes)?;
         buffer.unmap();
-        lock(&self.inner.caches).uniforms.insert(bytes.to_vec(), buffer.clone());
+        if is_kept {
+            lock(&self.inner.caches).uniforms.insert(bytes.to_vec(), buffer.clone());
+        }
         Ok(buffer)
     }
 
@@ -257,7 +284,7 @@ impl Gpu {
         let pipelines: Vec<_> = dispatches.iter().filter(|dispatch| keys.insert(PipelineKey::new(dispatch))).collect();
         for_each_in_parallel(&modules, |dispatch| self.module(dispatch.kernel).map(drop))
             .and_then(|()| for_each_in_parallel(&pipelines, |dispatch| self.pipeline(dispatch, true).map(drop)))
-            .and_then(|()| dispatches.iter().try_for_each(|dispatch| self.uniform(&dispatch.uniform).map(drop)))
+            .and_then(|()| dispatches.iter().try_for_each(|dispatch| self.uniform(&dispatch.uniform, true).map(drop)))
             .map_err(|error| self.explained(error))
     }
 

@@ -13,7 +13,7 @@ const TICK_BYTES: u64 = 8;
 /// How long an eager call took on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// The operator, as in PyTorch: `conv2d`.
+    /// The operator, as in PyTorch: `conv2d`; of [`Gpu::record_own`] its label.
     pub operator: &'static str,
     /// From the start of its first dispatch to the end of its last.
     pub time: Duration,
@@ -26,43 +26,60 @@ pub(super) struct Profile {
     failure: Option<Error>,
 }
 
+/// Queries for the timestamps of some calls.
 #[derive(Debug)]
-struct QuerySet {
+pub(super) struct QuerySet {
     queries: wgpu::QuerySet,
+    /// How many calls it has room for.
+    calls: u32,
     /// The calls whose timestamps it takes, each two; none stands for a call that failed.
     operators: Vec<Option<&'static str>>,
     /// The timestamps of those that are submitted.
     ticks: Option<wgpu::Buffer>,
 }
 
+impl QuerySet {
+    pub fn new(device: &wgpu::Device, calls: u32) -> Self {
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("wgdnn profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count: 2 * calls,
+        });
+        QuerySet { queries, calls, operators: Vec::new(), ticks: None }
+    }
+
+    /// The queries of one call.
+    pub fn timestamps(&self, call: usize) -> wgpu::ComputePassTimestampWrites<'_> {
+        let index = 2 * call as u32;
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(index),
+            end_of_pass_write_index: Some(index + 1),
+        }
+    }
+}
+
 impl Profile {
+    /// Adds the timestamps of a call that is recorded.
+    pub fn add(&mut self, mut set: QuerySet, operator: &'static str) {
+        set.operators.push(Some(operator));
+        self.sets.push(set);
+    }
+
     /// Room for a call's timestamps.
     pub fn timestamps(
         &mut self,
         device: &wgpu::Device,
         operator: &'static str,
     ) -> wgpu::ComputePassTimestampWrites<'_> {
-        let has_room = |set: &&mut QuerySet| set.ticks.is_none() && set.operators.len() < CALLS_PER_SET as usize;
-        if self.sets.last_mut().as_ref().is_none_or(|set| !has_room(set)) {
-            self.sets.push(QuerySet {
-                queries: device.create_query_set(&wgpu::QuerySetDescriptor {
-                    label: Some("wgdnn profile"),
-                    ty: wgpu::QueryType::Timestamp,
-                    count: 2 * CALLS_PER_SET,
-                }),
-                operators: Vec::new(),
-                ticks: None,
-            });
+        let has_room = |set: &QuerySet| set.ticks.is_none() && set.operators.len() < set.calls as usize;
+        if !self.sets.last().is_some_and(has_room) {
+            self.sets.push(QuerySet::new(device, CALLS_PER_SET));
         }
         let last = self.sets.len() - 1;
         let set = &mut self.sets[last];
-        let index = 2 * set.operators.len() as u32;
         set.operators.push(Some(operator));
-        wgpu::ComputePassTimestampWrites {
-            query_set: &set.queries,
-            beginning_of_pass_write_index: Some(index),
-            end_of_pass_write_index: Some(index + 1),
-        }
+        set.timestamps(set.operators.len() - 1)
     }
 
     /// The last call was not recorded.

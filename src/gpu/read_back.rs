@@ -10,7 +10,8 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 
 use crate::error::{Error, Result};
 use crate::gpu::pool::{Kind, PooledBuffer};
-use crate::gpu::tensor::Storage;
+use crate::gpu::recorder::foreign_buffer;
+use crate::gpu::tensor::{Storage, TENSOR};
 use crate::gpu::{DeviceState, Gpu, lock};
 
 /// The most bytes of one piece.
@@ -184,7 +185,8 @@ impl Gpu {
             let mut encoder = device.create_command_encoder(&descriptor);
             encoder.copy_buffer_to_buffer(storage.buffer(), storage.offset() + at, staging.buffer(), 0, bytes);
             self.inner.queue.submit([encoder.finish()])
-        })?;
+        });
+        let submission = submission.map_err(|error| foreign_buffer(TENSOR, "buffer", error))?;
         let (sender, receiver) = oneshot_channel();
         let mapping = Mapping { submission, is_done: Arc::default(), sender: Arc::new(sender) };
         let Mapping { is_done, sender, .. } = mapping.clone();

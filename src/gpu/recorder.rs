@@ -1,5 +1,7 @@
 //! Recording: the only code that begins passes and dispatches.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Access, Dispatch};
@@ -12,7 +14,6 @@ use crate::shape::ELEMENT_BYTES;
 /// Into an encoder, its first operator begins a compute pass, which holds all that follow and ends when the recorder is
 /// dropped. It never submits, polls, maps or writes through the queue; pipelines, uniforms and bind groups come from the
 /// [`Gpu`]'s caches, which [`Gpu::warm_up`] and an operator's own `warm_up` fill ahead.
-#[derive(Debug)]
 pub struct Recorder<'a> {
     gpu: &'a Gpu,
     target: Target<'a>,
@@ -20,7 +21,6 @@ pub struct Recorder<'a> {
     is_cold: Option<bool>,
 }
 
-#[derive(Debug)]
 // A recorder lives on the stack for as long as one encoder is borrowed; a box would be an allocation while recording.
 #[allow(clippy::large_enum_variant)]
 enum Target<'a> {
@@ -32,8 +32,18 @@ enum Target<'a> {
     Pass(&'a mut (dyn Pass + 'a)),
 }
 
+impl fmt::Debug for Recorder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = match self.target {
+            Target::Encoder { .. } => "encoder",
+            Target::Pass(_) => "pass",
+        };
+        f.debug_struct("Recorder").field("into", &target).field("gpu", self.gpu).finish_non_exhaustive()
+    }
+}
+
 /// A compute pass of any lifetime.
-trait Pass: std::fmt::Debug {
+trait Pass {
     fn dispatch(&mut self, pipeline: &wgpu::ComputePipeline, group: &wgpu::BindGroup, grid: [u32; 2]);
 }
 
@@ -71,7 +81,10 @@ impl<'a> Argument<'a> {
             (Some(slice), Some(elements)) => Ok(Some(Argument::read(name, slice, elements))),
             (None, None) => Ok(None),
             (Some(_), None) => Err(Error::invalid(operator, name, "none", "a buffer")),
-            (None, Some(_)) => Err(Error::invalid(operator, name, "a buffer", "none")),
+            (None, Some(elements)) => {
+                let bytes = elements.max(1) as u64 * ELEMENT_BYTES;
+                Err(Error::invalid(operator, name, format!("a buffer of at least {bytes} bytes"), "none"))
+            }
         }
     }
 
@@ -81,9 +94,15 @@ impl<'a> Argument<'a> {
         slice: Option<wgpu::BufferSlice<'a>>,
         elements: usize,
     ) -> Result<Option<Self>> {
-        let slice = slice.filter(|_| elements > 0);
-        let argument = Self::optional(operator, "workspace", slice, (elements > 0).then_some(elements))?;
-        Ok(argument.map(Argument::written))
+        let Some(slice) = slice.filter(|_| elements > 0) else {
+            if elements == 0 {
+                return Ok(None);
+            }
+            let bytes = elements as u64 * ELEMENT_BYTES;
+            let expected = format!("a buffer of at least {bytes} bytes, as workspace_size or workspace_size_on tells");
+            return Err(Error::invalid(operator, "workspace", expected, "none"));
+        };
+        Ok(Some(Argument::write("workspace", slice, elements)))
     }
 
     /// What a part of an operator's items uses of it.
@@ -148,7 +167,8 @@ impl<'a> Recorder<'a> {
             for dispatch in operator.dispatches(self.gpu, &part) {
                 self.check_dispatch(name, &dispatch)?;
                 let bindings = bindings(&cut, &dispatch);
-                let Some((pipeline, group)) = self.gpu.ready(&dispatch, &bindings, self.is_cold.is_none())? else {
+                let made = self.gpu.ready(&dispatch, &bindings, self.is_cold.is_none());
+                let Some((pipeline, group)) = made.map_err(|error| self.blame(name, &cut, error))? else {
                     self.is_cold = Some(true);
                     return Ok(());
                 };
@@ -214,6 +234,22 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    /// An error of wgpu's about bindings, with the argument's name if the buffer of one is behind it.
+    fn blame(&self, operator: &'static str, arguments: &[Argument<'_>], error: Error) -> Error {
+        if !matches!(error, Error::Validation { .. }) {
+            return error;
+        }
+        let refused = arguments.iter().find_map(|argument| {
+            let result = self.gpu.try_binding(argument.slice.buffer(), argument.slice.offset(), argument.bytes);
+            Some((argument.name, result.err()?))
+        });
+        match refused {
+            // On a lost device every buffer is wrong.
+            Some((argument, reason)) if !self.gpu.is_lost() => foreign_buffer(operator, argument, reason),
+            _ => error,
+        }
+    }
+
     fn check_bindings(&self, operator: &'static str, arguments: &[Argument<'_>]) -> Result<()> {
         let maximum = self.gpu.limits().max_storage_buffer_binding_size;
         match arguments.iter().find(|argument| argument.bytes > maximum) {
@@ -241,6 +277,18 @@ impl<'a> Recorder<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The error about a buffer that wgpu refuses, made of wgpu's own.
+pub(super) fn foreign_buffer(operator: &'static str, argument: &'static str, error: Error) -> Error {
+    match error {
+        Error::Validation { reason } => {
+            // The lines above tell where inside of wgpu it was.
+            let reason = reason.trim_end().lines().last().unwrap_or_default().trim();
+            Error::invalid(operator, argument, "a buffer of this device, neither destroyed nor mapped", reason)
+        }
+        error => error,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tensors: a buffer with a shape.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
@@ -8,11 +9,12 @@ use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 use crate::error::{Error, Result};
 use crate::gpu::eager::Submission;
 use crate::gpu::pool::PooledBuffer;
+use crate::gpu::recorder::foreign_buffer;
 use crate::gpu::{Gpu, lock};
 use crate::shape::{self, ELEMENT_BYTES};
 
 /// The operator's name in errors about tensors themselves.
-const TENSOR: &str = "tensor";
+pub(super) const TENSOR: &str = "tensor";
 
 mod sealed {
     pub trait Sealed {}
@@ -46,7 +48,7 @@ impl Element for i32 {
 /// A contiguous, row-major tensor on a device.
 ///
 /// It is a handle: clones share one buffer, and so does what [`flatten`](crate::flatten) returns.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Tensor<T = f32> {
     gpu: Gpu,
     storage: Arc<Storage>,
@@ -54,12 +56,23 @@ pub struct Tensor<T = f32> {
     element: PhantomData<T>,
 }
 
+impl<T: Element> fmt::Debug for Tensor<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tensor")
+            .field("shape", &self.shape)
+            .field("element", &std::any::type_name::<T>())
+            .field("gpu", &self.gpu)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where a tensor and its clones hold their data.
 #[derive(Debug)]
 pub(crate) struct Storage {
     buffer: Buffer,
     offset: u64,
-    distinct: Option<Arc<[i32]>>,
+    /// The values that were uploaded, for as long as nobody else has written.
+    distinct: Mutex<Option<Arc<[i32]>>>,
     /// What wrote it last: an eager call, or the pieces of an upload.
     submissions: Mutex<Vec<Arc<Submission>>>,
 }
@@ -73,7 +86,12 @@ enum Buffer {
 impl Storage {
     /// A buffer that is no tensor's.
     pub fn over(buffer: wgpu::Buffer) -> Self {
-        Storage { buffer: Buffer::Callers(buffer), offset: 0, distinct: None, submissions: Mutex::default() }
+        Storage {
+            buffer: Buffer::Callers(buffer),
+            offset: 0,
+            distinct: Mutex::default(),
+            submissions: Mutex::default(),
+        }
     }
 
     pub fn buffer(&self) -> &wgpu::Buffer {
@@ -85,6 +103,11 @@ impl Storage {
 
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// It may be written by others than operators.
+    pub fn forget_values(&self) {
+        lock(&self.distinct).take();
     }
 
     /// Fails if an eager call that was to write it did not run.
@@ -147,8 +170,9 @@ impl<T: Element> Tensor<T> {
     /// to be read back.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the buffer is too small for `shape` or lacks the usage, or if `offset` is not a
-    /// multiple of the device's `min_storage_buffer_offset_alignment`.
+    /// [`Error::InvalidArgument`] if the buffer is too small for `shape`, lacks the usage, is of another device or
+    /// destroyed, or if `offset` is not a multiple of the device's `min_storage_buffer_offset_alignment`;
+    /// [`Error::DeviceLost`].
     pub fn from_buffer(gpu: &Gpu, buffer: wgpu::Buffer, offset: u64, shape: &[usize]) -> Result<Self> {
         let bytes = shape::element_count(TENSOR, "shape", shape)? as u64 * ELEMENT_BYTES;
         let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
@@ -171,6 +195,8 @@ impl<T: Element> Tensor<T> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::invalid(TENSOR, "buffer", "the usage STORAGE", format!("{:?}", buffer.usage())));
         }
+        gpu.try_binding(&buffer, offset, ELEMENT_BYTES)
+            .map_err(|error| foreign_buffer(TENSOR, "buffer", gpu.explained(error)))?;
         Ok(Self::over(gpu, Buffer::Callers(buffer), offset, shape, None))
     }
 
@@ -181,7 +207,18 @@ impl<T: Element> Tensor<T> {
         Ok(Self::over(gpu, buffer, 0, shape, None))
     }
 
+    /// A tensor to be written, by [`Gpu::record_own`] say; what it holds until then is not specified.
+    ///
+    /// # Errors
+    /// As [`Tensor::from_array`].
+    pub fn empty(gpu: &Gpu, shape: &[usize]) -> Result<Self> {
+        let elements = shape::element_count(TENSOR, "shape", shape)?;
+        let buffer = Buffer::Own(gpu.storage_buffer(TENSOR, "shape", elements, false)?);
+        Ok(Self::over(gpu, buffer, 0, shape, None))
+    }
+
     fn over(gpu: &Gpu, buffer: Buffer, offset: u64, shape: &[usize], distinct: Option<Arc<[i32]>>) -> Self {
+        let distinct = Mutex::new(distinct);
         Tensor {
             gpu: gpu.clone(),
             storage: Arc::new(Storage { buffer, offset, distinct, submissions: Mutex::default() }),
@@ -219,17 +256,29 @@ impl<T: Element> Tensor<T> {
         self.len() == 0
     }
 
-    /// The part of its buffer that holds it, to be recorded with. Of an `i32` tensor that was uploaded, operators know
-    /// the values: write no others into it. An empty tensor has one element's room.
+    /// The part of its buffer that holds it, to be used in an encoder of your own or written through the queue. An empty
+    /// tensor has one element's room.
     ///
-    /// Eager calls that write it may still be pending: [`Gpu::submit`] before submitting an encoder of your own
-    /// that reads it. The buffer is yours to use for as long as you like: once this was called it is not given to
-    /// another tensor, even when this one is dropped.
-    pub fn slice(&self) -> wgpu::BufferSlice<'_> {
+    /// Eager calls that are pending are submitted first, as by [`Gpu::submit`], so that what you submit from now on comes
+    /// behind them. Submit it before you make eager calls that are to come behind: they may be submitted at any time.
+    /// [`Gpu::record_own`] has dispatches of yours in order without either.
+    ///
+    /// The buffer is yours to use for as long as you like: once this was called it is not given to another tensor, even
+    /// when this one is dropped. Since you may write it, operators do not count on the class indices any more that were
+    /// uploaded into it.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    pub fn slice(&self) -> Result<wgpu::BufferSlice<'_>> {
+        self.gpu.check_device()?;
+        // On its own: a failure concerns the tensors that these calls write, and no other.
+        let _ = self.gpu.submit();
+        self.storage.check()?;
+        self.storage.forget_values();
         if let Buffer::Own(buffer) = &self.storage.buffer {
             buffer.set_exposed(true);
         }
-        self.own_slice()
+        Ok(self.own_slice())
     }
 
     /// [`Tensor::slice`] for an eager call, behind which the buffer may go to another tensor.
@@ -239,8 +288,8 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The distinct values, if it was uploaded and its type is one whose values operators check.
-    pub(crate) fn distinct(&self) -> Option<&[i32]> {
-        self.storage.distinct.as_deref()
+    pub(crate) fn distinct(&self) -> Option<Arc<[i32]>> {
+        lock(&self.storage.distinct).clone()
     }
 
     /// Reads it back, after everything that writes it. The future does not block its executor.
@@ -285,8 +334,8 @@ pub(crate) fn expect_same_gpu(
     others: &[(&'static str, Option<&Gpu>)],
 ) -> Result<()> {
     for (argument, other) in others {
-        if other.is_some_and(|other| !other.is_same(gpu)) {
-            return Err(Error::invalid(operator, argument, "a tensor of the Gpu of input", "one on another device"));
+        if let Some(actual) = other.and_then(|other| gpu.difference(other)) {
+            return Err(Error::invalid(operator, argument, "a tensor of the Gpu of input", actual));
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ impl log::Log for Logger {
 }
 
 /// What is logged by this thread during `work`.
-fn lines<R>(work: impl FnOnce() -> R) -> (R, Vec<(String, String)>) {
+pub fn lines<R>(work: impl FnOnce() -> R) -> (R, Vec<(String, String)>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Logger).unwrap();

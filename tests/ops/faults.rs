@@ -83,7 +83,7 @@ impl Program {
                 let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC;
                 let descriptor = wgpu::BufferDescriptor { label: None, size: 288, usage, mapped_at_creation: false };
                 let output = gpu.device().create_buffer(&descriptor);
-                let buffers = SigmoidBuffers { input: image.slice(), output: output.slice(..) };
+                let buffers = SigmoidBuffers { input: image.slice()?, output: output.slice(..) };
                 Sigmoid::new(&[72])?.record(&mut gpu.record(encoder), &buffers)?;
             }
             8 => self.commands = self.encoder.take().map(wgpu::CommandEncoder::finish),
@@ -236,7 +236,7 @@ fn what_is_dropped_in_the_middle_of_things_is_no_matter() {
         // Recorded and never submitted.
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let target = sigmoid(&input).unwrap();
-        let buffers = SigmoidBuffers { input: input.slice(), output: target.slice() };
+        let buffers = SigmoidBuffers { input: input.slice().unwrap(), output: target.slice().unwrap() };
         Sigmoid::new(&[1000]).unwrap().record(&mut gpu.record(&mut encoder), &buffers).unwrap();
         drop(encoder);
     }
@@ -267,7 +267,7 @@ fn what_is_dropped_in_the_middle_of_things_is_no_matter() {
 
 /// Runs an ignored test of this binary alone in a process, under a limit of its address space if one is given.
 #[track_caller]
-fn run_alone(test: &str, kibibytes: Option<u64>) -> String {
+pub fn run_alone(test: &str, kibibytes: Option<u64>) -> String {
     let program = std::env::current_exe().unwrap();
     let limit = kibibytes.map_or("unlimited".to_owned(), |kibibytes| kibibytes.to_string());
     let output = Command::new("sh")
@@ -376,11 +376,6 @@ fn ten_thousand_iterations_keep_no_memory() {
 #[test]
 #[ignore = "runs alone, so that nothing else takes memory"]
 fn alone_runs_ten_thousand_iterations() {
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<i64>().unwrap()
-    };
     let gpu = portable_gpu();
     let weight = Tensor::from_array(&gpu, &random(&[4, 3, 3, 3], 1)).unwrap();
     let images: Vec<_> = (0..7).map(|n| random(&[1 + n % 2, 3, 8 + n, 9], n as u64)).collect();
@@ -403,9 +398,9 @@ fn alone_runs_ten_thousand_iterations() {
         }
     };
     (0..200).for_each(iteration);
-    let before = resident();
+    let before = crate::keeping::resident();
     (200..10_000).for_each(iteration);
-    let grown = resident() - before;
+    let grown = crate::keeping::resident() - before;
     println!("{grown} KiB more after 10,000 iterations than after 200");
     assert!(grown < 1024, "{grown} KiB more");
 }

@@ -16,7 +16,7 @@ fn the_buffer_is_shared() {
     let input = Tensor::from_array(gpu(), &random(&[2, 3, 4], 1)).unwrap();
     let flat = flatten(&input, &FlattenParams::default()).unwrap();
     assert_eq!(flat.shape(), [24]);
-    assert_eq!(flat.slice(), input.slice());
+    assert_eq!(flat.slice().unwrap(), input.slice().unwrap());
     // Integers too.
     let indices = Tensor::from_array(gpu(), &ndarray::array![[1, 2], [3, 4]]).unwrap();
     let flat = flatten(&indices, &FlattenParams::default()).unwrap();

@@ -15,9 +15,13 @@ mod faults;
 mod harness;
 #[cfg(feature = "gpu")]
 mod inspection;
+#[cfg(feature = "gpu")]
+mod keeping;
 mod lint;
 #[cfg(feature = "gpu")]
 mod memory;
+#[cfg(feature = "gpu")]
+mod own;
 #[cfg(feature = "gpu")]
 mod properties;
 #[cfg(feature = "gpu")]

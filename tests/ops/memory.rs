@@ -66,7 +66,7 @@ fn a_buffer_that_the_caller_has_seen_goes_to_no_other_tensor() {
     gpu.submit().unwrap();
     let output = upload(&gpu, &ArrayD::zeros(&shape[..]));
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let buffers = SigmoidBuffers { input: input.slice(), output: output.slice() };
+    let buffers = SigmoidBuffers { input: input.slice().unwrap(), output: output.slice().unwrap() };
     operator.record(&mut gpu.record(&mut encoder), &buffers).unwrap();
     drop(output);
     // If the pool gave its buffer to this one, the encoder would write into it.
@@ -113,6 +113,8 @@ fn a_callers_buffer_is_let_go() {
     // Held by a bind group, a buffer would outlive its owner by hundreds of recordings.
     let gpu = fresh();
     let operator = Sigmoid::new(&[16]).unwrap();
+    // Its parameters are kept from here on, or they would go with what is recorded once.
+    operator.warm_up(&gpu).unwrap();
     let input = upload(&gpu, &random(&[16], 1));
     let record = |times: usize| {
         let usage = BufferUsages::STORAGE;
@@ -120,7 +122,7 @@ fn a_callers_buffer_is_let_go() {
         let output = gpu.device().create_buffer(&descriptor);
         for _ in 0..times {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let buffers = SigmoidBuffers { input: input.slice(), output: output.slice(..) };
+            let buffers = SigmoidBuffers { input: input.slice().unwrap(), output: output.slice(..) };
             operator.record(&mut gpu.record(&mut encoder), &buffers).unwrap();
             gpu.queue().submit([encoder.finish()]);
         }

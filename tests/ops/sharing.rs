@@ -3,8 +3,8 @@
 use ndarray::array;
 use wgdnn::wgpu;
 use wgdnn::{
-    Error, Gpu, GpuOptions, MseLoss, MseLossBuffers, MseLossParams, Reduction, Sigmoid, SigmoidBuffers, Tensor, conv2d,
-    sigmoid,
+    Error, Gpu, GpuOptions, MseLoss, MseLossBuffers, MseLossParams, PackedWeight, Reduction, Sigmoid, SigmoidBuffers,
+    Tensor, conv2d, sigmoid,
 };
 
 use crate::harness::{gpu, portable_gpu, random};
@@ -66,6 +66,8 @@ fn a_missing_workspace_is_an_error() {
         },
     );
     assert!(matches!(result, Err(Error::InvalidArgument { argument: "workspace", .. })), "{result:?}");
+    let bytes = format!("at least {} bytes", operator.workspace_size());
+    assert!(result.unwrap_err().to_string().contains(&bytes));
 }
 
 /// A device as a caller makes it: WebGPU's default limits, no features, handlers of its own.
@@ -106,6 +108,107 @@ fn tensors_of_two_devices_do_not_mix() {
     let weight = Tensor::from_array(&other, &random(&[1, 1, 2, 2], 2)).unwrap();
     let result = conv2d(&input, &weight, None, &Default::default());
     assert!(matches!(result, Err(Error::InvalidArgument { argument: "weight", .. })));
+    assert!(result.unwrap_err().to_string().contains("another device"));
+}
+
+#[test]
+fn two_gpus_on_one_device_are_told_apart_and_called_so() {
+    let one = portable_gpu();
+    let two = Gpu::from_wgpu(one.device().clone(), one.queue().clone());
+    assert!(one.is_same(&one.clone()) && !one.is_same(&two));
+    let input = Tensor::from_array(&one, &random(&[1, 1, 4, 4], 1)).unwrap();
+    let weight = Tensor::from_array(&two, &random(&[1, 1, 2, 2], 2)).unwrap();
+    let error = conv2d(&input, &weight, None, &Default::default()).unwrap_err().to_string();
+    assert!(error.contains("another Gpu on the same device: make one Gpu and clone it"), "{error}");
+}
+
+#[test]
+fn errors_about_foreign_buffers_name_the_argument() {
+    let other = portable_gpu();
+    let storage = wgpu::BufferUsages::STORAGE;
+    let [input, output, destroyed] = [(); 3].map(|()| buffer(gpu(), 64, storage));
+    destroyed.destroy();
+    let foreign = buffer(&other, 64, storage);
+    expect_invalid(record_sigmoid(foreign.slice(..), output.slice(..)), "input");
+    expect_invalid(record_sigmoid(input.slice(..), foreign.slice(..)), "output");
+    expect_invalid(record_sigmoid(destroyed.slice(..), output.slice(..)), "input");
+    expect_invalid(record_sigmoid(input.slice(..), destroyed.slice(..)), "output");
+    for (buffer, text) in [(foreign, "Device"), (destroyed, "destroyed")] {
+        let error = Tensor::<f32>::from_buffer(gpu(), buffer, 0, &[16]).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { operator: "tensor", argument: "buffer", .. }), "{error}");
+        assert!(error.to_string().contains(text) && error.to_string().len() < 250, "{error}");
+    }
+    // Destroyed, or mapped, behind a tensor's back.
+    let usage = storage | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    let destroyed = buffer(gpu(), 64, usage);
+    let tensor = Tensor::<f32>::from_buffer(gpu(), destroyed.clone(), 0, &[16]).unwrap();
+    destroyed.destroy();
+    expect_invalid(sigmoid(&tensor).map(drop), "input");
+    let error = tensor.read_blocking().unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { operator: "tensor", argument: "buffer", .. }), "{error}");
+    let mapped = gpu().device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("mapped"),
+        size: 64,
+        usage,
+        mapped_at_creation: true,
+    });
+    let error = Tensor::<f32>::from_buffer(gpu(), mapped, 0, &[16]).unwrap().read_blocking().unwrap_err();
+    assert!(error.to_string().starts_with("tensor: buffer: ") && error.to_string().contains("mapped"), "{error}");
+    // On a lost device every buffer is wrong, and none to blame.
+    other.device().destroy();
+    let buffers = [(); 2].map(|()| buffer(&other, 64, storage));
+    let mut encoder = other.device().create_command_encoder(&Default::default());
+    let buffers = SigmoidBuffers { input: buffers[0].slice(..), output: buffers[1].slice(..) };
+    let result = Sigmoid::new(&[16]).unwrap().record(&mut other.record(&mut encoder), &buffers);
+    assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
+}
+
+/// What a program prints of ours is short.
+#[test]
+fn debug_texts_are_short() {
+    let tensor = Tensor::from_array(gpu(), &random(&[1, 3, 4, 4], 1)).unwrap();
+    let weight = Tensor::from_array(gpu(), &random(&[2, 3, 3, 3], 1)).unwrap();
+    let weight = PackedWeight::new(&weight, &Default::default()).unwrap();
+    let text = format!("{tensor:?}");
+    assert!(text.contains("[1, 3, 4, 4]") && text.contains("f32"), "{text}");
+    assert!(text.contains(&gpu().adapter_info().name), "{text}");
+    let mut encoder = gpu().device().create_command_encoder(&Default::default());
+    let recorder = format!("{:?}", gpu().record(&mut encoder));
+    for text in [text, format!("{:?}", gpu()), format!("{weight:?}"), recorder] {
+        assert!(text.len() < 300, "{} characters: {text}", text.len());
+    }
+}
+
+/// wgpu errors of the program's own calls.
+#[test]
+fn a_programs_own_wgpu_errors_are_its_own() {
+    let gpu = portable_gpu();
+    let blunder = || drop(buffer(&gpu, 64, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE));
+    let works = || {
+        let output = sigmoid(&Tensor::from_array(&gpu, &array![0.0]).unwrap()).unwrap();
+        assert_eq!(output.read_blocking().unwrap()[0], 0.5);
+    };
+    // Told at once, whose they are; no call of ours fails for them.
+    let ((), lines) = crate::api::lines(blunder);
+    let ours: Vec<_> = lines.iter().filter(|(target, _)| target.starts_with("wgdnn")).collect();
+    assert!(ours.len() == 1 && ours[0].1.contains("the program made itself"), "{lines:?}");
+    gpu.submit().unwrap();
+    works();
+    // A handler of the program's takes them.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    gpu.device()
+        .on_uncaptured_error(std::sync::Arc::new(move |error: wgpu::Error| sender.send(error.to_string()).unwrap()));
+    blunder();
+    assert!(receiver.try_recv().unwrap().contains("MAP_WRITE"));
+    works();
+    // Our own still come back as values, and the loss of the device too.
+    let destroyed = buffer(&gpu, 64, wgpu::BufferUsages::STORAGE);
+    destroyed.destroy();
+    assert!(Tensor::<f32>::from_buffer(&gpu, destroyed, 0, &[16]).is_err());
+    assert!(receiver.try_recv().is_err());
+    gpu.device().destroy();
+    let result = Tensor::from_array(&gpu, &array![0.0]).and_then(|tensor| tensor.read_blocking());
+    assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
 }
 
 #[test]
@@ -164,7 +267,12 @@ fn a_failed_upload_shows_in_all_that_were_submitted_with_it() {
     let victim = Tensor::from_slice(&gpu, &[7.0; 4], &[4]).unwrap();
     let pending = sigmoid(&victim).unwrap();
     let other = Tensor::from_slice(&gpu, &[1.0; 4], &[4]).unwrap();
-    other.slice().buffer().destroy();
+    // Its buffer, without submitting it.
+    let record = |_: &mut wgpu::ComputePass<'_>, bindings: &[wgpu::BindingResource<'_>]| {
+        let wgpu::BindingResource::Buffer(binding) = &bindings[0] else { panic!("no buffer") };
+        Ok(binding.buffer.clone())
+    };
+    gpu.record_own("nothing", &[&other], &[], record).unwrap().destroy();
     // It needs more staging than there is, so what is pending has to be submitted, and fails.
     let large = vec![1.0; 5 << 20];
     let result = Tensor::from_slice(&gpu, &large, &[large.len()]);
@@ -179,13 +287,13 @@ fn a_failed_upload_shows_in_all_that_were_submitted_with_it() {
 
 #[test]
 fn a_failed_read_back_leaves_pending_calls_alone() {
-    let (gpu, other) = (portable_gpu(), portable_gpu());
+    let gpu = portable_gpu();
     let pending = sigmoid(&Tensor::from_array(&gpu, &array![0.0]).unwrap()).unwrap();
-    // A buffer of another device.
-    let foreign = buffer(&other, 64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
-    let foreign = Tensor::<f32>::from_buffer(&gpu, foreign, 0, &[16]).unwrap();
-    assert!(matches!(foreign.read_blocking(), Err(Error::Validation { .. })));
-    assert!(matches!(sigmoid(&foreign), Err(Error::Validation { .. })));
+    let destroyed = buffer(&gpu, 64, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
+    let tensor = Tensor::<f32>::from_buffer(&gpu, destroyed.clone(), 0, &[16]).unwrap();
+    destroyed.destroy();
+    assert!(matches!(tensor.read_blocking(), Err(Error::InvalidArgument { argument: "buffer", .. })));
+    expect_invalid(sigmoid(&tensor).map(drop), "input");
     assert_eq!(pending.read_blocking().unwrap()[0], 0.5);
 }
 

@@ -128,14 +128,21 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &C
 }
 
 /// A weight of [`conv2d_packed`] with what algorithms make of it, made once.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PackedWeight {
     weight: Tensor,
     packed: Option<Packed>,
 }
 
+impl std::fmt::Debug for PackedWeight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tile = self.packed.as_ref().map(|packed| packed.tile);
+        f.debug_struct("PackedWeight").field("weight", &self.weight).field("tile", &tile).finish_non_exhaustive()
+    }
+}
+
 /// A packed weight, and what it was packed for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Packed {
     tensor: Tensor,
     tile: usize,

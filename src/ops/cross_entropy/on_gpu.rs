@@ -263,7 +263,7 @@ pub fn cross_entropy(
         ),
     };
     let operator = CrossEntropy::new(input.shape(), shapes, weight.map(Tensor::shape), params)?;
-    operator.check_classes(classes.unwrap_or_default().iter().map(|&class| class.into()))?;
+    operator.check_classes(classes.as_deref().unwrap_or_default().iter().map(|&class| class.into()))?;
     let weight_gpu = weight.map(Tensor::gpu);
     expect_same_gpu(NAME, gpu, &[("target", Some(target_gpu)), ("weight", weight_gpu)])?;
     gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
