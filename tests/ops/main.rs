@@ -15,6 +15,8 @@ mod faults;
 mod harness;
 #[cfg(feature = "gpu")]
 mod inspection;
+#[cfg(feature = "cli")]
+mod kernels;
 mod lint;
 #[cfg(feature = "gpu")]
 mod memory;

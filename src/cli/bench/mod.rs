@@ -1,10 +1,11 @@
 //! `wgdnn bench`: how long operators take, and how near that is to what the adapter can do.
 
 mod ceilings;
+pub(super) mod inputs;
 mod measure;
 mod plot;
 mod subject;
-mod workload;
+pub(super) mod workload;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -21,10 +22,14 @@ use self::ceilings::Ceilings;
 use self::measure::{Protocol, median, time};
 use self::subject::Subject;
 use self::workload::Workload;
+use super::files;
 use super::table::table;
 
 /// The workloads that are run when no file is named.
 const WORKLOADS: &str = include_str!("../../../benches/workloads.json");
+
+/// How large a file of workloads may be.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// How many calls are looked at with timestamps.
 const PROFILED_CALLS: usize = 5;
@@ -32,7 +37,7 @@ const PROFILED_CALLS: usize = 5;
 /// What the benchmark takes.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Files of workloads; without any, those of benches/workloads.json
+    /// Files of workloads, of at most 256 MiB; without any, those of benches/workloads.json
     #[arg(long, value_name = "FILE", num_args = 1..)]
     workloads: Vec<PathBuf>,
     /// Only workloads whose name contains one of these, separated by commas
@@ -95,9 +100,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         return Err("--samples must be at least 1".into());
     }
     if let Some(name) = &arguments.algorithm
-        && !subject::is_algorithm(name)
+        && !inputs::is_algorithm(name)
     {
-        return Err(format!("--algorithm {name}: expected one of {}", subject::algorithms().join(", ")).into());
+        return Err(format!("--algorithm {name}: expected one of {}", inputs::algorithms().join(", ")).into());
     }
     let workloads = workloads(arguments)?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
@@ -154,18 +159,26 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
 }
 
 fn workloads(arguments: &Arguments) -> Result<Vec<Workload>, Box<dyn Error>> {
-    let mut workloads = Vec::new();
-    for path in &arguments.workloads {
-        workloads.extend(workload::read(path)?);
-    }
-    if arguments.workloads.is_empty() {
-        workloads = serde_json::from_str(WORKLOADS)?;
-    }
+    let mut workloads = read_workloads(&arguments.workloads)?;
     if !arguments.only.is_empty() {
         workloads.retain(|workload| arguments.only.iter().any(|name| workload.id.contains(name.as_str())));
     }
     if workloads.is_empty() {
         return Err("no workload fits".into());
+    }
+    Ok(workloads)
+}
+
+/// The workloads of these files, or without any those that are built in.
+pub(super) fn read_workloads(files: &[PathBuf]) -> Result<Vec<Workload>, Box<dyn Error>> {
+    if files.is_empty() {
+        return Ok(serde_json::from_str(WORKLOADS)?);
+    }
+    let mut workloads = Vec::new();
+    for path in files {
+        let text = files::read_text(path, MOST_BYTES)?;
+        let read: Vec<Workload> = serde_json::from_str(&text).map_err(|error| files::wrong(path, &error))?;
+        workloads.extend(read);
     }
     Ok(workloads)
 }
