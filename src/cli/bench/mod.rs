@@ -22,7 +22,8 @@ use self::ceilings::Ceilings;
 use self::measure::{Protocol, median, time};
 use self::subject::Subject;
 use self::workload::Workload;
-use super::files;
+use super::escape::escaped;
+use super::files::{self, Output};
 use super::table::table;
 
 /// The workloads that are run when no file is named.
@@ -105,6 +106,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         return Err(format!("--algorithm {name}: expected one of {}", inputs::algorithms().join(", ")).into());
     }
     let workloads = workloads(arguments)?;
+    // Before the minutes that measuring takes.
+    let plot = arguments.plot.as_deref().map(Output::new).transpose()?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
     let (gpu, device) = super::device(Some(super::Device::Gpu), &options)?;
     let gpu = gpu.ok_or("the benchmark needs a GPU")?;
@@ -115,7 +118,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     let ceilings = ceilings::measure(&gpu, &protocol)?;
     let mut records = Vec::new();
     for workload in &workloads {
-        progress.set_message(workload.id.clone());
+        progress.set_message(escaped(&workload.id));
         let mut record = Record {
             peer: arguments.peer.clone(),
             workload: workload.id.clone(),
@@ -148,8 +151,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         device.print(out)?;
         print_table(&records, &ceilings, out)?;
     }
-    if let Some(path) = &arguments.plot {
-        plot::draw(path, &records, &ceilings, &gpu.adapter_info().name)?;
+    if let Some(plot) = plot {
+        plot.write(plot::draw(&records, &ceilings, &gpu.adapter_info().name)?.as_bytes())?;
     }
     let is_wrong = |record: &Record| {
         let limit = 1e-3 * record.ref_max.unwrap_or(1.0).max(1e-30);
@@ -258,7 +261,7 @@ fn print_table(records: &[Record], ceilings: &Ceilings, out: &mut dyn Write) -> 
         let percent = record.roofline.map_or("-".into(), |share| format!("{:.0} %", share * 100.0));
         let error = record.max_abs_err.map_or("-".into(), |error| format!("{error:.1e}"));
         table.add_row([
-            record.workload.clone(),
+            escaped(&record.workload),
             short(record.median_ms),
             short(record.min_ms),
             short(record.gpu_ms),
@@ -271,7 +274,7 @@ fn print_table(records: &[Record], ceilings: &Ceilings, out: &mut dyn Write) -> 
     }
     writeln!(out, "{table}")?;
     for record in records.iter().filter(|record| record.median_ms.is_none()) {
-        writeln!(out, "{}: {}", record.workload, record.note)?;
+        writeln!(out, "{}: {}", escaped(&record.workload), escaped(&record.note))?;
     }
     Ok(())
 }
