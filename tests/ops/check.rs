@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::harness::golden_folder;
+
 /// A folder that goes when it is dropped.
 struct Folder(PathBuf);
 
@@ -34,21 +36,21 @@ fn expect(output: &Output, status: i32, text: &str) {
     assert!(all.contains(text), "{all} does not say {text:?}");
 }
 
-fn golden(source: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(source)
-}
-
 /// The tensors of the report, among them `report/sigmoid/output` and its input.
 fn tensors() -> Vec<u8> {
-    std::fs::read(golden("report").join("tensors.safetensors")).unwrap()
+    std::fs::read(golden_folder("report").join("tensors.safetensors")).unwrap()
 }
 
 #[test]
 fn golden_folders_pass() {
     for device in ["cpu", "gpu"] {
-        expect(&check(&golden("onnx"), &["--device", device]), 0, "54 passed, 0 failed, 0 unsupported");
-        expect(&check(&golden("corners"), &["--device", device, "--op", "sigmoid"]), 0, "4 passed, 0 failed");
-        expect(&check(&golden("corners"), &["--device", device, "--id", "sigmoid", "--json"]), 0, "\"passed\": 4");
+        expect(&check(&golden_folder("onnx"), &["--device", device]), 0, "54 passed, 0 failed, 0 unsupported");
+        expect(&check(&golden_folder("corners"), &["--device", device, "--op", "sigmoid"]), 0, "4 passed, 0 failed");
+        expect(
+            &check(&golden_folder("corners"), &["--device", device, "--id", "sigmoid", "--json"]),
+            0,
+            "\"passed\": 4",
+        );
     }
 }
 
@@ -126,8 +128,8 @@ fn a_folder_that_cannot_be_read_is_status_2() {
 
 #[test]
 fn damaged_folders_do_not_panic() {
-    let cases = std::fs::read(golden("onnx").join("cases.jsonl")).unwrap();
-    let tensors = std::fs::read(golden("onnx").join("tensors.safetensors")).unwrap();
+    let cases = std::fs::read(golden_folder("onnx").join("cases.jsonl")).unwrap();
+    let tensors = std::fs::read(golden_folder("onnx").join("tensors.safetensors")).unwrap();
     // One byte changed in each, at places spread over the files.
     for step in 0..40_usize {
         let (mut cases, mut tensors) = (cases.clone(), tensors.clone());
