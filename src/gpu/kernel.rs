@@ -148,7 +148,7 @@ pub struct Dispatch {
     /// Values of the shader's `override` constants.
     pub constants: Vec<(&'static str, f64)>,
     /// The uniform's bytes.
-    pub(crate) uniform: Vec<u8>,
+    pub uniform: Vec<u8>,
     /// The operator's argument at each of the kernel's storage bindings.
     pub(crate) arguments: Vec<&'static str>,
     /// How many workgroups there are.

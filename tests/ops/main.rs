@@ -3,6 +3,8 @@
 #[cfg(feature = "gpu")]
 mod api;
 mod bad_input;
+#[cfg(feature = "gpu")]
+mod barriers;
 #[cfg(feature = "cli")]
 mod bench;
 #[allow(dead_code, unused_imports)] // The program uses the rest.
@@ -22,6 +24,8 @@ mod lint;
 mod memory;
 #[cfg(feature = "gpu")]
 mod properties;
+#[cfg(feature = "gpu")]
+mod races;
 #[cfg(feature = "gpu")]
 mod recorded;
 mod report;
