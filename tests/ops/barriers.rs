@@ -12,7 +12,8 @@ use wgdnn::{
 
 use crate::cases::{Call, CaseArray};
 use crate::harness::{portable_gpu, random, random_integers};
-use crate::races::{Workgroup, races};
+use crate::interpreter::Workgroup;
+use crate::races::races;
 use crate::shaders::{shaders, validated};
 
 /// A call that runs kernels with workgroup memory, and the modules that these are of.

@@ -17,6 +17,8 @@ mod faults;
 mod harness;
 #[cfg(feature = "gpu")]
 mod inspection;
+#[cfg(feature = "gpu")]
+mod interpreter;
 #[cfg(feature = "cli")]
 mod kernels;
 mod lint;
