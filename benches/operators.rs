@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --features cli --bench operators -- sigmoid`. A sample waits for all of its calls at once.
 
+#[path = "../src/cli/bench/inputs.rs"]
+#[allow(dead_code)]
+mod inputs;
 #[path = "../src/cli/bench/subject.rs"]
 #[allow(dead_code)]
 mod subject;
@@ -15,12 +18,14 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use wgdnn::{Gpu, wgpu};
 
 use subject::Subject;
+use workload::Workload;
 
 fn operators(criterion: &mut Criterion) {
     let gpu = Gpu::new_blocking().unwrap_or_else(|error| panic!("{error}"));
     let file = std::env::var("WGDNN_WORKLOADS").unwrap_or_else(|_| "benches/workloads.json".to_owned());
-    let workloads = workload::read(file.as_ref()).unwrap_or_else(|error| panic!("{file}: {error}"));
-    for workload in workloads.into_iter().filter(|workload| subject::OPERATORS.contains(&&*workload.op)) {
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let workloads: Vec<Workload> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    for workload in workloads.into_iter().filter(|workload| inputs::OPERATORS.contains(&&*workload.op)) {
         let id = workload.id.clone();
         // Inputs are only made for what is run.
         let mut ready = None;

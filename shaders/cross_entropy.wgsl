@@ -161,7 +161,8 @@ struct Exponentials {
     others: vec2<f32>,
 }
 
-const LOWEST: f32 = -3.40282347e38;
+// In hexadecimal, since the decimal that browsers read must not be larger than the largest float by any digit.
+const LOWEST: f32 = -0x1.fffffep+127f;
 // How far a number may lie above the center before that moves. Moving is rare, for it rounds what was added.
 const REACH: f32 = 16.0;
 

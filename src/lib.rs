@@ -27,7 +27,7 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub use gpu::{
     AdapterClass,
-    kernel::{Access, Scalar},
+    kernel::{Access, Dispatch, Kernel, Scalar},
 };
 #[cfg(feature = "gpu")]
 pub use gpu::{

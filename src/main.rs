@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod cli;
 
-use cli::{adapters, bench, check, report};
+use cli::{adapters, bench, check, kernels, report};
 
 /// Neural-network operators as WGSL compute shaders on wgpu, with PyTorch's semantics.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ enum Command {
     Bench(bench::Arguments),
     /// List the adapters, the one that is taken by default first
     Adapters,
+    /// Write the kernels that operators run, to compile them elsewhere
+    #[command(hide = true)]
+    Kernels(kernels::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments, &mut out),
         Some(Command::Bench(arguments)) => bench::run(&arguments, &mut out),
         Some(Command::Adapters) => adapters::run(&mut out),
+        Some(Command::Kernels(arguments)) => kernels::run(&arguments, &mut out),
     };
     match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {
         Ok(code) => code,

@@ -14,12 +14,18 @@ use serde::Serialize;
 use wgdnn::{Gpu, GpuOptions, Tensor, wgpu};
 
 use super::cases::{self, Case, Verdict, read_arrays, read_cases};
+use super::escape::escaped;
+use super::files;
 use super::table::table;
+
+/// How large the files of a folder may be.
+const MOST_CASES: u64 = 256 << 20;
+const MOST_TENSORS: u64 = 4 << 30;
 
 /// What the check takes.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The folder with cases.jsonl and tensors.safetensors
+    /// The folder with cases.jsonl, of at most 256 MiB, and tensors.safetensors, of at most 4 GiB
     folder: PathBuf,
     /// Where the operators run; by default on a GPU if there is one
     #[arg(long, value_enum)]
@@ -129,7 +135,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     } else {
         device.print(out)?;
         for problem in &problems {
-            writeln!(out, "{} {}: {}", problem.verdict, problem.id, problem.reason)?;
+            writeln!(out, "{} {}: {}", problem.verdict, escaped(problem.id), escaped(&problem.reason))?;
         }
         print_counts(&counts, out)?;
         writeln!(out, "{} passed, {} failed, {} unsupported", total.passed, total.failed, total.unsupported)?;
@@ -139,12 +145,10 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
-    let at = |name: &str, error: &dyn std::fmt::Display| format!("{}: {error}", folder.join(name).display());
-    let read = |name: &str| std::fs::read(folder.join(name)).map_err(|error| at(name, &error));
-    let jsonl = read("cases.jsonl")?;
-    let jsonl = std::str::from_utf8(&jsonl).map_err(|error| at("cases.jsonl", &error))?;
-    let arrays = read_arrays(&read("tensors.safetensors")?).map_err(|error| at("tensors.safetensors", &error))?;
-    Ok(read_cases(jsonl, &arrays).map_err(|error| at("cases.jsonl", &error))?)
+    let (cases, tensors) = (folder.join("cases.jsonl"), folder.join("tensors.safetensors"));
+    let jsonl = files::read_text(&cases, MOST_CASES)?;
+    let arrays = read_arrays(&files::read(&tensors, MOST_TENSORS)?).map_err(|error| files::wrong(&tensors, &error))?;
+    Ok(read_cases(&jsonl, &arrays).map_err(|error| files::wrong(&cases, &error))?)
 }
 
 /// Runs a case. Nothing in here should panic; if something does, it is this case that failed.
@@ -194,12 +198,7 @@ fn print_counts(counts: &BTreeMap<&str, Count>, out: &mut dyn Write) -> std::io:
         column.set_cell_alignment(CellAlignment::Right);
     }
     for (op, count) in counts {
-        table.add_row([
-            op.to_string(),
-            count.passed.to_string(),
-            count.failed.to_string(),
-            count.unsupported.to_string(),
-        ]);
+        table.add_row([escaped(op), count.passed.to_string(), count.failed.to_string(), count.unsupported.to_string()]);
     }
     writeln!(out, "{table}")
 }

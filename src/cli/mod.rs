@@ -5,6 +5,9 @@ pub mod bench;
 #[allow(dead_code, unused_imports)] // The tests use the rest.
 pub mod cases;
 pub mod check;
+mod escape;
+mod files;
+pub mod kernels;
 pub mod report;
 mod table;
 mod tensor_text;

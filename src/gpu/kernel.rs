@@ -143,14 +143,16 @@ pub(crate) use uniform;
 /// One dispatch of an operator, before it is tied to buffers.
 #[derive(Debug)]
 pub struct Dispatch {
-    pub(crate) kernel: &'static Kernel,
+    /// What is run.
+    pub kernel: &'static Kernel,
     /// Values of the shader's `override` constants.
-    pub(crate) constants: Vec<(&'static str, f64)>,
+    pub constants: Vec<(&'static str, f64)>,
     /// The uniform's bytes.
-    pub(crate) uniform: Vec<u8>,
+    pub uniform: Vec<u8>,
     /// The operator's argument at each of the kernel's storage bindings.
     pub(crate) arguments: Vec<&'static str>,
-    pub(crate) workgroups: u32,
+    /// How many workgroups there are.
+    pub workgroups: u32,
 }
 
 impl Dispatch {

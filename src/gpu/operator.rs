@@ -110,11 +110,16 @@ impl Gpu {
     pub fn warm_up(&self, operators: &[&dyn Operator]) -> Result<()> {
         let mut dispatches = Vec::new();
         for operator in operators {
-            for part in operator.split().parts(operator.name(), self.limits())? {
-                dispatches.extend(operator.dispatches(self, &part));
-            }
+            dispatches.extend(self.dispatches_of(*operator)?);
         }
         self.warm_up_dispatches(&dispatches)
+    }
+
+    /// All that an operator runs on this device, for what compiles its kernels elsewhere too.
+    #[doc(hidden)]
+    pub fn dispatches_of(&self, operator: &dyn Operator) -> Result<Vec<Dispatch>> {
+        let parts = operator.split().parts(operator.name(), self.limits())?;
+        Ok(parts.iter().flat_map(|part| operator.dispatches(self, part)).collect())
     }
 }
 

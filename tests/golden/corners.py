@@ -180,13 +180,13 @@ def refused():
 
 def bad_inputs():
     """(operator, parameters, tensors) that must be refused: one wrong thing at a time in calls that are right."""
-    pair_of = lambda name, low: [{name: v} for v in (low, [low, 1], [1, low], -1, [1, -2], [1, 1, 1], [], "2", 1.5, True, [1, "1"], {"a": 1})]
+    pair_of = lambda name, low, empty=[]: [{name: v} for v in (low, [low, 1], [1, low], -1, [1, -2], [1, 1, 1], empty, "2", 1.5, True, [1, "1"], {"a": 1})]
     odd_flags = lambda name: [{name: v} for v in (1, "true", [True])]
 
     pool_input = [torch.zeros(s) for s in [(), (4,), (4, 4), (0, 4, 4), (1, 0, 4, 4), (1, 2, 0, 4), (1, 2, 4, 0), (1, 1, 1, 4, 4)]]
     right = {"input": ramp(1, 2, 6, 6)}
     for op in ("max_pool2d", "avg_pool2d"):
-        for wrong in pair_of("kernel_size", 0) + pair_of("stride", 0) + [{"padding": v} for v in (-1, [0, 2], "same", [1], 1.0)]:
+        for wrong in pair_of("kernel_size", 0) + pair_of("stride", 0, [[]]) + [{"padding": v} for v in (-1, [0, 2], "same", [1, 1, 1], 1.0)]:
             yield op, {"kernel_size": 2, **wrong}, right
         for wrong in odd_flags("ceil_mode") + [{"kernel_size": 7}, {"kernel_size": [1, 7]}, {"padding": 2, "kernel_size": 3}]:
             yield op, {"kernel_size": 2, **wrong}, right

@@ -78,7 +78,7 @@ fn bad_input_is_refused() {
             ("kernel_size", with(json!({"kernel_size": 0}), image)),
             ("kernel_size", with(json!({"kernel_size": 2.5}), image)),
             ("stride", with(json!({"kernel_size": 2, "stride": [1, 0]}), image)),
-            ("stride", with(json!({"kernel_size": 2, "stride": [1]}), image)),
+            ("stride", with(json!({"kernel_size": 2, "stride": [1, 1, 1]}), image)),
             ("padding", with(json!({"kernel_size": 3, "padding": 2}), image)),
             ("padding", with(json!({"kernel_size": 3, "padding": -2}), image)),
             ("divisor_override", with(json!({"kernel_size": 2, "divisor_override": 0}), image)),

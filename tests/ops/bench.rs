@@ -1,5 +1,6 @@
 //! `wgdnn bench`, as a user runs it.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -65,4 +66,46 @@ fn workloads_of_ones_own_run_and_bad_ones_are_told() {
     let (_, text) = bench(&["--only", "seed_k3", "--algorithm", "gather", "--json"]);
     assert!(text.contains("unsupported: the algorithm gather"), "{text}");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A plot is whole or not there, and one that cannot be written is refused before anything is measured.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plot_that_cannot_be_written_is_refused() {
+    let folder = std::env::temp_dir().join(format!("wgdnn-test-plot-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let plot = folder.join("roofline.svg");
+    std::fs::write(&plot, "what was there").unwrap();
+    let none = folder.join("none/roofline.svg");
+    for path in [folder.as_path(), none.as_path(), Path::new("/dev/full"), Path::new("/")] {
+        let path = path.to_str().unwrap();
+        let (code, text) = bench(&["--only", "seed", "--json", "--plot", path]);
+        assert!(code == Some(2) && text.contains(path) && !text.contains("median_ms"), "{path}: {text}");
+    }
+
+    // A disk that is full: no file may have more than 512 or 1024 bytes. Mesa's own cache must not matter.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_wgdnn"), "bench"]);
+    command.args(["--batch", "0.001", "--samples", "1", "--only", "seed_k3", "--json", "--plot"]).arg(&plot);
+    let output = command.env("MESA_SHADER_CACHE_DISABLE", "true").output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.code() == Some(2) && text.contains("roofline.svg: "), "{:?}: {text}", output.status);
+    assert!(text.contains("median_ms"), "{text}");
+    assert_eq!(std::fs::read_to_string(&plot).unwrap(), "what was there");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "something was left behind");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn workloads_are_regular_files_and_forge_no_line() {
+    let (code, text) = bench(&["--workloads", "/dev/zero"]);
+    assert!(code == Some(2) && text.contains("/dev/zero: expected a regular file"), "{text}");
+    let file = std::env::temp_dir().join(format!("wgdnn-test-forged-{}.json", std::process::id()));
+    let workload = r#"[{"id": "sigmoid.a\n999 passed", "op": "sig\n998 moid", "params": {}, "inputs": []}]"#;
+    std::fs::write(&file, workload).unwrap();
+    let (_, text) = bench(&["--workloads", file.to_str().unwrap()]);
+    assert!(text.contains("sigmoid.a\\n999 passed") && text.contains("sig\\n998 moid"), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("99")), "{text}");
+    std::fs::remove_file(&file).unwrap();
 }

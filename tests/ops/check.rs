@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::harness::golden_folder;
+
 /// A folder that goes when it is dropped.
 struct Folder(PathBuf);
 
@@ -34,21 +36,21 @@ fn expect(output: &Output, status: i32, text: &str) {
     assert!(all.contains(text), "{all} does not say {text:?}");
 }
 
-fn golden(source: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(source)
-}
-
 /// The tensors of the report, among them `report/sigmoid/output` and its input.
 fn tensors() -> Vec<u8> {
-    std::fs::read(golden("report").join("tensors.safetensors")).unwrap()
+    std::fs::read(golden_folder("report").join("tensors.safetensors")).unwrap()
 }
 
 #[test]
 fn golden_folders_pass() {
     for device in ["cpu", "gpu"] {
-        expect(&check(&golden("onnx"), &["--device", device]), 0, "54 passed, 0 failed, 0 unsupported");
-        expect(&check(&golden("corners"), &["--device", device, "--op", "sigmoid"]), 0, "4 passed, 0 failed");
-        expect(&check(&golden("corners"), &["--device", device, "--id", "sigmoid", "--json"]), 0, "\"passed\": 4");
+        expect(&check(&golden_folder("onnx"), &["--device", device]), 0, "54 passed, 0 failed, 0 unsupported");
+        expect(&check(&golden_folder("corners"), &["--device", device, "--op", "sigmoid"]), 0, "4 passed, 0 failed");
+        expect(
+            &check(&golden_folder("corners"), &["--device", device, "--id", "sigmoid", "--json"]),
+            0,
+            "\"passed\": 4",
+        );
     }
 }
 
@@ -126,8 +128,8 @@ fn a_folder_that_cannot_be_read_is_status_2() {
 
 #[test]
 fn damaged_folders_do_not_panic() {
-    let cases = std::fs::read(golden("onnx").join("cases.jsonl")).unwrap();
-    let tensors = std::fs::read(golden("onnx").join("tensors.safetensors")).unwrap();
+    let cases = std::fs::read(golden_folder("onnx").join("cases.jsonl")).unwrap();
+    let tensors = std::fs::read(golden_folder("onnx").join("tensors.safetensors")).unwrap();
     // One byte changed in each, at places spread over the files.
     for step in 0..40_usize {
         let (mut cases, mut tensors) = (cases.clone(), tensors.clone());
@@ -141,4 +143,124 @@ fn damaged_folders_do_not_panic() {
         assert!(!stderr.contains("panicked"), "{stderr}");
         assert!(matches!(output.status.code(), Some(0..=2)), "{:?}", output.status);
     }
+}
+
+/// Neither waits for what never comes, nor reads what never ends.
+#[cfg(target_os = "linux")]
+#[test]
+fn only_regular_files_of_a_bounded_size_are_read() {
+    let check = |folder: &Folder| {
+        let program = env!("CARGO_BIN_EXE_wgdnn");
+        let mut command = Command::new("timeout");
+        command.args(["20", program, "check", "--device", "cpu"]).arg(&folder.0).output().unwrap()
+    };
+    for (index, name) in ["cases.jsonl", "tensors.safetensors"].into_iter().enumerate() {
+        let replaced = |kind: &str| {
+            let folder = Folder::new(&format!("{kind}-{index}"), b"", &tensors());
+            std::fs::remove_file(folder.0.join(name)).unwrap();
+            folder
+        };
+        let fifo = replaced("fifo");
+        assert!(Command::new("mkfifo").arg(fifo.0.join(name)).status().unwrap().success());
+        expect(&check(&fifo), 2, &format!("{name}: expected a regular file"));
+
+        let zeros = replaced("zeros");
+        std::os::unix::fs::symlink("/dev/zero", zeros.0.join(name)).unwrap();
+        expect(&check(&zeros), 2, &format!("{name}: expected a regular file"));
+
+        let folder = replaced("folder");
+        std::fs::create_dir(folder.0.join(name)).unwrap();
+        expect(&check(&folder), 2, &format!("{name}: expected a regular file"));
+
+        // Without blocks, so that it takes no room.
+        let large = replaced("large");
+        std::fs::File::create(large.0.join(name)).unwrap().set_len(5 << 30).unwrap();
+        let most = if index == 0 { 256_u64 << 20 } else { 4 << 30 };
+        expect(&check(&large), 2, &format!("{name}: expected at most {most} bytes, got {}", 5_u64 << 30));
+    }
+}
+
+#[test]
+fn texts_of_a_file_forge_no_line() {
+    let forged = "\\n999 passed, 0 failed, 0 unsupported\\u001b[2J\\u0085";
+    let input = "report/flatten/input.in";
+    let lines = [
+        format!("{{\"id\":\"a{forged}\",\"op\":\"sigmoid\",\"inputs\":{{\"input\":\"{input}\"}},\"error\":true}}\n"),
+        format!("{{\"id\":\"b\",\"op\":\"c{forged}\",\"inputs\":{{\"input\":\"{input}\"}},\"error\":true}}\n"),
+        format!(
+            "{{\"id\":\"c\",\"op\":\"sigmoid\",\"inputs\":{{\"input\":\"{input}\"}},\
+             \"outputs\":{{\"d{forged}\":{{\"tensor\":\"{input}\"}}}}}}\n"
+        ),
+    ];
+    let is_forged = |line: &str| line.contains('\u{1b}') || line.contains('\u{85}') || line.starts_with("999");
+    let text = |output: &Output| String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+    let folder = Folder::new("forged", lines.concat().as_bytes(), &tensors());
+    let output = check(&folder.0, &["--device", "cpu"]);
+    expect(&output, 1, "0 passed, 2 failed, 1 unsupported");
+    expect(&output, 1, "failed a\\n999 passed, 0 failed, 0 unsupported\\u{1b}[2J\\u{85}: expected to be refused");
+    expect(&output, 1, "failed c: d\\n999 passed");
+    assert!(!text(&output).lines().any(is_forged), "{}", text(&output));
+
+    // What cannot be read is told on standard error.
+    let name = format!("{{\"d{forged}\":{{\"dtype\":\"F16\",\"shape\":[1],\"data_offsets\":[0,2]}}}}");
+    let tensors = [&(name.len() as u64).to_le_bytes()[..], name.as_bytes(), &[0, 0]].concat();
+    let folder = Folder::new("forged-tensor", lines[0].as_bytes(), &tensors);
+    let output = check(&folder.0, &["--device", "cpu"]);
+    expect(&output, 2, "d\\n999 passed");
+    assert!(!text(&output).lines().any(is_forged), "{}", text(&output));
+}
+
+#[test]
+fn an_id_stands_for_one_case() {
+    let line = "{\"id\":\"a\",\"op\":\"sigmoid\",\"error\":true}\n";
+    let folder = Folder::new("twice", format!("{line}\n{line}").as_bytes(), &tensors());
+    expect(&check(&folder.0, &["--device", "cpu"]), 2, "line 3: line 1 has the same id, \"a\"");
+}
+
+/// As PyTorch takes them: a list of one for both, and for a pool's stride an empty list for none.
+#[test]
+fn pairs_are_pytorchs() {
+    let case = |id: usize, op: &str, params: &str, extra: &str, expected: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"op\":\"{op}\",\"params\":{params},\"inputs\":{{\"input\":\"input\"{extra}}},{expected}}}\n"
+        )
+    };
+    let gives = |tensor: &str| format!("\"outputs\":{{\"output\":{{\"tensor\":\"{tensor}\"}}}}");
+    let refused = "\"error\":true".to_owned();
+    let (weight, boxes) = (",\"weight\":\"weight\"", ",\"boxes\":\"boxes\"");
+    let lines: Vec<_> = [
+        // An image of 2 by 2 ones.
+        ("max_pool2d", "{\"kernel_size\":[2]}", "", gives("one")),
+        ("max_pool2d", "{\"kernel_size\":[1],\"stride\":[1],\"padding\":[0],\"dilation\":[1]}", "", gives("input")),
+        ("max_pool2d", "{\"kernel_size\":1,\"stride\":[]}", "", gives("input")),
+        ("avg_pool2d", "{\"kernel_size\":[1],\"stride\":[],\"padding\":[0]}", "", gives("input")),
+        ("conv2d", "{\"stride\":[2],\"padding\":[0],\"dilation\":[1]}", weight, gives("one")),
+        (
+            "conv_transpose2d",
+            "{\"stride\":[1],\"padding\":[0],\"output_padding\":[0],\"dilation\":[1]}",
+            weight,
+            gives("input"),
+        ),
+        ("max_pool2d", "{\"kernel_size\":[]}", "", refused.clone()),
+        ("max_pool2d", "{\"kernel_size\":[1,1,1]}", "", refused.clone()),
+        ("max_pool2d", "{\"kernel_size\":[[1]]}", "", refused.clone()),
+        ("max_pool2d", "{\"kernel_size\":1,\"padding\":[]}", "", refused.clone()),
+        ("conv2d", "{\"stride\":[]}", weight, refused.clone()),
+        // torchvision takes the second of a list.
+        ("roi_pool", "{\"output_size\":[1]}", boxes, refused.clone()),
+        ("roi_pool", "{\"output_size\":[1,1]}", boxes, gives("one")),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(id, (op, params, extra, expected))| case(id, op, params, extra, &expected))
+    .collect();
+    let header = "{\"input\":{\"dtype\":\"F32\",\"shape\":[1,1,2,2],\"data_offsets\":[0,16]},\
+        \"one\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1],\"data_offsets\":[16,20]},\
+        \"weight\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1],\"data_offsets\":[20,24]},\
+        \"boxes\":{\"dtype\":\"F32\",\"shape\":[1,5],\"data_offsets\":[24,44]}}";
+    let floats = [[1.0_f32; 6].as_slice(), &[0.0, 0.0, 0.0, 1.0, 1.0]].concat();
+    let data: Vec<u8> = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let tensors = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat();
+    let folder = Folder::new("pairs", lines.concat().as_bytes(), &tensors);
+    expect(&check(&folder.0, &["--device", "cpu"]), 0, "13 passed, 0 failed, 0 unsupported");
 }

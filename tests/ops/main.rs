@@ -3,6 +3,8 @@
 #[cfg(feature = "gpu")]
 mod api;
 mod bad_input;
+#[cfg(feature = "gpu")]
+mod barriers;
 #[cfg(feature = "cli")]
 mod bench;
 #[allow(dead_code, unused_imports)] // The program uses the rest.
@@ -16,7 +18,11 @@ mod harness;
 #[cfg(feature = "gpu")]
 mod inspection;
 #[cfg(feature = "gpu")]
+mod interpreter;
+#[cfg(feature = "gpu")]
 mod keeping;
+#[cfg(feature = "cli")]
+mod kernels;
 mod lint;
 #[cfg(feature = "gpu")]
 mod memory;
@@ -24,6 +30,8 @@ mod memory;
 mod own;
 #[cfg(feature = "gpu")]
 mod properties;
+#[cfg(feature = "gpu")]
+mod races;
 #[cfg(feature = "gpu")]
 mod recorded;
 mod report;

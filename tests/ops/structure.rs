@@ -53,6 +53,23 @@ fn the_readmes_code_is_that_of_the_examples() {
     }
 }
 
+/// The README is also the front page of the documentation and of the registry, where no file lies beside it.
+#[test]
+fn the_readmes_links_work_anywhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let inline = readme.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
+    let named = readme.lines().filter_map(|line| Some(line.strip_prefix('[')?.split_once("]: ")?.1));
+    let links: Vec<_> = inline.chain(named).collect();
+    assert!(links.len() >= 5, "{links:?}");
+    for link in links {
+        assert!(link.starts_with("https://"), "{link} is relative");
+        if let Some(path) = link.strip_prefix(concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/")) {
+            assert!(root.join(path).is_file(), "there is no {path}");
+        }
+    }
+}
+
 /// Files of this folder and those below.
 fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,10 +1,11 @@
 //! `wgdnn bench`: how long operators take, and how near that is to what the adapter can do.
 
 mod ceilings;
+pub(super) mod inputs;
 mod measure;
 mod plot;
 mod subject;
-mod workload;
+pub(super) mod workload;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -21,10 +22,15 @@ use self::ceilings::Ceilings;
 use self::measure::{Protocol, median, time};
 use self::subject::Subject;
 use self::workload::Workload;
+use super::escape::escaped;
+use super::files::{self, Output};
 use super::table::table;
 
 /// The workloads that are run when no file is named.
 const WORKLOADS: &str = include_str!("../../../benches/workloads.json");
+
+/// How large a file of workloads may be.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// How many calls are looked at with timestamps.
 const PROFILED_CALLS: usize = 5;
@@ -32,7 +38,7 @@ const PROFILED_CALLS: usize = 5;
 /// What the benchmark takes.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Files of workloads; without any, those of benches/workloads.json
+    /// Files of workloads, of at most 256 MiB; without any, those of benches/workloads.json
     #[arg(long, value_name = "FILE", num_args = 1..)]
     workloads: Vec<PathBuf>,
     /// Only workloads whose name contains one of these, separated by commas
@@ -95,11 +101,13 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         return Err("--samples must be at least 1".into());
     }
     if let Some(name) = &arguments.algorithm
-        && !subject::is_algorithm(name)
+        && !inputs::is_algorithm(name)
     {
-        return Err(format!("--algorithm {name}: expected one of {}", subject::algorithms().join(", ")).into());
+        return Err(format!("--algorithm {name}: expected one of {}", inputs::algorithms().join(", ")).into());
     }
     let workloads = workloads(arguments)?;
+    // Before the minutes that measuring takes.
+    let plot = arguments.plot.as_deref().map(Output::new).transpose()?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
     let (gpu, device) = super::device(Some(super::Device::Gpu), &options)?;
     let gpu = gpu.ok_or("the benchmark needs a GPU")?;
@@ -110,7 +118,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     let ceilings = ceilings::measure(&gpu, &protocol)?;
     let mut records = Vec::new();
     for workload in &workloads {
-        progress.set_message(workload.id.clone());
+        progress.set_message(escaped(&workload.id));
         let mut record = Record {
             peer: arguments.peer.clone(),
             workload: workload.id.clone(),
@@ -143,8 +151,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         device.print(out)?;
         print_table(&records, &ceilings, out)?;
     }
-    if let Some(path) = &arguments.plot {
-        plot::draw(path, &records, &ceilings, &gpu.adapter_info().name)?;
+    if let Some(plot) = plot {
+        plot.write(plot::draw(&records, &ceilings, &gpu.adapter_info().name)?.as_bytes())?;
     }
     let is_wrong = |record: &Record| {
         let limit = 1e-3 * record.ref_max.unwrap_or(1.0).max(1e-30);
@@ -154,18 +162,26 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
 }
 
 fn workloads(arguments: &Arguments) -> Result<Vec<Workload>, Box<dyn Error>> {
-    let mut workloads = Vec::new();
-    for path in &arguments.workloads {
-        workloads.extend(workload::read(path)?);
-    }
-    if arguments.workloads.is_empty() {
-        workloads = serde_json::from_str(WORKLOADS)?;
-    }
+    let mut workloads = read_workloads(&arguments.workloads)?;
     if !arguments.only.is_empty() {
         workloads.retain(|workload| arguments.only.iter().any(|name| workload.id.contains(name.as_str())));
     }
     if workloads.is_empty() {
         return Err("no workload fits".into());
+    }
+    Ok(workloads)
+}
+
+/// The workloads of these files, or without any those that are built in.
+pub(super) fn read_workloads(files: &[PathBuf]) -> Result<Vec<Workload>, Box<dyn Error>> {
+    if files.is_empty() {
+        return Ok(serde_json::from_str(WORKLOADS)?);
+    }
+    let mut workloads = Vec::new();
+    for path in files {
+        let text = files::read_text(path, MOST_BYTES)?;
+        let read: Vec<Workload> = serde_json::from_str(&text).map_err(|error| files::wrong(path, &error))?;
+        workloads.extend(read);
     }
     Ok(workloads)
 }
@@ -245,7 +261,7 @@ fn print_table(records: &[Record], ceilings: &Ceilings, out: &mut dyn Write) -> 
         let percent = record.roofline.map_or("-".into(), |share| format!("{:.0} %", share * 100.0));
         let error = record.max_abs_err.map_or("-".into(), |error| format!("{error:.1e}"));
         table.add_row([
-            record.workload.clone(),
+            escaped(&record.workload),
             short(record.median_ms),
             short(record.min_ms),
             short(record.gpu_ms),
@@ -258,7 +274,7 @@ fn print_table(records: &[Record], ceilings: &Ceilings, out: &mut dyn Write) -> 
     }
     writeln!(out, "{table}")?;
     for record in records.iter().filter(|record| record.median_ms.is_none()) {
-        writeln!(out, "{}: {}", record.workload, record.note)?;
+        writeln!(out, "{}: {}", escaped(&record.workload), escaped(&record.note))?;
     }
     Ok(())
 }

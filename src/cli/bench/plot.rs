@@ -1,7 +1,6 @@
 //! The roofline: how fast each workload ran, over how much it computes for each byte it moves.
 
 use std::error::Error;
-use std::path::Path;
 
 use plotters::prelude::*;
 
@@ -28,8 +27,8 @@ fn intensity(record: &Record) -> f64 {
     if record.flops > 0.0 { record.flops / record.bytes } else { 1.0 }
 }
 
-/// Draws the roofline as SVG.
-pub fn draw(path: &Path, records: &[Record], ceilings: &Ceilings, adapter: &str) -> Result<(), Box<dyn Error>> {
+/// Draws the roofline as SVG, and returns its text.
+pub fn draw(records: &[Record], ceilings: &Ceilings, adapter: &str) -> Result<String, Box<dyn Error>> {
     let points: Vec<(&Record, f64, f64)> = records
         .iter()
         .filter(|record| record.bytes > 0.0)
@@ -42,7 +41,8 @@ pub fn draw(path: &Path, records: &[Record], ceilings: &Ceilings, adapter: &str)
     let most_x = points.iter().map(|point| point.1).fold(100.0, f64::max) * 3.0;
     let least_y = points.iter().map(|point| point.2).fold(peak / 100.0, f64::min) / 2.0;
 
-    let root = SVGBackend::new(path, SIZE).into_drawing_area();
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption(format!("Roofline: {adapter}"), ("sans-serif", 22))
@@ -90,7 +90,9 @@ pub fn draw(path: &Path, records: &[Record], ceilings: &Ceilings, adapter: &str)
         .label_font(("sans-serif", 14))
         .draw()?;
     root.present()?;
-    Ok(())
+    // These hold on to the text.
+    drop((chart, root));
+    Ok(svg)
 }
 
 /// Left, top, right and bottom of a name of so many letters.

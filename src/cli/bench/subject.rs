@@ -2,11 +2,10 @@
 
 use ndarray::{ArrayD, Axis, Slice};
 use wgdnn::{
-    AvgPool2dParams, BatchNormArguments, BatchNormParams, Boxes, Conv2dAlgorithm, Conv2dParams,
-    ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropyParams, CrossEntropyTarget, Gpu, MaxPool2dParams,
-    MseLossParams, Result, RoiPoolParams, Tensor, reference,
+    BatchNormArguments, Boxes, Conv2dParams, ConvTranspose2dParams, CrossEntropyTarget, Gpu, Result, Tensor, reference,
 };
 
+use super::inputs::Inputs;
 use super::workload::{Unsupported, Workload};
 
 /// Outputs are checked whole up to this many operations of the CPU reference, and in samples beyond.
@@ -15,34 +14,8 @@ const CHECKED_OPERATIONS: f64 = 3e8;
 /// How many planes, channels or boxes a sample has.
 const SAMPLES: usize = 8;
 
-/// The operators that there are workloads for.
-pub const OPERATORS: &[&str] = &[
-    "conv2d",
-    "conv_transpose2d",
-    "max_pool2d",
-    "avg_pool2d",
-    "batch_norm",
-    "cross_entropy",
-    "sigmoid",
-    "mse_loss",
-    "roi_pool",
-];
-
-/// The inputs and parameters of an operator.
-enum Inputs {
-    Conv2d { x: ArrayD<f32>, weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, params: Conv2dParams },
-    ConvTranspose2d { x: ArrayD<f32>, weight: ArrayD<f32>, bias: Option<ArrayD<f32>>, params: ConvTranspose2dParams },
-    MaxPool2d { x: ArrayD<f32>, params: MaxPool2dParams },
-    AvgPool2d { x: ArrayD<f32>, params: AvgPool2dParams },
-    BatchNorm { x: ArrayD<f32>, arguments: BatchNormArguments<ArrayD<f32>>, params: BatchNormParams },
-    CrossEntropy { logits: ArrayD<f32>, classes: ArrayD<i32>, params: CrossEntropyParams },
-    Sigmoid { x: ArrayD<f32> },
-    MseLoss { x: ArrayD<f32>, target: ArrayD<f32>, params: MseLossParams },
-    RoiPool { x: ArrayD<f32>, boxes: ArrayD<f32>, params: RoiPoolParams },
-}
-
 pub struct Subject {
-    inputs: Inputs,
+    inputs: Inputs<ArrayD<f32>, ArrayD<i32>>,
     operations: f64,
 }
 
@@ -71,131 +44,11 @@ impl Check {
     }
 }
 
-/// Finds the algorithm of this name in any case, with or without dashes.
-fn named<T: Copy + std::fmt::Debug>(all: &[T], name: Option<&str>) -> std::result::Result<Option<T>, Unsupported> {
-    let plain = |name: &str| name.replace(['-', '_'], "").to_lowercase();
-    let Some(name) = name else { return Ok(None) };
-    let found = all.iter().find(|algorithm| plain(&format!("{algorithm:?}")) == plain(name));
-    found.copied().map(Some).ok_or_else(|| Unsupported(format!("the algorithm {name}")))
-}
-
-/// The names of all algorithms.
-pub fn algorithms() -> Vec<String> {
-    let of_conv2d = Conv2dAlgorithm::ALL.iter().map(|algorithm| format!("{algorithm:?}"));
-    let mut names: Vec<_> =
-        of_conv2d.chain(ConvTranspose2dAlgorithm::ALL.iter().map(|algorithm| format!("{algorithm:?}"))).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// Whether an operator has an algorithm of this name.
-pub fn is_algorithm(name: &str) -> bool {
-    named(Conv2dAlgorithm::ALL, Some(name)).is_ok() || named(ConvTranspose2dAlgorithm::ALL, Some(name)).is_ok()
-}
-
 impl Subject {
     /// Draws a workload's inputs.
     pub fn new(workload: &Workload, algorithm: Option<&str>) -> std::result::Result<Self, Unsupported> {
-        let pair = |name, default| workload.pair(name, default);
-        let bias = || if workload.flag("bias") { workload.floats("bias").map(Some) } else { Ok(None) };
-        let takes_no_algorithm = || named::<()>(&[], algorithm).map(drop);
-        let reduction = |default| match workload.params.get("reduction").and_then(|name| name.as_str()) {
-            None => Ok(default),
-            Some("none") => Ok(wgdnn::Reduction::None),
-            Some("mean") => Ok(wgdnn::Reduction::Mean),
-            Some("sum") => Ok(wgdnn::Reduction::Sum),
-            Some(other) => Err(Unsupported(format!("the reduction {other}"))),
-        };
-        let inputs = match &*workload.op {
-            "conv2d" => Inputs::Conv2d {
-                x: workload.floats("x")?,
-                weight: workload.floats("weight")?,
-                bias: bias()?,
-                params: Conv2dParams {
-                    stride: pair("stride", 1)?,
-                    padding: pair("padding", 0)?.into(),
-                    dilation: pair("dilation", 1)?,
-                    groups: pair("groups", 1)?[0],
-                    algorithm: named(Conv2dAlgorithm::ALL, algorithm)?.unwrap_or_default(),
-                },
-            },
-            "conv_transpose2d" => Inputs::ConvTranspose2d {
-                x: workload.floats("x")?,
-                weight: workload.floats("weight")?,
-                bias: bias()?,
-                params: ConvTranspose2dParams {
-                    stride: pair("stride", 1)?,
-                    padding: pair("padding", 0)?,
-                    output_padding: pair("output_padding", 0)?,
-                    groups: pair("groups", 1)?[0],
-                    dilation: pair("dilation", 1)?,
-                    algorithm: named(ConvTranspose2dAlgorithm::ALL, algorithm)?.unwrap_or_default(),
-                },
-            },
-            "max_pool2d" => {
-                takes_no_algorithm()?;
-                let kernel = pair("kernel", 1)?;
-                let (stride, padding) = (Some(pair("stride", kernel[0])?), pair("padding", 0)?);
-                let params = MaxPool2dParams { stride, padding, ..MaxPool2dParams::new(kernel) };
-                Inputs::MaxPool2d { x: workload.floats("x")?, params }
-            }
-            "avg_pool2d" => {
-                takes_no_algorithm()?;
-                let kernel = pair("kernel", 1)?;
-                let (stride, padding) = (Some(pair("stride", kernel[0])?), pair("padding", 0)?);
-                let params = AvgPool2dParams { stride, padding, ..AvgPool2dParams::new(kernel) };
-                Inputs::AvgPool2d { x: workload.floats("x")?, params }
-            }
-            "batch_norm" => {
-                takes_no_algorithm()?;
-                let training = workload.flag("training");
-                let running = |name| if training { Ok(None) } else { workload.floats(name).map(Some) };
-                Inputs::BatchNorm {
-                    x: workload.floats("x")?,
-                    arguments: BatchNormArguments {
-                        running_mean: running("mean")?,
-                        running_var: running("var")?,
-                        weight: Some(workload.floats("gamma")?),
-                        bias: Some(workload.floats("beta")?),
-                    },
-                    params: BatchNormParams { training, eps: workload.number("eps", 1e-5), ..Default::default() },
-                }
-            }
-            "cross_entropy" => {
-                takes_no_algorithm()?;
-                let default = CrossEntropyParams::default();
-                Inputs::CrossEntropy {
-                    logits: workload.floats("logits")?,
-                    classes: workload.labels("target")?,
-                    params: CrossEntropyParams { reduction: reduction(default.reduction)?, ..default },
-                }
-            }
-            "sigmoid" => {
-                takes_no_algorithm()?;
-                Inputs::Sigmoid { x: workload.floats("x")? }
-            }
-            "mse_loss" => {
-                takes_no_algorithm()?;
-                Inputs::MseLoss {
-                    x: workload.floats("x")?,
-                    target: workload.floats("target")?,
-                    params: MseLossParams { reduction: reduction(MseLossParams::default().reduction)? },
-                }
-            }
-            "roi_pool" => {
-                takes_no_algorithm()?;
-                let params = RoiPoolParams {
-                    spatial_scale: workload.number("scale", 1.0) as f32,
-                    ..RoiPoolParams::new(pair("output", 7)?)
-                };
-                Inputs::RoiPool { x: workload.floats("x")?, boxes: workload.floats("rois")?, params }
-            }
-            other => {
-                debug_assert!(!OPERATORS.contains(&other));
-                return Err(Unsupported(format!("the operator {other}")));
-            }
-        };
+        let (floats, labels) = (|name: &str| workload.floats(name), |name: &str| workload.labels(name));
+        let inputs = Inputs::new(workload, algorithm, floats, labels)?;
         Ok(Subject { inputs, operations: workload.flops })
     }
 

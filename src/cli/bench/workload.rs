@@ -1,8 +1,6 @@
 //! Workloads: an operator on arrays of given shapes, with data drawn from a seed.
 
-use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
 
 use ndarray::{ArrayD, IxDyn};
 use rand::rngs::StdRng;
@@ -34,13 +32,6 @@ pub struct Input {
     pub init: String,
 }
 
-/// Reads a file of workloads.
-pub fn read(path: &Path) -> Result<Vec<Workload>, Box<dyn Error>> {
-    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| at(&error))?;
-    Ok(serde_json::from_str(&text).map_err(|error| at(&error))?)
-}
-
 /// Why a workload is not run.
 #[derive(Debug)]
 pub struct Unsupported(pub String);
@@ -49,6 +40,12 @@ impl Workload {
     fn input(&self, name: &str) -> Result<&Input, Unsupported> {
         let found = self.inputs.iter().find(|input| input.name == name);
         found.ok_or_else(|| Unsupported(format!("it has no input {name}")))
+    }
+
+    /// An input's shape.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, Unsupported> {
+        let input = self.input(name)?;
+        count(input).map(|_| input.shape.clone())
     }
 
     /// An input of floats; the same every time.

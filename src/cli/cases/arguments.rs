@@ -9,6 +9,9 @@ use wgdnn::Reduction;
 
 use super::{CaseArray, Refusal};
 
+/// What a pair is.
+const PAIR: &str = "a whole number of 0 or more, or two of them";
+
 /// A case's parameters, taken out one by one; what is left over is unknown.
 pub struct Params<'a> {
     pub op: &'a str,
@@ -43,7 +46,22 @@ impl Params<'_> {
     }
 
     pub fn pair(&mut self, name: &str) -> Result<Option<[usize; 2]>, Refusal> {
-        self.take(name, "a whole number of 0 or more, or two of them", pair)
+        self.take(name, PAIR, pair)
+    }
+
+    /// A pool's stride, for which an empty list is none, too.
+    pub fn pool_stride(&mut self) -> Result<Option<[usize; 2]>, Refusal> {
+        if matches!(self.left.get("stride"), Some(Value::Array(list)) if list.is_empty()) {
+            self.left.remove("stride");
+        }
+        self.accept_none("stride");
+        self.pair("stride")
+    }
+
+    /// Two numbers or one for both, where torchvision takes no list of one.
+    pub fn strict_pair(&mut self, name: &str) -> Result<Option<[usize; 2]>, Refusal> {
+        let is_one = |value: &Value| value.as_array().is_some_and(|list| list.len() == 1);
+        self.take(name, PAIR, |value| if is_one(value) { None } else { pair(value) })
     }
 
     pub fn size(&mut self, name: &str) -> Result<Option<usize>, Refusal> {
@@ -92,6 +110,8 @@ fn size(value: &Value) -> Option<usize> {
 pub fn pair(value: &Value) -> Option<[usize; 2]> {
     match value.as_array().map(Vec::as_slice) {
         Some([first, second]) => Some([size(first)?, size(second)?]),
+        // PyTorch takes a list of one for both.
+        Some([both]) => size(both).map(|both| [both, both]),
         Some(_) => None,
         None => size(value).map(|both| [both, both]),
     }

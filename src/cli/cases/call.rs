@@ -103,13 +103,12 @@ impl Call {
     fn read(op: &str, params: &mut Params<'_>, inputs: &mut Inputs<'_>) -> Result<Call, Refusal> {
         Ok(match op {
             "max_pool2d" => {
-                params.accept_none("stride");
                 let kernel_size = params.pair("kernel_size")?;
                 let default = MaxPool2dParams::new(params.required("kernel_size", kernel_size)?);
                 Call::MaxPool2d {
                     input: inputs.f32("input")?,
                     params: MaxPool2dParams {
-                        stride: params.pair("stride")?,
+                        stride: params.pool_stride()?,
                         padding: params.pair("padding")?.unwrap_or(default.padding),
                         dilation: params.pair("dilation")?.unwrap_or(default.dilation),
                         ceil_mode: params.flag("ceil_mode")?.unwrap_or(default.ceil_mode),
@@ -119,7 +118,6 @@ impl Call {
                 }
             }
             "avg_pool2d" => {
-                params.accept_none("stride");
                 params.accept_none("divisor_override");
                 let kernel_size = params.pair("kernel_size")?;
                 let default = AvgPool2dParams::new(params.required("kernel_size", kernel_size)?);
@@ -127,7 +125,7 @@ impl Call {
                 Call::AvgPool2d {
                     input: inputs.f32("input")?,
                     params: AvgPool2dParams {
-                        stride: params.pair("stride")?,
+                        stride: params.pool_stride()?,
                         padding: params.pair("padding")?.unwrap_or(default.padding),
                         ceil_mode: params.flag("ceil_mode")?.unwrap_or(default.ceil_mode),
                         count_include_pad: include.unwrap_or(default.count_include_pad),
@@ -188,7 +186,7 @@ impl Call {
             }
             "sigmoid" => Call::Sigmoid { input: inputs.f32("input")? },
             "roi_pool" => {
-                let output_size = params.pair("output_size")?;
+                let output_size = params.strict_pair("output_size")?;
                 let default = RoiPoolParams::new(params.required("output_size", output_size)?);
                 let floats = |array: &Arc<CaseArray>| match &**array {
                     CaseArray::F32(array) => Ok(array.clone()),

@@ -15,7 +15,7 @@ pub use compare::{Difference, Verdict, compare, difference, judge};
 #[cfg(feature = "gpu")]
 pub use eager::class_indices;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -132,12 +132,16 @@ fn numbers<T, const BYTES: usize>(bytes: &[u8], from: fn([u8; BYTES]) -> T) -> V
 
 /// Reads cases and their arrays.
 pub fn read_cases(jsonl: &str, arrays: &Arrays) -> Result<Vec<Case>, String> {
-    jsonl
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .map(|(index, line)| read_case(line, arrays).map_err(|reason| format!("line {}: {reason}", index + 1)))
-        .collect()
+    let mut cases = Vec::new();
+    let mut lines_of_ids = HashMap::new();
+    for (number, line) in (1..).zip(jsonl.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let case = read_case(line, arrays).map_err(|reason| format!("line {number}: {reason}"))?;
+        if let Some(first) = lines_of_ids.insert(case.id.clone(), number) {
+            return Err(format!("line {number}: line {first} has the same id, {:?}", case.id));
+        }
+        cases.push(case);
+    }
+    Ok(cases)
 }
 
 fn read_case(line: &str, arrays: &Arrays) -> Result<Case, String> {
