@@ -14,7 +14,7 @@ use wgdnn::{
     AdapterClass, AvgPool2d, AvgPool2dParams, BatchNorm, BatchNormArguments, BatchNormParams, Boxes, Conv2d,
     Conv2dAlgorithm, Conv2dParams, ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropy,
     CrossEntropyParams, CrossEntropyTarget, Gpu, GpuOptions, MaxPool2d, MaxPool2dParams, MseLoss, MseLossParams,
-    Operator, Reduction, Result, RoiPool, RoiPoolParams, Sigmoid,
+    Operator, Reduction, Result, RoiPool, RoiPoolParams, Sigmoid, wgpu,
 };
 
 use super::bench::inputs::Inputs;
@@ -108,9 +108,11 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> std::result::Result<Ex
     let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
     let types = arguments.adapter_type.map_or(AdapterType::value_variants().to_vec(), |one| vec![one]);
     for adapter_type in types {
-        // Optional features have kernels of their own.
-        for portable in [false, true] {
-            let gpu = Gpu::with_options_blocking(&GpuOptions { portable, ..Default::default() })?;
+        // Optional features have kernels of their own, and so have devices that bind few buffers.
+        let with_features = Gpu::new_blocking()?;
+        let few_buffers = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..with_features.limits().clone() };
+        let options = GpuOptions { portable: true, limits: Some(few_buffers), ..Default::default() };
+        for gpu in [with_features, Gpu::with_options_blocking(&options)?] {
             gpu.take_for(adapter_type.class());
             for planned in &operators {
                 add_kernels(&gpu, adapter_type, planned, &mut modules, &mut lines)?;

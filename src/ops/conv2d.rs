@@ -48,7 +48,7 @@ pub enum Conv2dAlgorithm {
     /// a workspace.
     ImplicitGemm,
     /// Winograd's F(2x2, 3x3), for kernels of 3 by 3 with stride and dilation 1 alone: 2.25 times fewer products. On GPUs it
-    /// is one kernel and takes the 16 KiB of workgroup memory that WebGPU gives; on software adapters it is four through a
+    /// is one kernel and takes the 16 KiB of workgroup memory that WebGPU gives; on Mesa's software adapters it is four through a
     /// workspace of some 16 MiB and at least twice the weight, which can be packed once instead. Sums that are not finite are
     /// computed again directly, which takes several times as long.
     Winograd2x2,
