@@ -7,10 +7,7 @@
 //                       blocks of 4
 //   channel_terms       what the output needs of each channel, one workgroup a channel
 //   update_running      running statistics, one invocation a channel; only if there are any
-//   normalize_blocks    the output, PLANE_ITEMS blocks of 4 elements of a plane an invocation, so that a workgroup has
-//                       one channel;
-//   normalize_planes    or, where planes are not in blocks, PLANE_ITEMS elements;
-//   normalize_elements  or, where planes are small, one element an invocation
+//   normalize_..        the output: see shared/normalize.wgsl
 // Statistics are sums of deviations and of their squares about a center: the rounded mean of an invocation's own elements.
 // Merging two moves one to the other's center. So no digits are lost to a mean far larger than the spread. Sums are pairs
 // of f32 (value, what its rounding lost), good to about twice the digits, and added in a fixed order.
@@ -298,36 +295,4 @@ fn affine(
         return;
     }
     write_terms(channel, affine_terms(terms_of(channel), channel));
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn normalize_elements(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index < params.total) {
-        normalize_element(index, terms_of(index / params.inner % params.channels));
-    }
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn normalize_planes(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let part = plane_part(workgroup.y * grid.x + workgroup.x, lane, params.inner, params.total);
-    normalize_part(part, terms_of(part.channel));
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn normalize_blocks(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let part = plane_part(workgroup.y * grid.x + workgroup.x, lane, params.inner / 4u, params.total / 4u);
-    normalize_part_in_blocks(part, terms_of(part.channel));
 }

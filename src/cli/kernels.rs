@@ -252,7 +252,7 @@ fn others() -> Result<Vec<Planned>> {
     let training = BatchNormParams { training: true, ..Default::default() };
     let running = BatchNormArguments { running_mean: channels, running_var: channels, ..Default::default() };
     let boxes = ArrayD::zeros(IxDyn(&[3, 5]));
-    Ok(vec![
+    let mut planned = vec![
         Planned::new("max_pool2d", MaxPool2d::new(&[2, 3, 9, 11], &pool)?),
         Planned::new("max_pool2d", MaxPool2d::new(&[2, 3, 9, 11], &with_indices)?),
         Planned::new("avg_pool2d", AvgPool2d::new(&[2, 3, 9, 11], &AvgPool2dParams::new([3, 2]))?),
@@ -261,8 +261,16 @@ fn others() -> Result<Vec<Planned>> {
         Planned::new("mse_loss", MseLoss::new(&[3, 1], &[5], &MseLossParams::default())?),
         Planned::new("cross_entropy", CrossEntropy::new(&[3, 5], classes, channels, &losses)?),
         Planned::new("cross_entropy", CrossEntropy::new(rows, CrossEntropyTarget::Probabilities(rows), None, &losses)?),
-        Planned::new("batch_norm", BatchNorm::new(&[2, 5, 33, 33], &running, &training)?),
-        Planned::new("batch_norm", BatchNorm::new(&[9, 5], &running, &BatchNormParams::default())?),
         Planned::new("roi_pool", RoiPool::new(&[1, 3, 8, 8], &Boxes::Indexed(&boxes), &RoiPoolParams::new([2, 2]))?),
-    ])
+    ];
+    // Without planes, and with planes that are not in blocks.
+    for shape in [&[9, 5][..], &[2, 5, 33, 33]] {
+        for params in [training, BatchNormParams::default()] {
+            planned.push(Planned::new("batch_norm", BatchNorm::new(shape, &running, &params)?));
+        }
+    }
+    // A kernel smaller than its stride.
+    let sparse = ConvTranspose2dParams { stride: [2, 3], ..Default::default() };
+    planned.extend(conv_transpose2d("conv_transpose2d", &[1, 3, 8, 8], &[3, 5, 1, 1], None, &sparse)?);
+    Ok(planned)
 }

@@ -124,6 +124,14 @@ mod exact {
     }
 
     /// Packed weights, called eagerly: the same bits, whatever algorithm takes them or does not.
+    /// More pixels than the reference has inputs of in one matrix.
+    #[test]
+    fn the_references_blocks_fit_together() {
+        let params = Conv2dParams { padding: Padding::Same, algorithm: Conv2dAlgorithm::Direct, ..Default::default() };
+        let call = call(&[1, 512, 49, 50], &[2, 512, 3, 3], params);
+        assert_eq!(call.run_eager(gpu()).unwrap(), call.run_reference().unwrap());
+    }
+
     /// SwiftShader, which is what browsers run on a CPU, compiles transforms for most of a minute.
     #[test]
     fn each_class_of_adapters_has_its_own_algorithms() {
@@ -286,6 +294,29 @@ mod exact {
         let params = Conv2dParams { groups: 128, ..Default::default() };
         expect_exact(&call(&[1, 128 * 13_000, 1, 1], &[128, 13_000, 1, 1], params));
     }
+}
+
+/// Arrays and views of them, of any dimension and in any order.
+#[test]
+fn references_take_views() {
+    use ndarray::{Array1, Array4};
+    use wgdnn::reference;
+
+    let pixels = Array4::from_shape_fn((2, 5, 6, 3), |(n, y, x, c)| (n * 7 + y * 5 + x * 3 + c * 11) as f32);
+    let weight = Array4::from_shape_fn((4, 3, 2, 2), |(o, c, u, v)| (o + 2 * c + 3 * u + 5 * v) as f32);
+    let bias = Array1::from_iter((0..8).map(|x| x as f32));
+    // Channels first, and every other element of the bias.
+    let image = pixels.view().permuted_axes([0, 3, 1, 2]);
+    let bias = bias.slice(ndarray::s![..;2]);
+    let params = Conv2dParams::default();
+    let output = reference::conv2d(&image, &weight, Some(&bias), &params).unwrap();
+    let owned = [image.to_owned().into_dyn(), weight.into_dyn()];
+    let bias = bias.to_owned().into_dyn();
+    assert_eq!(output, reference::conv2d(&owned[0], &owned[1], Some(&bias), &params).unwrap());
+    assert_eq!(output[[1, 2, 0, 1]], {
+        let products = (0..3).flat_map(|c| (0..2).flat_map(move |u| (0..2).map(move |v| (c, u, v))));
+        products.map(|(c, u, v)| pixels[[1, u, 1 + v, c]] * owned[1][[2, c, u, v]]).sum::<f32>() + 4.0
+    });
 }
 
 #[test]

@@ -99,6 +99,14 @@ mod exact {
         }
     }
 
+    /// More pixels than the reference has products of in one matrix.
+    #[test]
+    fn the_references_blocks_fit_together() {
+        let params = ConvTranspose2dParams { algorithm: ConvTranspose2dAlgorithm::Gather, ..Default::default() };
+        let call = conv_transpose2d(&[1, 2, 22, 23], &[2, 2000, 3, 3], params);
+        assert_eq!(call.run_eager(gpu()).unwrap(), call.run_reference().unwrap());
+    }
+
     /// Strides and kernels of which next to nothing meets an input: what visits all of it takes minutes.
     #[test]
     fn long_strides_and_kernels_are_exact() {
