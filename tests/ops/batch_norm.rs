@@ -74,6 +74,31 @@ mod accurate {
         expect_within(&call, 1e-6);
     }
 
+    /// But on devices that bind too few buffers, which say so.
+    #[test]
+    fn inference_needs_no_workspace() {
+        use wgdnn::{Gpu, GpuOptions, wgpu};
+
+        let channels = Some(&[3][..]);
+        let arguments =
+            BatchNormArguments { running_mean: channels, running_var: channels, weight: channels, bias: channels };
+        let shape = &[2, 3, 4, 4];
+        let inference = BatchNorm::new(shape, &arguments, &BatchNormParams::default()).unwrap();
+        assert_eq!(inference.workspace_size(), 0);
+        let with_buffers = |count| {
+            let limits =
+                wgpu::Limits { max_storage_buffers_per_shader_stage: count, ..wgpu::Limits::downlevel_defaults() };
+            let options = GpuOptions { limits: Some(limits), ..Default::default() };
+            Gpu::with_options_blocking(&options).unwrap()
+        };
+        assert_eq!(inference.workspace_size_on(&with_buffers(6)), 0);
+        assert_eq!(inference.workspace_size_on(&with_buffers(4)), 3 * 28);
+        let training = BatchNormParams { training: true, ..Default::default() };
+        let training = BatchNorm::new(shape, &arguments, &training).unwrap();
+        assert_eq!(training.workspace_size(), 3 * (28 + 20));
+        assert_eq!(training.workspace_size_on(gpu()), training.workspace_size());
+    }
+
     #[test]
     fn many_values_per_channel() {
         expect_within(&training(random(&[2, 2, 300, 500], 3)), 1e-6);

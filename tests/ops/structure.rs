@@ -42,6 +42,32 @@ fn golden_cases_cover_all_operators() {
     }
 }
 
+/// Infinities, NaN and huge numbers in every float argument of every operator, but in boxes.
+#[test]
+fn special_values_are_in_every_float_argument() {
+    use crate::cases::CaseArray;
+
+    for operator in names("src/ops", ".rs") {
+        let cases = crate::harness::golden_of(&operator);
+        let cases: Vec<_> = cases.iter().filter(|case| case.id.starts_with("special/")).collect();
+        assert!(cases.len() >= 80, "{operator}: {}", cases.len());
+        // How many cases have each kind in an argument.
+        let mut counts = std::collections::BTreeMap::<&str, [usize; 3]>::new();
+        for (name, array) in cases.iter().flat_map(|case| &case.inputs) {
+            if let (CaseArray::F32(array), true) = (&*array[0], name != "boxes") {
+                let has = |is_it: fn(f32) -> bool| usize::from(array.iter().any(|&x| is_it(x)));
+                let kinds = [has(f32::is_infinite), has(f32::is_nan), has(|x| x.is_finite() && x.abs() > 1e38)];
+                let counts = counts.entry(name).or_default();
+                counts.iter_mut().zip(kinds).for_each(|(count, kind)| *count += kind);
+            }
+        }
+        assert!(!counts.is_empty());
+        for (name, counts) in counts {
+            assert!(counts.iter().all(|&count| count >= 3), "{operator}: {name}: {counts:?}");
+        }
+    }
+}
+
 #[test]
 fn the_readmes_code_is_that_of_the_examples() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
