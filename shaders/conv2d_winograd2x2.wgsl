@@ -18,8 +18,8 @@
 //     multiply            kernels, inputs -> products, in conv2d_winograd_multiply.wgsl or conv2d_winograd_subgroup.wgsl
 //     transform_products  products -> output      4 channels of a tile
 //
-// A sum of which an infinity or a NaN comes, by an input or by a transform that overflowed, is computed again as it stands
-// above: an infinity in a transform is a NaN soon.
+// Tiles with infinities, NaN or huge products, by an input, a weight or a transform, are computed again as it stands above:
+// an infinity in a transform is a NaN soon, and what is huge swallows all else, also where it should not be.
 
 const TILE: i32 = 2;
 
@@ -133,8 +133,11 @@ fn transform_products(
     let top = Four(upper(left), upper(right), vec4<f32>(), vec4<f32>());
     let bottom = Four(lower(left), lower(right), vec4<f32>(), vec4<f32>());
     let start = start_of(place);
-    let largest = max(max(exponents(top.a), exponents(top.b)), max(exponents(bottom.a), exponents(bottom.b)));
-    if (any(largest == vec4<u32>(EXPONENT))) {
+    let largest = max(
+        max(largest_exponents(row_0), largest_exponents(row_1)),
+        max(largest_exponents(row_2), largest_exponents(row_3)),
+    );
+    if (any(largest >= vec4<u32>(SPOILING))) {
         write_directly(place, start);
         return;
     }

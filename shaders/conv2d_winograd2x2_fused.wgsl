@@ -5,8 +5,7 @@
 // products, 8 tiles by 8 channels each. At the end the sums change places, 8 channels at a time, for an invocation to have
 // the 16 positions of one tile and channel.
 //
-// A sum of which an infinity or a NaN comes, by an input or by a transform that overflowed, is computed again as the
-// definition has it: an infinity in a transform is a NaN soon.
+// Tiles with infinities, NaN or huge products are computed again as the definition has it.
 //
 // A sum of very many products is cut into ranges of channels, one dispatch each; every dispatch but the first goes on
 // from the sum in output.
@@ -55,6 +54,8 @@ const STEP: i32 = 4;
 const POSITION: i32 = 128;
 const KERNELS: i32 = 2048;
 const EXPONENT: u32 = 0x7f800000u;
+// That of 2^40: see shared/winograd_tiles.wgsl.
+const SPOILING: u32 = 0x53800000u;
 
 // [position, channel of the step, tile], and from KERNELS on [position, channel of the step, output channel]; at the end
 // [position, tile, output channel of 8].
@@ -154,6 +155,10 @@ fn direct_sums(kernel_begin: i32, image_begin: i32, row: i32, col: i32) -> vec4<
         totals += sums;
     }
     return totals;
+}
+
+fn exponents(sums: vec4<f32>) -> vec4<u32> {
+    return bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT);
 }
 
 fn write(place: i32, is_inside: bool, start: f32, sum: f32) {
@@ -279,7 +284,8 @@ fn convolve_winograd2x2(
                 bottom.x + bottom.y + bottom.z,
                 bottom.y - bottom.z - bottom.w,
             );
-            if (any((bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT))) {
+            let largest = max(max(exponents(m_0), exponents(m_1)), max(exponents(m_2), exponents(m_3)));
+            if (any(largest >= vec4<u32>(SPOILING))) {
                 let kernel_begin = (group * params.out_channels + channel) * params.in_channels;
                 let image_begin = i32(params.input_base)
                     + (out_image * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;

@@ -151,10 +151,6 @@ fn load_products(at: i32, step: i32) -> Four {
     ));
 }
 
-fn largest_exponents(row: Four) -> vec4<u32> {
-    return max(max(exponents(row.a), exponents(row.b)), max(exponents(row.c), exponents(row.d)));
-}
-
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn transform_products(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -180,11 +176,9 @@ fn transform_products(
     let row_2 = transform_product(Six(c_0.c, c_1.c, c_2.c, c_3.c, c_4.c, c_5.c));
     let row_3 = transform_product(Six(c_0.d, c_1.d, c_2.d, c_3.d, c_4.d, c_5.d));
 
-    let largest = max(
-        max(largest_exponents(row_0), largest_exponents(row_1)),
-        max(largest_exponents(row_2), largest_exponents(row_3)),
-    );
-    if (any(largest == vec4<u32>(EXPONENT))) {
+    let left = max(max(largest_exponents(c_0), largest_exponents(c_1)), largest_exponents(c_2));
+    let right = max(max(largest_exponents(c_3), largest_exponents(c_4)), largest_exponents(c_5));
+    if (any(max(left, right) >= vec4<u32>(SPOILING))) {
         write_directly(place, start);
         return;
     }

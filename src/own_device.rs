@@ -91,7 +91,7 @@
 //!   they may run in [`Gpu::submit`], in a read, in an upload, in an eager call, in a failed call, and on the thread for
 //!   read-backs. No lock of ours is held there: a callback may call operators, submit and trim. It must not wait for a
 //!   read-back, which is what polls for it, and no lock that it takes may be held by a thread that calls us.
-
+//!
 //! ## What must stay alive
 //!
 //! - wgpu keeps what is recorded alive, so buffers, tensors and the `Gpu` may be dropped before the submit. A tensor

@@ -9,6 +9,9 @@ override WORKGROUP_SIZE: u32 = 64u;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [images, groups * out_channels, out_rows, out_cols]
 
 const EXPONENT: u32 = 0x7f800000u;
+// That of 2^40. Products so large, and infinities and NaN, spoil all outputs of a tile: what they should not be in is lost
+// in their rounding.
+const SPOILING: u32 = 0x53800000u;
 const CHANNELS: i32 = 16;
 
 // 4 elements of a column or a row, each of 4 tiles or channels.
@@ -176,6 +179,10 @@ fn start_of(place: Place) -> vec4<f32> {
 
 fn exponents(sums: vec4<f32>) -> vec4<u32> {
     return bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT);
+}
+
+fn largest_exponents(row: Four) -> vec4<u32> {
+    return max(max(exponents(row.a), exponents(row.b)), max(exponents(row.c), exponents(row.d)));
 }
 
 fn write_row(place: Place, down: i32, start: vec4<f32>, row: Four) {

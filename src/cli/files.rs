@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::escape::escaped;
 
@@ -41,7 +42,8 @@ pub struct Output {
     path: PathBuf,
     /// What is written first, beside it.
     temporary: PathBuf,
-    file: File,
+    /// Those of the file that is there already.
+    permissions: Option<fs::Permissions>,
 }
 
 impl Output {
@@ -54,33 +56,42 @@ impl Output {
         if is_there && !target.is_file() {
             return Err(wrong(path, &"expected a regular file, or none"));
         }
-        let Some(name) = target.file_name() else { return Err(wrong(path, &"expected the name of a file")) };
-        let mut temporary_name = std::ffi::OsString::from(".");
-        temporary_name.push(name);
-        temporary_name.push(format!(".{}", std::process::id()));
-        let temporary = target.with_file_name(temporary_name);
-        let file = File::create(&temporary).map_err(at)?;
-        let output = Output { path: target, temporary, file };
-        if is_there {
-            // Another user's file, or one that may not be written, is no less so for being replaced.
-            File::options().append(true).open(&output.path).map_err(at)?;
-            let permissions = fs::metadata(&output.path).map_err(at)?.permissions();
-            output.file.set_permissions(permissions).map_err(at)?;
+        // Nor is that the name of a file which ends like a folder's; `file_name` does not tell.
+        let is_folder = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+        if is_folder || target.file_name().is_none() {
+            return Err(wrong(path, &"expected the name of a file"));
         }
-        Ok(output)
+        let permissions = if is_there {
+            // Another user's file, or one that may not be written, is no less so for being replaced.
+            File::options().append(true).open(&target).map_err(at)?;
+            Some(fs::metadata(&target).map_err(at)?.permissions())
+        } else {
+            // Made for a moment: the folder takes files, and the name is one.
+            File::create_new(&target).and_then(|_| fs::remove_file(&target)).map_err(at)?;
+            None
+        };
+        static OUTPUTS: AtomicUsize = AtomicUsize::new(0);
+        let number = OUTPUTS.fetch_add(1, Ordering::Relaxed);
+        let temporary = target.with_file_name(format!(".wgdnn-{}-{number}", std::process::id()));
+        Ok(Output { path: target, temporary, permissions })
     }
 
     /// Writes the file and waits until it is on the disk.
-    pub fn write(mut self, bytes: &[u8]) -> Result<(), String> {
-        let result = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
-        result.and_then(|()| fs::rename(&self.temporary, &self.path)).map_err(|error| wrong(&self.path, &error))
+    pub fn write(self, bytes: &[u8]) -> Result<(), String> {
+        self.write_and_rename(bytes).map_err(|error| {
+            let _ = fs::remove_file(&self.temporary);
+            wrong(&self.path, &error)
+        })
     }
-}
 
-impl Drop for Output {
-    fn drop(&mut self) {
-        // Gone already if it was written.
-        let _ = fs::remove_file(&self.temporary);
+    fn write_and_rename(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create(&self.temporary)?;
+        if let Some(permissions) = &self.permissions {
+            file.set_permissions(permissions.clone())?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)
     }
 }
 
@@ -109,6 +120,15 @@ mod tests {
         assert!(write(&folder, b"").unwrap_err().contains("expected a regular file, or none"));
         assert!(write(&folder.join("none/file"), b"").is_err());
         assert!(write(Path::new("/"), b"").is_err());
+        assert!(write(&folder.join("new/"), b"").unwrap_err().contains("expected the name of a file"));
+        let long = "x".repeat(250);
+        write(&folder.join(&long), b"").unwrap();
+        fs::remove_file(folder.join(&long)).unwrap();
+        // Nothing is there while the work goes on.
+        let output = Output::new(&folder.join("later")).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        output.write(b"late").unwrap();
+        assert_eq!(fs::read(folder.join("later")).unwrap(), b"late");
         assert!(read(&folder, 100).unwrap_err().contains("expected a regular file"));
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -230,7 +230,7 @@ impl ConvTranspose2d {
         if splits > 1 { splits * output } else { 0 }
     }
 
-    /// Bytes of workspace that recording needs, at most: software adapters need none.
+    /// Bytes of workspace that recording needs, at most: adapters for which another algorithm is taken need none.
     pub fn workspace_size(&self) -> u64 {
         self.workspace_elements() as u64 * shape::ELEMENT_BYTES
     }

@@ -4,12 +4,12 @@
 //     wgdnn kernels FOLDER
 //     npm ci --ignore-scripts && node check.js FOLDER
 //
-// Every kernel becomes a pipeline within SECONDS_PER_KERNEL (10), but for those that no adapter with such a compiler is
+// Every kernel becomes a pipeline within SECONDS_PER_KERNEL (5), but for those that no adapter with such a compiler is
 // given: of them only the module is compiled. What took more than 2 s is printed. CHROMIUM names the browser.
 const { chromium } = require('playwright-core');
 const fs = require('fs'), http = require('http'), os = require('os'), path = require('path');
 
-const SECONDS = Number(process.env.SECONDS_PER_KERNEL || 10);
+const SECONDS = Number(process.env.SECONDS_PER_KERNEL || 5);
 const SLOW_MS = 2000;
 const FLAGS = [
   '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan',

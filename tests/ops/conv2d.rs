@@ -11,7 +11,7 @@ golden_tests!("conv2d", at_least 40);
 mod exact {
     use super::*;
     use crate::cases::{Call, CaseArray};
-    use crate::harness::{expect_exact, gpu, random, random_integers};
+    use crate::harness::{expect_exact, expect_within, expect_within_on, gpu, random, random_integers};
     use wgdnn::{Conv2dAlgorithm, Conv2dBuffers, PackedWeight, Tensor, conv2d, conv2d_packed, wgpu};
 
     fn call(input: &[usize], weight: &[usize], params: Conv2dParams) -> Call {
@@ -123,7 +123,6 @@ mod exact {
         }
     }
 
-    /// Packed weights, called eagerly: the same bits, whatever algorithm takes them or does not.
     /// More pixels than the reference has inputs of in one matrix.
     #[test]
     fn the_references_blocks_fit_together() {
@@ -157,6 +156,30 @@ mod exact {
         assert_eq!(operator.workspace_size_on(&gpu), 0);
     }
 
+    /// A huge weight that meets nothing but padding, or an input that an output has no product of, swallows nothing there.
+    #[test]
+    fn huge_numbers_stay_where_they_belong() {
+        for (input, weight, at) in [
+            ([1, 2, 1, 3], [17, 2, 3, 3], [7, 1, 2, 0]),
+            ([2, 2, 3, 1], [3, 2, 3, 3], [0, 0, 1, 0]),
+            ([1, 64, 1, 9], [4, 64, 3, 3], [2, 33, 0, 1]),
+        ] {
+            let mut weights = random(&weight, 2).mapv(|w| w / 4.0);
+            weights[at] = -3e38;
+            let params = Conv2dParams { padding: Padding::Same, ..Default::default() };
+            let call = Call::Conv2d { input: random(&input, 1), weight: weights, bias: None, params };
+            expect_within(&call, 2e-5);
+            expect_within_on(crate::harness::gpu_taken_for_hardware(), &call, 2e-5);
+        }
+        let mut image = random(&[1, 64, 4, 4], 3);
+        image[[0, 5, 3, 3]] = 1e30;
+        let params = Conv2dParams { padding: Padding::Valid, ..Default::default() };
+        let mut weights = random(&[3, 64, 3, 3], 4).mapv(|w| w / 8.0);
+        weights.slice_mut(ndarray::s![.., .., 2, 2]).fill(0.0);
+        expect_within(&Call::Conv2d { input: image, weight: weights, bias: None, params }, 2e-5);
+    }
+
+    /// Packed weights, called eagerly: the same bits, whatever algorithm takes them or does not.
     #[test]
     fn packed_weights_give_the_same() {
         let input = Tensor::from_array(gpu(), &random(&[3, 64, 40, 38], 1)).unwrap();

@@ -465,7 +465,7 @@ mod on_gpu {
             ("conv2d", "conv2d_winograd2x2", "place.col + right >= params.out_cols", "false"),
             ("conv2d", "conv2d_winograd2x2", "x.c - x.b", "x.b - x.c"),
             ("conv2d", "conv2d_winograd2x2", "if (TILE > 2) {", "if (true) {"),
-            ("conv2d", "conv2d_winograd4x4", "if (any(largest == vec4<u32>(EXPONENT))) {", "if (false) {"),
+            ("conv2d", "conv2d_winograd4x4", "if (any(max(left, right) >= vec4<u32>(SPOILING))) {", "if (false) {"),
             ("conv2d", "conv2d_winograd4x4", "middle * x_4 + right", "middle * x_3 + right"),
             ("conv2d", "conv2d_winograd4x4", "add_row(&sums, weights + 6, begin, row + 2, col);", ""),
             ("conv2d", "conv2d_winograd4x4", "block / blocks * params.out_channels", "0"),
