@@ -15,12 +15,13 @@
 // Inference where only 4 buffers can be bound: running_terms instead of all but the output. affine follows either where
 // there is a weight or a bias.
 //
-// A channel with infinities or NaN has their sum as its mean, and a NaN as its variance.
+// A channel with infinities or NaN has their sum as its mean, and a NaN as its variance. Where squares would overflow,
+// statistics are those of all values times TINY.
 //
 // workspace: CHANNEL_WORDS f32 for each channel, its terms (see shared/normalize.wgsl)
 //     0: rounded mean  1: rest of the mean  2, 3: factor  4: scale  5: bias
-//     6: variance by count - 1
-// and then chunks * CHUNK_WORDS f32 for each channel: the center, and two pairs.
+//     6: variance by count - 1; of tiny statistics, as the scale tells, that of those
+// and then chunks * CHUNK_WORDS f32 for each channel: the scale, the center, and two pairs.
 
 override ITEMS: u32 = 32u;
 
@@ -29,14 +30,21 @@ override ITEMS: u32 = 32u;
 @group(0) @binding(5) var<storage, read_write> running_var: array<f32>;        // [channels]
 
 const CHANNEL_WORDS: u32 = 7u;
-const CHUNK_WORDS: u32 = 5u;
+const CHUNK_WORDS: u32 = 6u;
 
 // As many as ITEMS is at most.
 const MAX_ITEMS: u32 = 32u;
 
-// Sums over `count` elements x of x - center and (x - center)^2, as pairs.
+// Of numbers so large that their squares overflow.
+const TINY: f32 = 0x1p-90f;
+// Centers that are further apart, and squares above, are made tiny before they are merged.
+const FAR: f32 = 0x1p46f;
+const LARGE: f32 = 0x1p92f;
+
+// Sums over `count` elements x, each times `scale`, which is 1 or TINY, of x - center and (x - center)^2, as pairs.
 struct Statistics {
     count: f32,
+    scale: f32,
     center: f32,
     deviations: vec2<f32>,
     squares: vec2<f32>,
@@ -71,14 +79,33 @@ fn merge(a: Statistics, b: Statistics) -> Statistics {
     }
     if (!is_finite(a.center) || !is_finite(b.center)) {
         let center = infinite_part(a.center) + infinite_part(b.center);
-        return Statistics(a.count + b.count, center, vec2<f32>(), vec2<f32>());
+        return Statistics(a.count + b.count, 1.0, center, vec2<f32>(), vec2<f32>());
     }
+    let is_large = a.scale * b.scale < 1.0 || max(a.squares.x, b.squares.x) > LARGE || abs(b.center - a.center) > FAR;
+    return merge_alike(made_tiny(a, is_large), made_tiny(b, is_large));
+}
+
+fn made_tiny(a: Statistics, is_large: bool) -> Statistics {
+    let factor = select(1.0, TINY, is_large && a.scale == 1.0);
+    return Statistics(
+        a.count,
+        a.scale * factor,
+        a.center * factor,
+        a.deviations * factor,
+        // Its square would be 0.
+        a.squares * factor * factor,
+    );
+}
+
+// Of one scale, both finite.
+fn merge_alike(a: Statistics, b: Statistics) -> Statistics {
     // About a's center, b's deviations are all larger by this.
     let step = subtract(b.center, a.center);
     let steps = product(step, vec2<f32>(b.count, 0.0));
     let cross = 2.0 * product(step, b.deviations);
     return Statistics(
         a.count + b.count,
+        a.scale,
         a.center,
         add_pair(add_pair(a.deviations, b.deviations), steps),
         add_pair(add_pair(a.squares, b.squares), add_pair(cross, product(step, steps))),
@@ -87,22 +114,30 @@ fn merge(a: Statistics, b: Statistics) -> Statistics {
 
 // The statistics of the first `count` values.
 fn statistics_of(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32) -> Statistics {
-    var sum = vec2<f32>(0.0, 0.0);
-    var infinite_sum = 0.0;
-    for (var item = 0u; item < min(count, ITEMS); item++) {
-        sum = add(sum, (*values)[item]);
-        infinite_sum += infinite_part((*values)[item]);
-    }
-    var result = Statistics(f32(count), rounded(sum) / f32(max(count, 1u)), vec2<f32>(), vec2<f32>());
-    if (!is_finite(infinite_sum)) {
-        result.center = infinite_sum;
-        return result;
-    }
-    for (var item = 0u; item < min(count, ITEMS); item++) {
-        let deviation = subtract((*values)[item], result.center);
-        result.deviations = add_pair(result.deviations, deviation);
-        result.squares = add(result.squares, deviation.x * deviation.x);
-        result.squares.y += 2.0 * deviation.x * deviation.y;
+    var result: Statistics;
+    var scale = 1.0;
+    for (var attempt = 0; attempt < 2; attempt++) {
+        var sum = vec2<f32>(0.0, 0.0);
+        var infinite_sum = 0.0;
+        for (var item = 0u; item < min(count, ITEMS); item++) {
+            sum = add(sum, (*values)[item] * scale);
+            infinite_sum += infinite_part((*values)[item]);
+        }
+        result = Statistics(f32(count), scale, rounded(sum) / f32(max(count, 1u)), vec2<f32>(), vec2<f32>());
+        if (!is_finite(infinite_sum)) {
+            result.center = infinite_sum;
+            break;
+        }
+        for (var item = 0u; item < min(count, ITEMS); item++) {
+            let deviation = subtract((*values)[item] * scale, result.center);
+            result.deviations = add_pair(result.deviations, deviation);
+            result.squares = add(result.squares, deviation.x * deviation.x);
+            result.squares.y += 2.0 * deviation.x * deviation.y;
+        }
+        if (is_finite(result.squares.x)) {
+            break;
+        }
+        scale = TINY;
     }
     return result;
 }
@@ -146,11 +181,12 @@ fn chunk_words(channel: u32, chunk: u32) -> u32 {
 
 fn write_chunk(channel: u32, chunk: u32) {
     let words = chunk_words(channel, chunk);
-    workspace[words] = statistics[0].center;
-    workspace[words + 1u] = statistics[0].deviations.x;
-    workspace[words + 2u] = statistics[0].deviations.y;
-    workspace[words + 3u] = statistics[0].squares.x;
-    workspace[words + 4u] = statistics[0].squares.y;
+    workspace[words] = statistics[0].scale;
+    workspace[words + 1u] = statistics[0].center;
+    workspace[words + 2u] = statistics[0].deviations.x;
+    workspace[words + 3u] = statistics[0].deviations.y;
+    workspace[words + 4u] = statistics[0].squares.x;
+    workspace[words + 5u] = statistics[0].squares.y;
 }
 
 fn read_chunk(channel: u32, chunk: u32) -> Statistics {
@@ -159,8 +195,9 @@ fn read_chunk(channel: u32, chunk: u32) -> Statistics {
     return Statistics(
         f32(min(params.channel_count - chunk * items, items)),
         workspace[words],
-        vec2<f32>(workspace[words + 1u], workspace[words + 2u]),
-        vec2<f32>(workspace[words + 3u], workspace[words + 4u]),
+        workspace[words + 1u],
+        vec2<f32>(workspace[words + 2u], workspace[words + 3u]),
+        vec2<f32>(workspace[words + 4u], workspace[words + 5u]),
     );
 }
 
@@ -245,10 +282,21 @@ fn channel_terms(
         if (rounded(squares_about_mean) < 0.0) {
             squares_about_mean = vec2<f32>(0.0, 0.0);
         }
-        let factor = inverse_root(divide(squares_about_mean, count));
         if (is_finite(all.center)) {
-            write_terms(channel, Terms(mean.x, mean.y + rest.y, factor, 1.0, 0.0));
-            workspace[channel * CHANNEL_WORDS + 6u] = rounded(squares_about_mean) / (count - 1.0);
+            let variance = divide(squares_about_mean, count);
+            var terms = Terms(mean.x, mean.y + rest.y, inverse_root(variance, params.eps), 1.0, 0.0);
+            let unbiased = rounded(squares_about_mean) / (count - 1.0);
+            if (all.scale < 1.0) {
+                terms.mean /= TINY;
+                terms.mean_rest /= TINY;
+                if (variance.x > 0.0) {
+                    // eps is nothing beside it. The factor, times HUGE, keeps all its digits.
+                    terms.factor = inverse_root(variance, 0.0) * (TINY * HUGE);
+                    terms.scale = 1.0 / HUGE;
+                }
+            }
+            write_terms(channel, terms);
+            workspace[channel * CHANNEL_WORDS + 6u] = unbiased;
         } else {
             write_terms(channel, Terms(all.center, 0.0, vec2<f32>(not_a_number(), 0.0), 1.0, 0.0));
             workspace[channel * CHANNEL_WORDS + 6u] = not_a_number();
@@ -268,7 +316,13 @@ fn update_running(
     }
     let words = channel * CHANNEL_WORDS;
     running_mean[channel] = blend(running_mean[channel], vec2<f32>(workspace[words], workspace[words + 1u]));
-    running_var[channel] = blend(running_var[channel], vec2<f32>(workspace[words + 6u], 0.0));
+    let variance = workspace[words + 6u];
+    if (workspace[words + 4u] < 1.0) {
+        // Less may be left of one that is infinite in f32.
+        running_var[channel] = params.kept * running_var[channel] + params.momentum * variance / TINY / TINY;
+    } else {
+        running_var[channel] = blend(running_var[channel], vec2<f32>(variance, 0.0));
+    }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

@@ -38,7 +38,7 @@ override PLANE_ITEMS: u32 = 8u;
 @group(0) @binding(9) var<storage, read> given_var: array<f32>;                // [channels]
 
 const EXPONENT: u32 = 0x7f800000u;
-// What a huge weight is divided by: 2^64.
+// What makes factors of the range of f32: 2^64.
 const HUGE: f32 = 18446744073709551616.0;
 
 fn is_finite(x: f32) -> bool {
@@ -46,8 +46,8 @@ fn is_finite(x: f32) -> bool {
 }
 
 // 1 / sqrt(variance + eps) as a pair, for a variance as a pair: a first guess and one step of Newton's.
-fn inverse_root(variance: vec2<f32>) -> vec2<f32> {
-    let v = add(variance, params.eps);
+fn inverse_root(variance: vec2<f32>, eps: f32) -> vec2<f32> {
+    let v = add(variance, eps);
     let guess = 1.0 / sqrt(v.x);
     let once = multiply(v.x, guess);
     let twice = multiply(once.x, guess);
@@ -63,14 +63,15 @@ struct Terms {
     mean_rest: f32,
     // 1 / sqrt(variance + eps) * weight, less `scale`, as a pair: one f32's rounding would show in all of a channel.
     factor: vec2<f32>,
-    // 1, or HUGE beside a huge weight: factors would overflow where products with small deviations do not.
+    // 1, or HUGE beside a huge weight, or 1 / HUGE beside a huge variance: factors would leave the range of f32 where their
+    // products with deviations do not.
     scale: f32,
     bias: f32,
 }
 
 // The terms of running statistics, without weight and bias.
 fn running_terms_of(channel: u32) -> Terms {
-    return Terms(given_mean[channel], 0.0, inverse_root(vec2<f32>(given_var[channel], 0.0)), 1.0, 0.0);
+    return Terms(given_mean[channel], 0.0, inverse_root(vec2<f32>(given_var[channel], 0.0), params.eps), 1.0, 0.0);
 }
 
 // The same terms with weight and bias.
@@ -83,7 +84,7 @@ fn affine_terms(terms: Terms, channel: u32) -> Terms {
         terms.mean,
         terms.mean_rest,
         vec2<f32>(factor.x, factor.y + terms.factor.y * rest),
-        select(1.0, HUGE, is_huge),
+        terms.scale * select(1.0, HUGE, is_huge),
         select(0.0, bias[channel], params.has_bias != 0u),
     );
 }
@@ -128,7 +129,7 @@ fn mended(x: f32, terms: Terms) -> f32 {
         deviation * power_of_two(-exponents.x),
         terms.factor * power_of_two(-exponents.y),
     );
-    let exponent = exponents.x + exponents.y + 2 + select(0, 64, terms.scale > 1.0) - 8;
+    let exponent = exponents.x + exponents.y + 2 + exponent_of(terms.scale) - 8;
     if (exponent > 120) {
         // No bias is large enough to bring it back.
         return scaled.x * power_of_two(127) * power_of_two(127);
@@ -158,14 +159,14 @@ fn plane_part(number: u32, lane: u32, plane_items: u32, total: u32) -> PlanePart
 fn normalize_element(at: u32, terms: Terms) {
     let x = input[params.input_base + at];
     var y = normalized(x, terms);
-    if (!is_finite(y) || terms.scale > 1.0) {
+    if (!is_finite(y) || terms.scale != 1.0) {
         y = mended(x, terms);
     }
     output[params.output_base + at] = y;
 }
 
 fn normalize_part(part: PlanePart, terms: Terms) {
-    var exponents = select(0u, EXPONENT, terms.scale > 1.0);
+    var exponents = select(0u, EXPONENT, terms.scale != 1.0);
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
         let y = normalized(input[params.input_base + at], terms);
         exponents = max(exponents, bitcast<u32>(y) & EXPONENT);
@@ -181,7 +182,7 @@ fn normalize_part(part: PlanePart, terms: Terms) {
 
 // The same, 4 elements at a time, where planes and bases are multiples of 4.
 fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
-    var exponents = vec4<u32>(select(0u, EXPONENT, terms.scale > 1.0));
+    var exponents = vec4<u32>(select(0u, EXPONENT, terms.scale != 1.0));
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
         let x = input_blocks[params.input_base / 4u + at];
         let y = vec4<f32>(
@@ -198,7 +199,7 @@ fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
             let x = input_blocks[params.input_base / 4u + at];
             var y = output_blocks[params.output_base / 4u + at];
             for (var index = 0u; index < 4u; index++) {
-                if (!is_finite(y[index]) || terms.scale > 1.0) {
+                if (!is_finite(y[index]) || terms.scale != 1.0) {
                     y[index] = mended(x[index], terms);
                 }
             }

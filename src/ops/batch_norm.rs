@@ -7,7 +7,7 @@ const NAME: &str = "batch_norm";
 
 /// f32s that the workspace holds for each channel, and for each chunk of one.
 const CHANNEL_WORDS: usize = 7;
-const CHUNK_WORDS: usize = 5;
+const CHUNK_WORDS: usize = 6;
 
 /// Parameters of [`batch_norm`](crate::batch_norm), as in `torch.nn.functional.batch_norm`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -95,8 +95,34 @@ mod accurate {
         assert_eq!(inference.workspace_size_on(&with_buffers(4)), 3 * 28);
         let training = BatchNormParams { training: true, ..Default::default() };
         let training = BatchNorm::new(shape, &arguments, &training).unwrap();
-        assert_eq!(training.workspace_size(), 3 * (28 + 20));
+        assert_eq!(training.workspace_size(), 3 * (28 + 24));
         assert_eq!(training.workspace_size_on(gpu()), training.workspace_size());
+    }
+
+    /// Numbers whose squares overflow, everywhere, here and there, and as one constant.
+    #[test]
+    fn huge_values_in_training() {
+        for shape in [&[5, 2][..], &[3, 2, 7, 9], &[3, 2, 60, 60]] {
+            let huge = random(shape, 1).mapv(|x| x * 3e38);
+            expect_within(&training(huge.clone()), 2e-6);
+            expect_within(&training(huge.mapv(|x| x * 1e-15)), 2e-6);
+            let mut here_and_there = random(shape, 2);
+            let count = here_and_there.len();
+            here_and_there.iter_mut().step_by(count / 4 + 1).for_each(|x| *x = 3e38);
+            expect_within(&training(here_and_there.clone()), 2e-4);
+            expect_within(&training(here_and_there.mapv(|x| if x > 1.0 { 1e21 } else { x })), 2e-4);
+            let constant = training(ndarray::ArrayD::from_elem(shape, 3e38));
+            let crate::cases::CaseArray::F32(output) = &constant.run_eager(gpu()).unwrap()["output"] else { panic!() };
+            assert!(output.iter().all(|x| *x == 0.0), "{shape:?}");
+        }
+        // The mean is finite, and the variance is not.
+        let (mean, variance) = (Some(ndarray::array![1e38].into_dyn()), Some(ndarray::array![2.0].into_dyn()));
+        let call = Call::BatchNorm {
+            input: ndarray::array![[3e38], [-1e38], [2.5e38], [3.1e38]].into_dyn(),
+            arguments: BatchNormArguments { running_mean: mean, running_var: variance, ..Default::default() },
+            params: BatchNormParams { training: true, momentum: 0.5, ..Default::default() },
+        };
+        expect_within(&call, 5e31);
     }
 
     #[test]

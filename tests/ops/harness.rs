@@ -508,6 +508,8 @@ mod on_gpu {
             ("batch_norm", "batch_norm_inference", "        y = mended(x, terms);", ""),
             ("batch_norm", "batch_norm_inference", "y[index] = mended(x[index], terms);", ""),
             ("batch_norm", "batch_norm_inference", "if (exponents == EXPONENT) {", "if (false) {"),
+            ("batch_norm", "batch_norm", "is_large && a.scale == 1.0", "false"),
+            ("batch_norm", "batch_norm", "terms.scale = 1.0 / HUGE;", ""),
             ("batch_norm", "batch_norm_inference", "let is_huge = abs(w) > HUGE;", "let is_huge = false;"),
             ("batch_norm", "batch_norm_inference", "beside_infinity(x) * factor", "x"),
             ("batch_norm", "batch_norm", "let center = infinite_part(a.center) +", "let center ="),
