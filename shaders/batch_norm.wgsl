@@ -112,34 +112,36 @@ fn merge_alike(a: Statistics, b: Statistics) -> Statistics {
     );
 }
 
-// The statistics of the first `count` values.
-fn statistics_of(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32) -> Statistics {
-    var result: Statistics;
-    var scale = 1.0;
-    for (var attempt = 0; attempt < 2; attempt++) {
-        var sum = vec2<f32>(0.0, 0.0);
-        var infinite_sum = 0.0;
-        for (var item = 0u; item < min(count, ITEMS); item++) {
-            sum = add(sum, (*values)[item] * scale);
-            infinite_sum += infinite_part((*values)[item]);
-        }
-        result = Statistics(f32(count), scale, rounded(sum) / f32(max(count, 1u)), vec2<f32>(), vec2<f32>());
-        if (!is_finite(infinite_sum)) {
-            result.center = infinite_sum;
-            break;
-        }
-        for (var item = 0u; item < min(count, ITEMS); item++) {
-            let deviation = subtract((*values)[item] * scale, result.center);
-            result.deviations = add_pair(result.deviations, deviation);
-            result.squares = add(result.squares, deviation.x * deviation.x);
-            result.squares.y += 2.0 * deviation.x * deviation.y;
-        }
-        if (is_finite(result.squares.x)) {
-            break;
-        }
-        scale = TINY;
+// The statistics of the first `count` values, each times `scale`.
+fn statistics_at(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32, scale: f32) -> Statistics {
+    var sum = vec2<f32>(0.0, 0.0);
+    for (var item = 0u; item < min(count, ITEMS); item++) {
+        sum = add(sum, (*values)[item] * scale);
+    }
+    var result = Statistics(f32(count), scale, rounded(sum) / f32(max(count, 1u)), vec2<f32>(), vec2<f32>());
+    for (var item = 0u; item < min(count, ITEMS); item++) {
+        let deviation = subtract((*values)[item] * scale, result.center);
+        result.deviations = add_pair(result.deviations, deviation);
+        result.squares = add(result.squares, deviation.x * deviation.x);
+        result.squares.y += 2.0 * deviation.x * deviation.y;
     }
     return result;
+}
+
+// The statistics of the first `count` values.
+fn statistics_of(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32) -> Statistics {
+    let plain = statistics_at(values, count, 1.0);
+    if (is_finite(plain.squares.x)) {
+        return plain;
+    }
+    var infinite_sum = 0.0;
+    for (var item = 0u; item < min(count, ITEMS); item++) {
+        infinite_sum += infinite_part((*values)[item]);
+    }
+    if (!is_finite(infinite_sum)) {
+        return Statistics(f32(count), 1.0, infinite_sum, vec2<f32>(), vec2<f32>());
+    }
+    return statistics_at(values, count, TINY);
 }
 
 // Leaves the statistics of the workgroup in element 0.
