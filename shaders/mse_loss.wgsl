@@ -41,33 +41,6 @@ override ITEMS: u32 = 32u;
 
 var<workgroup> sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
-// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
-fn hidden(x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
-}
-
-// sum + value, with what the rounding loses added to .y.
-fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = hidden(sum.x + value);
-    let is_larger = abs(sum.x) >= abs(value);
-    let larger = select(value, sum.x, is_larger);
-    let smaller = select(sum.x, value, is_larger);
-    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
-}
-
-fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
-    let total = add(sum, other.x);
-    return vec2<f32>(total.x, total.y + other.y);
-}
-
-// The pair as one f32. Where it is infinite what was lost is not a number.
-fn rounded(sum: vec2<f32>) -> f32 {
-    if ((bitcast<u32>(sum.x) & 0x7f800000u) == 0x7f800000u) {
-        return sum.x;
-    }
-    return sum.x + sum.y;
-}
-
 // The sum over the workgroup, in lane 0.
 fn workgroup_sum(lane: u32, sum: vec2<f32>) -> vec2<f32> {
     sums[lane] = sum;

@@ -41,7 +41,7 @@ pub use sigmoid::*;
 
 use std::ops::Range;
 
-use ndarray::{ArrayBase, ArrayD, ArrayView4, ArrayViewD, Data, Dimension, Ix4};
+use ndarray::{Array2, ArrayBase, ArrayD, ArrayView, ArrayView4, ArrayViewD, Data, Dimension, Ix4};
 
 use crate::ops::Reduction;
 use crate::shape::ImageShape;
@@ -66,6 +66,13 @@ fn elements_of(array: &dyn AsArray<f32>) -> Vec<f64> {
 /// A weight of four dimensions.
 fn weight_of(weight: &dyn AsArray<f32>) -> ArrayView4<'_, f32> {
     weight.as_view().into_dimensionality::<Ix4>().expect("a weight has 4 dimensions")
+}
+
+/// An array's elements as a matrix of so many rows.
+fn matrix_of<D: Dimension>(array: ArrayView<'_, f32, D>, rows: usize) -> Array2<f64> {
+    let columns = array.len() / rows;
+    let elements = array.iter().map(|&x| f64::from(x)).collect();
+    Array2::from_shape_vec((rows, columns), elements).expect("rows of one length")
 }
 
 /// Pixels in blocks, such that a matrix of so many rows and a column for each pixel of one has at most 64 MiB.

@@ -177,11 +177,13 @@ mod on_gpu {
             }
         }
 
-    static ELEMENTWISE: Kernel = kernel!("mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
-    static PARTIAL_SUMS: Kernel = kernel!("mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
-    static PARTIAL_SUMS_OF_BLOCKS: Kernel =
-        kernel!("mse_loss", "partial_sums_of_blocks", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
-    static FINISH: Kernel = kernel!("mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
+    static ELEMENTWISE: Kernel =
+        kernel!("mse_loss" = ["pairs"] "mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
+    static PARTIAL_SUMS: Kernel =
+        kernel!("mse_loss" = ["pairs"] "mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static PARTIAL_SUMS_OF_BLOCKS: Kernel = kernel!("mse_loss" = ["pairs"] "mse_loss", "partial_sums_of_blocks", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static FINISH: Kernel =
+        kernel!("mse_loss" = ["pairs"] "mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
     pub(crate) const KERNELS: &[&Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &PARTIAL_SUMS_OF_BLOCKS, &FINISH];
 
     /// The buffers of a recorded [`MseLoss`].

@@ -1,6 +1,6 @@
 use ndarray::{Array2, Array4, ArrayD, ArrayView2, IxDyn, s};
 
-use super::{AsArray, batch_of, elements_of, pixel_blocks, weight_of};
+use super::{AsArray, batch_of, elements_of, matrix_of, pixel_blocks, weight_of};
 use crate::{Conv2d, Conv2dParams, Result};
 
 /// The convolution of an input with a weight, as PyTorch does it on the CPU: a product of matrices, of which one has the
@@ -28,8 +28,7 @@ pub fn conv2d(
     let mut output = Array4::zeros((image.batch, operator.out_channels, operator.out_rows, operator.out_cols));
     for group in 0..operator.groups {
         let channels = group * out_channels..(group + 1) * out_channels;
-        let weights: Vec<f64> = weight.slice(s![channels.clone(), .., .., ..]).iter().map(|&w| f64::from(w)).collect();
-        let weights = Array2::from_shape_vec((out_channels, products), weights).expect("a row for each channel");
+        let weights = matrix_of(weight.slice(s![channels, .., .., ..]), out_channels);
         for n in 0..image.batch {
             let group_planes = planes.slice(s![n, group * in_channels..(group + 1) * in_channels, .., ..]);
             for block in pixel_blocks(pixels, products) {

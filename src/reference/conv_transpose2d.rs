@@ -1,6 +1,6 @@
-use ndarray::{Array2, Array4, ArrayD, IxDyn, s};
+use ndarray::{Array4, ArrayD, IxDyn, s};
 
-use super::{AsArray, batch_of, elements_of, pixel_blocks, weight_of};
+use super::{AsArray, batch_of, elements_of, matrix_of, pixel_blocks, weight_of};
 use crate::{ConvTranspose2d, ConvTranspose2dParams, Result};
 
 /// The transposed convolution of an input with a weight, as PyTorch does it on the CPU: every input pixel's product with
@@ -30,13 +30,9 @@ pub fn conv_transpose2d(
     let mut sums = Array4::from_shape_fn(shape, |(_, channel, _, _)| bias[channel]);
     for group in 0..operator.groups {
         let channels = group * in_channels..(group + 1) * in_channels;
-        let weights: Vec<f64> = weight.slice(s![channels.clone(), .., .., ..]).iter().map(|&w| f64::from(w)).collect();
-        let weights = Array2::from_shape_vec((in_channels, products), weights).expect("a row for each channel");
+        let weights = matrix_of(weight.slice(s![channels.clone(), .., .., ..]), in_channels);
         for n in 0..image.batch {
-            let inputs: Vec<f64> =
-                planes.slice(s![n, channels.clone(), .., ..]).iter().map(|&x| f64::from(x)).collect();
-            let inputs =
-                Array2::from_shape_vec((in_channels, image.rows * image.cols), inputs).expect("a row for each channel");
+            let inputs = matrix_of(planes.slice(s![n, channels.clone(), .., ..]), in_channels);
             for block in pixel_blocks(image.rows * image.cols, products) {
                 let columns = weights.t().dot(&inputs.slice(s![.., block.clone()]));
                 for ((element, pixel), product) in columns.indexed_iter() {

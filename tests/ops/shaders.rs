@@ -40,6 +40,8 @@ pub fn shaders() -> Vec<(String, String)> {
             &[("", &["winograd", "kernels"]), ("_packed", &["winograd", "kernels_packed"])]
         } else if text.contains("terms_of(") {
             &[("", &["pairs", "normalize"])]
+        } else if name == "mse_loss" {
+            &[("", &["pairs"])]
         } else if text.contains("pair_of(") {
             &[("", &["winograd", "winograd_tiles"])]
         } else if text.contains("load_weights(") {
