@@ -1,65 +1,23 @@
+// parts: pool_params, pairs
 // avg_pool2d: output[n,c,y,x] = (sum over the window at (y,x) of input[n,c]) / divisor, where the divisor is
 // divisor_override, or the window's size with the padding, or its size without.
 //
-// One invocation computes OUTPUTS output elements. A window of very many elements is cut into ranges of rows and columns,
-// one dispatch each; every dispatch but the first goes on from the sum in output, and the last divides.
-
-struct Params {
-    output_count: u32,
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,
-    padding_cols: i32,
-    // The range of the window's elements inside the input that this dispatch visits.
-    row_begin: i32,
-    row_end: i32,
-    col_begin: i32,
-    col_end: i32,
-    is_first: u32,
-    is_last: u32,
-    count_include_pad: u32,
-    has_divisor_override: u32,
-    divisor_override: f32,
-    hidden_zero: u32,       // always 0
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
+// One invocation computes OUTPUTS output elements. A window of very many elements is cut into ranges of rows and
+// columns, one dispatch each. Every dispatch but the first continues from the sum in output; the last divides.
 
 override WORKGROUP_SIZE: u32 = 64u;
-// How many output elements an invocation computes, one after the other: to find the first takes divisions.
+// How many output elements an invocation computes, one after the other: finding the first takes divisions.
 override OUTPUTS: u32 = 1u;
 
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;            // [planes, in_rows, in_cols]
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;     // [planes, out_rows, out_cols]
 
-// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
-fn hidden(x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
-}
-
-// sum + value, with what the rounding loses added to .y.
-fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = hidden(sum.x + value);
-    let is_larger = abs(sum.x) >= abs(value);
-    let larger = select(value, sum.x, is_larger);
-    let smaller = select(sum.x, value, is_larger);
-    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
-}
-
 // The mean of the output element at `at`, which is at `out_row` and `out_col` of a plane.
 fn average(at: u32, plane: i32, out_row: i32, out_col: i32) {
-    let start_row = out_row * params.stride_rows - params.padding_rows;
-    let start_col = out_col * params.stride_cols - params.padding_cols;
-    let padded_end_row = min(start_row + params.kernel_rows, params.in_rows + params.padding_rows);
-    let padded_end_col = min(start_col + params.kernel_cols, params.in_cols + params.padding_cols);
+    let start_row = out_row * params.rows.stride - params.rows.padding;
+    let start_col = out_col * params.cols.stride - params.cols.padding;
+    let padded_end_row = min(start_row + params.rows.kernel, params.padded_rows);
+    let padded_end_col = min(start_col + params.cols.kernel, params.padded_cols);
     let first_row = max(start_row, 0);
     let first_col = max(start_col, 0);
     let end_row = min(padded_end_row, params.in_rows);
@@ -76,17 +34,13 @@ fn average(at: u32, plane: i32, out_row: i32, out_col: i32) {
             sum = add(sum, input[row_begin + col]);
         }
     }
-    // Where the sum is infinite what was lost is not a number.
-    var total = sum.x;
-    if ((bitcast<u32>(sum.x) & 0x7f800000u) != 0x7f800000u) {
-        total += sum.y;
-    }
+    let total = rounded(sum);
     if (params.is_last == 0u) {
         output[at] = total;
         return;
     }
 
-    // As floats: their product can pass 2^31.
+    // As floats, since their product can pass 2^31.
     var divisor = f32(end_row - first_row) * f32(end_col - first_col);
     if (params.has_divisor_override != 0u) {
         divisor = params.divisor_override;
@@ -107,7 +61,7 @@ fn avg_pool2d(
     var out_col = i32(first) % params.out_cols;
     var out_row = i32(first) / params.out_cols % params.out_rows;
     var plane = i32(first) / params.out_cols / params.out_rows;
-    for (var index = first; index < min(first + OUTPUTS, params.output_count); index++) {
+    for (var index = first; index < min(first + OUTPUTS, params.count); index++) {
         average(params.output_base + index, plane, out_row, out_col);
         out_col++;
         if (out_col == params.out_cols) {

@@ -1,58 +1,12 @@
-// avg_pool2d as in avg_pool2d.wgsl, for rows of the input and of the output in multiples of 4.
+// parts: pool_params, pairs, quads
+// avg_pool2d as in avg_pool2d.wgsl, where the lengths of rows of input and output are multiples of 4.
 //
-// One invocation computes 4 output elements next to each other. Of each input row in their windows it loads the blocks of
-// 4 that hold what they need, once:
-//
-//     kernel 3, stride 2, padding 1      block 0     block 1     block 2
-//                                        . . . a     a a b b     b c c d ..
-//                                      LEFT = 3
-//
-// Loops have constant bounds, for compilers to unroll.
-
-struct Params {
-    quad_count: u32,        // of the output
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    stride_rows: i32,
-    padding_rows: i32,
-    padding_cols: i32,
-    count_include_pad: u32,
-    has_divisor_override: u32,
-    divisor_override: f32,
-    hidden_zero: u32,       // always 0
-    // Where they begin in what is bound, in elements.
-    input_base: u32,
-    output_base: u32,
-}
+// One invocation computes a quad: see parts/quads.wgsl.
 
 override WORKGROUP_SIZE: u32 = 64u;
-override KERNEL_ROWS: i32 = 3;
-override KERNEL_COLS: i32 = 3;
-override STRIDE_COLS: i32 = 2;
-// The columns of the first block before the first window.
-override LEFT: i32 = 3;
-// At most 8.
-override BLOCKS: i32 = 3;
 
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;              // [planes, in_rows, in_cols]
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;       // [planes, out_rows, out_cols]
-
-// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
-fn hidden(x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
-}
-
-// sum + value, with what the rounding loses added to .y.
-fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
-    let total = hidden(sum.x + value);
-    let is_larger = abs(sum.x) >= abs(value);
-    let larger = select(value, sum.x, is_larger);
-    let smaller = select(sum.x, value, is_larger);
-    return vec2<f32>(total, sum.y + (smaller - (total - larger)));
-}
 
 // Loads the elements of a row that the 4 windows need.
 fn load_span(span: ptr<function, array<f32, 32>>, plane_begin: i32, row: i32, first_col: i32) {
@@ -67,7 +21,7 @@ fn load_span(span: ptr<function, array<f32, 32>>, plane_begin: i32, row: i32, fi
     }
 }
 
-// Goes on with the sum of the window of this number from 0 to 3.
+// Continues the sum of the window of this number from 0 to 3.
 fn visit(sum: ptr<function, vec2<f32>>, span: ptr<function, array<f32, 32>>, window: i32) {
     for (var kernel_col = 0; kernel_col < KERNEL_COLS; kernel_col++) {
         *sum = add(*sum, (*span)[LEFT + window * STRIDE_COLS + kernel_col]);
@@ -76,13 +30,9 @@ fn visit(sum: ptr<function, vec2<f32>>, span: ptr<function, array<f32, 32>>, win
 
 // The mean of a sum over the window that begins there.
 fn mean(sum: vec2<f32>, start_row: i32, start_col: i32) -> f32 {
-    // Where the sum is infinite what was lost is not a number.
-    var total = sum.x;
-    if ((bitcast<u32>(sum.x) & 0x7f800000u) != 0x7f800000u) {
-        total += sum.y;
-    }
-    let padded_end_row = min(start_row + KERNEL_ROWS, params.in_rows + params.padding_rows);
-    let padded_end_col = min(start_col + KERNEL_COLS, params.in_cols + params.padding_cols);
+    let total = rounded(sum);
+    let padded_end_row = min(start_row + KERNEL_ROWS, params.padded_rows);
+    let padded_end_col = min(start_col + KERNEL_COLS, params.padded_cols);
     let rows = min(padded_end_row, params.in_rows) - max(start_row, 0);
     let cols = min(padded_end_col, params.in_cols) - max(start_col, 0);
     var divisor = f32(rows) * f32(cols);
@@ -101,14 +51,14 @@ fn avg_pool2d_quads(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let number = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (number >= params.quad_count) {
+    if (number >= params.count) {
         return;
     }
     let quads = params.out_cols / 4;
     let out_row = i32(number) / quads;
     let plane = out_row / params.out_rows;
-    let first_row = (out_row - plane * params.out_rows) * params.stride_rows - params.padding_rows;
-    let first_col = (i32(number) - out_row * quads) * 4 * STRIDE_COLS - params.padding_cols;
+    let first_row = (out_row - plane * params.out_rows) * params.rows.stride - params.rows.padding;
+    let first_col = (i32(number) - out_row * quads) * 4 * STRIDE_COLS - params.cols.padding;
     let plane_begin = i32(params.input_base) + plane * params.in_rows * params.in_cols;
 
     var sum_0: vec2<f32>;

@@ -1,147 +1,43 @@
-// batch_norm: output[n,c,s] = (input[n,c,s] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], where s runs over
-// all dimensions behind the channels. In training mean and variance are the batch's, else the running ones, with which
-// batch_norm_inference.wgsl does without a workspace.
+// parts: pairs, statistics, normalize
+// batch_norm: output[n,c,s] = (input[n,c,s] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], where s runs
+// over all dimensions after the channels. In training mean and variance are the batch's, otherwise the running ones;
+// for these batch_norm_inference.wgsl needs no workspace.
 //
 // Training reads the input twice:
 //   chunk_statistics    of a chunk of a channel, one workgroup a chunk; or chunk_statistics_of_blocks, where planes are in
 //                       blocks of 4
 //   channel_terms       what the output needs of each channel, one workgroup a channel
+//   save_statistics     mean and 1 / sqrt(variance + eps), one invocation a channel; only if they are saved
 //   update_running      running statistics, one invocation a channel; only if there are any
-//   normalize_..        the output: see shared/normalize.wgsl
-// Statistics are sums of deviations and of their squares about a center: the rounded mean of an invocation's own elements.
-// Merging two moves one to the other's center. So no digits are lost to a mean far larger than the spread. Sums are pairs
-// of f32 (value, what its rounding lost), good to about twice the digits, and added in a fixed order.
+//   normalize_..        the output: see parts/normalize.wgsl
+// parts/statistics.wgsl says what statistics are. They are merged in a fixed order.
 //
-// Inference where only 4 buffers can be bound: running_terms instead of all but the output. affine follows either where
-// there is a weight or a bias.
+// Inference where only 4 buffers can be bound: running_terms replaces all passes before the output. affine follows
+// either if there is a weight or a bias.
 //
-// A channel with infinities or NaN has their sum as its mean, and a NaN as its variance. Where squares would overflow,
-// statistics are those of all values times TINY.
+// A channel with infinities or NaN has their sum as its mean, and NaN as its variance.
 //
-// workspace: CHANNEL_WORDS f32 for each channel, its terms (see shared/normalize.wgsl)
+// workspace: CHANNEL_WORDS f32 for each channel, its terms (see parts/normalize.wgsl)
 //     0: rounded mean  1: rest of the mean  2, 3: factor  4: scale  5: bias
-//     6: variance by count - 1; of tiny statistics, as the scale tells, that of those
+//     6: variance by count - 1; of the tiny values, if the scale says that values were made tiny
 // and then chunks * CHUNK_WORDS f32 for each channel: the scale, the center, and two pairs.
-
-override ITEMS: u32 = 32u;
 
 @group(0) @binding(2) var<storage, read_write> workspace: array<f32>;
 @group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;       // [channels]
 @group(0) @binding(5) var<storage, read_write> running_var: array<f32>;        // [channels]
+@group(0) @binding(10) var<storage, read_write> saved_mean: array<f32>;        // [channels]
+@group(0) @binding(11) var<storage, read_write> saved_invstd: array<f32>;      // [channels]
 
 const CHANNEL_WORDS: u32 = 7u;
 const CHUNK_WORDS: u32 = 6u;
 
-// As many as ITEMS is at most.
-const MAX_ITEMS: u32 = 32u;
-
-// Of numbers so large that their squares overflow.
-const TINY: f32 = 0x1p-90f;
-// Centers that are further apart, and squares above, are made tiny before they are merged.
-const FAR: f32 = 0x1p46f;
-const LARGE: f32 = 0x1p92f;
-
-// Sums over `count` elements x, each times `scale`, which is 1 or TINY, of x - center and (x - center)^2, as pairs.
-struct Statistics {
-    count: f32,
-    scale: f32,
-    center: f32,
-    deviations: vec2<f32>,
-    squares: vec2<f32>,
-}
-
 var<workgroup> statistics: array<Statistics, WORKGROUP_SIZE>;
 
-// kept * old + momentum * new, rounded about once: the two may nearly cancel.
+// kept * old + momentum * new, rounded about once, since the two may nearly cancel.
 fn blend(old: f32, new_value: vec2<f32>) -> f32 {
     let sum = add_pair(multiply(params.kept, old), multiply(params.momentum, new_value.x));
     let rest = params.kept_rest * old + params.momentum_rest * new_value.x + params.momentum * new_value.y;
     return rounded(vec2<f32>(sum.x, sum.y + rest));
-}
-
-fn not_a_number() -> f32 {
-    // From a variable, since constant expressions must not be NaN.
-    var bits = 0x7fc00000u;
-    return bitcast<f32>(bits);
-}
-
-// Infinities and NaN as they are, 0 for all other numbers.
-fn infinite_part(x: f32) -> f32 {
-    return select(x, 0.0, is_finite(x));
-}
-
-fn merge(a: Statistics, b: Statistics) -> Statistics {
-    if (a.count == 0.0) {
-        return b;
-    }
-    if (b.count == 0.0) {
-        return a;
-    }
-    if (!is_finite(a.center) || !is_finite(b.center)) {
-        let center = infinite_part(a.center) + infinite_part(b.center);
-        return Statistics(a.count + b.count, 1.0, center, vec2<f32>(), vec2<f32>());
-    }
-    let is_large = a.scale * b.scale < 1.0 || max(a.squares.x, b.squares.x) > LARGE || abs(b.center - a.center) > FAR;
-    return merge_alike(made_tiny(a, is_large), made_tiny(b, is_large));
-}
-
-fn made_tiny(a: Statistics, is_large: bool) -> Statistics {
-    let factor = select(1.0, TINY, is_large && a.scale == 1.0);
-    return Statistics(
-        a.count,
-        a.scale * factor,
-        a.center * factor,
-        a.deviations * factor,
-        // Its square would be 0.
-        a.squares * factor * factor,
-    );
-}
-
-// Of one scale, both finite.
-fn merge_alike(a: Statistics, b: Statistics) -> Statistics {
-    // About a's center, b's deviations are all larger by this.
-    let step = subtract(b.center, a.center);
-    let steps = product(step, vec2<f32>(b.count, 0.0));
-    let cross = 2.0 * product(step, b.deviations);
-    return Statistics(
-        a.count + b.count,
-        a.scale,
-        a.center,
-        add_pair(add_pair(a.deviations, b.deviations), steps),
-        add_pair(add_pair(a.squares, b.squares), add_pair(cross, product(step, steps))),
-    );
-}
-
-// The statistics of the first `count` values, each times `scale`.
-fn statistics_at(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32, scale: f32) -> Statistics {
-    var sum = vec2<f32>(0.0, 0.0);
-    for (var item = 0u; item < min(count, ITEMS); item++) {
-        sum = add(sum, (*values)[item] * scale);
-    }
-    var result = Statistics(f32(count), scale, rounded(sum) / f32(max(count, 1u)), vec2<f32>(), vec2<f32>());
-    for (var item = 0u; item < min(count, ITEMS); item++) {
-        let deviation = subtract((*values)[item] * scale, result.center);
-        result.deviations = add_pair(result.deviations, deviation);
-        result.squares = add(result.squares, deviation.x * deviation.x);
-        result.squares.y += 2.0 * deviation.x * deviation.y;
-    }
-    return result;
-}
-
-// The statistics of the first `count` values.
-fn statistics_of(values: ptr<function, array<f32, MAX_ITEMS>>, count: u32) -> Statistics {
-    let plain = statistics_at(values, count, 1.0);
-    if (is_finite(plain.squares.x)) {
-        return plain;
-    }
-    var infinite_sum = 0.0;
-    for (var item = 0u; item < min(count, ITEMS); item++) {
-        infinite_sum += infinite_part((*values)[item]);
-    }
-    if (!is_finite(infinite_sum)) {
-        return Statistics(f32(count), 1.0, infinite_sum, vec2<f32>(), vec2<f32>());
-    }
-    return statistics_at(values, count, TINY);
 }
 
 // Leaves the statistics of the workgroup in element 0.
@@ -279,7 +175,7 @@ fn channel_terms(
         let count = f32(params.channel_count);
         let rest = divide(all.deviations, count);
         let mean = add(vec2<f32>(all.center, 0.0), rest.x);
-        // The squares are about the center; about the mean they are less by this.
+        // The squares are about the center; about the mean they are smaller by this.
         var squares_about_mean = add_pair(all.squares, -product(all.deviations, rest));
         if (rounded(squares_about_mean) < 0.0) {
             squares_about_mean = vec2<f32>(0.0, 0.0);
@@ -307,6 +203,21 @@ fn channel_terms(
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
+fn save_statistics(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (channel >= params.channels) {
+        return;
+    }
+    let terms = terms_of(channel);
+    saved_mean[channel] = rounded(vec2<f32>(terms.mean, terms.mean_rest));
+    saved_invstd[channel] = rounded(terms.factor) * terms.scale;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
 fn update_running(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
@@ -320,7 +231,7 @@ fn update_running(
     running_mean[channel] = blend(running_mean[channel], vec2<f32>(workspace[words], workspace[words + 1u]));
     let variance = workspace[words + 6u];
     if (workspace[words + 4u] < 1.0) {
-        // Less may be left of one that is infinite in f32.
+        // A variance that is infinite in f32 may be finite times `kept`.
         running_var[channel] = params.kept * running_var[channel] + params.momentum * variance / TINY / TINY;
     } else {
         running_var[channel] = blend(running_var[channel], vec2<f32>(variance, 0.0));

@@ -1,48 +1,12 @@
+// parts: convolution_params, convolution
 // conv2d, direct: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y * stride - padding + u * dilation, x * ... + v * ...]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
 //
 // One invocation computes one output element. A sum of very many products is cut into ranges of channels and kernel
-// elements, one dispatch each; every dispatch but the first goes on from the sum in output.
-
-struct Params {
-    output_count: u32,
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,      // before the first row
-    padding_cols: i32,      // before the first column
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The range of products that this dispatch adds.
-    channel_begin: i32,
-    channel_end: i32,
-    kernel_row_begin: i32,
-    kernel_row_end: i32,
-    kernel_col_begin: i32,
-    kernel_col_end: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
+// elements, one dispatch each. Every dispatch but the first continues from the sum in output.
 
 override WORKGROUP_SIZE: u32 = 64u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn conv2d(
@@ -51,7 +15,7 @@ fn conv2d(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index >= params.output_count) {
+    if (index >= params.count) {
         return;
     }
     let out_col = i32(index) % params.out_cols;
@@ -61,24 +25,24 @@ fn conv2d(
     let image = plane / (params.groups * params.out_channels);
     let group = out_channel / params.out_channels;
 
-    let start_row = out_row * params.stride_rows - params.padding_rows;
-    let start_col = out_col * params.stride_cols - params.padding_cols;
+    let start_row = out_row * params.rows.stride - params.rows.padding;
+    let start_col = out_col * params.cols.stride - params.cols.padding;
 
     var sum = 0.0;
     for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
         let in_plane = ((image * params.groups + group) * params.in_channels + channel) * params.in_rows;
-        let kernel_plane = (out_channel * params.in_channels + channel) * params.kernel_rows;
-        // A sum of its own for each channel keeps the rounding errors of long sums small.
+        let kernel_plane = (out_channel * params.in_channels + channel) * params.rows.kernel;
+        // A separate sum for each channel keeps the rounding errors of long sums small.
         var channel_sum = 0.0;
         for (var kernel_row = params.kernel_row_begin; kernel_row < params.kernel_row_end; kernel_row++) {
-            let in_row = start_row + kernel_row * params.dilation_rows;
+            let in_row = start_row + kernel_row * params.rows.dilation;
             let is_row_inside = in_row >= 0 && in_row < params.in_rows;
             let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols;
-            let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols;
+            let kernel_begin = (kernel_plane + kernel_row) * params.cols.kernel;
             for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
-                let in_col = start_col + kernel_col * params.dilation_cols;
+                let in_col = start_col + kernel_col * params.cols.dilation;
                 let is_inside = is_row_inside && in_col >= 0 && in_col < params.in_cols;
-                // The padding's zeros are multiplied too: with an infinity they make a NaN.
+                // The padding's zeros are multiplied too: with an infinity they give NaN.
                 let x = select(0.0, input[select(0, in_begin + in_col, is_inside)], is_inside);
                 channel_sum += x * weight[kernel_begin + kernel_col];
             }

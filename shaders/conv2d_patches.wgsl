@@ -1,58 +1,23 @@
+// parts: weights|weights_subgroup, convolution_params, convolution, patches, pixels
 // conv2d, in patches: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y * stride - padding + u * dilation, x * ... + v * ...]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
 //
-// One invocation computes 8 pixels, next to each other in row-major order, of CHANNELS output channels, in registers:
+// One invocation computes a patch: 8 pixels, next to each other in row-major order, of CHANNELS output channels, in
+// registers:
 //
 //                pixel   0 1 2 3   4 5 6 7
 //     channel 0          sums_0[0]  sums_0[1]
 //     channel 1          sums_0[2]  sums_0[3]     every input is used CHANNELS times, every weight 8 times
 //     ..
 //
-// All invocations of a workgroup have the same channels, so that they share the loads of weights.
-// shared/weights_subgroup.wgsl says how, and what for.
+// All invocations of a workgroup have the same channels, so that they share the loads of weights: see
+// parts/weights_subgroup.wgsl.
 //
-// A sum of very many products is cut into ranges of channels and kernel elements, one dispatch each; every dispatch but
-// the first goes on from the sum in output.
-
-struct Params {
-    output_count: u32,
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,      // before the first row
-    padding_cols: i32,      // before the first column
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The range of products that this dispatch adds.
-    channel_begin: i32,
-    channel_end: i32,
-    kernel_row_begin: i32,
-    kernel_row_end: i32,
-    kernel_col_begin: i32,
-    kernel_col_end: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
+// A sum of very many products is cut into ranges of channels and kernel elements, one dispatch each. Every dispatch but
+// the first continues from the sum in output.
 
 override WORKGROUP_SIZE: u32 = 8u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn convolve_patches(
@@ -67,21 +32,21 @@ fn convolve_patches(
     let number = i32(workgroup.y * grid.x + workgroup.x);
     let plane = number / blocks / tiles;
     // A plane is a group of an image.
-    if (u32(plane * params.out_channels * pixels) >= params.output_count) {
+    if (u32(plane * params.out_channels * pixels) >= params.count) {
         return;
     }
     let first_channel = number % blocks * CHANNELS;
     let first_pixel = number / blocks % tiles * workgroup_pixels + i32(lane.index) * PIXELS;
 
-    // What is behind the last pixel computes that again, and is not written.
+    // Invocations past the last pixel compute that pixel again, and do not write it.
     let low_pixels = min(first_pixel + vec4<i32>(0, 1, 2, 3), vec4<i32>(pixels - 1));
     let high_pixels = min(first_pixel + vec4<i32>(4, 5, 6, 7), vec4<i32>(pixels - 1));
-    let low_rows = low_pixels / params.out_cols * params.stride_rows - params.padding_rows;
-    let high_rows = high_pixels / params.out_cols * params.stride_rows - params.padding_rows;
-    let low_cols = low_pixels % params.out_cols * params.stride_cols - params.padding_cols;
-    let high_cols = high_pixels % params.out_cols * params.stride_cols - params.padding_cols;
+    let low_rows = low_pixels / params.out_cols * params.rows.stride - params.rows.padding;
+    let high_rows = high_pixels / params.out_cols * params.rows.stride - params.rows.padding;
+    let low_cols = low_pixels % params.out_cols * params.cols.stride - params.cols.padding;
+    let high_cols = high_pixels % params.out_cols * params.cols.stride - params.cols.padding;
 
-    let channel_weights = params.in_channels * params.kernel_rows * params.kernel_cols;
+    let channel_weights = params.in_channels * params.rows.kernel * params.cols.kernel;
     let group_weights = plane % params.groups * params.out_channels * channel_weights;
     let last = params.out_channels - 1;
     let weights_0 = weight_places(lane, group_weights, first_channel, last, channel_weights);
@@ -91,19 +56,19 @@ fn convolve_patches(
     var sums_8: array<vec4<f32>, 16>;
     let in_plane = params.in_rows * params.in_cols;
     let plane_begin = i32(params.input_base) + plane * params.in_channels * in_plane;
-    let kernel_size = params.kernel_rows * params.kernel_cols;
+    let kernel_size = params.rows.kernel * params.cols.kernel;
     for (var kernel_row = params.kernel_row_begin; kernel_row < params.kernel_row_end; kernel_row++) {
-        let row = kernel_row * params.dilation_rows;
+        let row = kernel_row * params.rows.dilation;
         var row_sums_0: array<vec4<f32>, 16>;
         var row_sums_8: array<vec4<f32>, 16>;
         for (var kernel_col = params.kernel_col_begin; kernel_col < params.kernel_col_end; kernel_col++) {
-            let col = kernel_col * params.dilation_cols;
+            let col = kernel_col * params.cols.dilation;
             let is_low_inside = is_inside(low_rows + row, low_cols + col);
             let is_high_inside = is_inside(high_rows + row, high_cols + col);
             let low_at = select(vec4<i32>(), (low_rows + row) * params.in_cols + low_cols + col, is_low_inside);
             let high_at = select(vec4<i32>(), (high_rows + row) * params.in_cols + high_cols + col, is_high_inside);
-            let kernel_element = kernel_row * params.kernel_cols + kernel_col;
-            // The innermost loop, for it does the least beside its work.
+            let kernel_element = kernel_row * params.cols.kernel + kernel_col;
+            // The innermost loop, since it does the least apart from its products.
             for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
                 let begin = plane_begin + channel * in_plane;
                 let low = load(low_at + begin, is_low_inside);
@@ -122,28 +87,7 @@ fn convolve_patches(
     }
 
     let places = OutputPlaces(plane, first_pixel, pixels);
-    write_channel(places, first_channel + 0, sums_0[0], sums_0[1]);
-    if (CHANNELS > 1) {
-        write_channel(places, first_channel + 1, sums_0[2], sums_0[3]);
-        write_channel(places, first_channel + 2, sums_0[4], sums_0[5]);
-        write_channel(places, first_channel + 3, sums_0[6], sums_0[7]);
-    }
-    if (CHANNELS > 4) {
-        write_channel(places, first_channel + 4, sums_0[8], sums_0[9]);
-        write_channel(places, first_channel + 5, sums_0[10], sums_0[11]);
-        write_channel(places, first_channel + 6, sums_0[12], sums_0[13]);
-        write_channel(places, first_channel + 7, sums_0[14], sums_0[15]);
-    }
-    if (CHANNELS > 8) {
-        write_channel(places, first_channel + 8, sums_8[0], sums_8[1]);
-        write_channel(places, first_channel + 9, sums_8[2], sums_8[3]);
-        write_channel(places, first_channel + 10, sums_8[4], sums_8[5]);
-        write_channel(places, first_channel + 11, sums_8[6], sums_8[7]);
-        write_channel(places, first_channel + 12, sums_8[8], sums_8[9]);
-        write_channel(places, first_channel + 13, sums_8[10], sums_8[11]);
-        write_channel(places, first_channel + 14, sums_8[12], sums_8[13]);
-        write_channel(places, first_channel + 15, sums_8[14], sums_8[15]);
-    }
+    write_patch(places, first_channel, &sums_0, &sums_8);
 }
 
 struct OutputPlaces {
@@ -158,10 +102,7 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
     }
     let channel = places.plane * params.out_channels + group_channel;
     let begin = i32(params.output_base) + channel * places.pixels + places.first_pixel;
-    var start = 0.0;
-    if (params.has_bias != 0u) {
-        start = bias[channel % (params.groups * params.out_channels)];
-    }
+    let start = bias_of(channel % (params.groups * params.out_channels));
     let rest = places.pixels - places.first_pixel;
     write_pixel(begin + 0, rest > 0, start, low.x);
     write_pixel(begin + 1, rest > 1, start, low.y);

@@ -1,3 +1,4 @@
+// parts: weights|weights_subgroup, convolution_params, convolution, pixels
 // conv2d with a kernel of 3 by 3, stride 1 and dilation 1, in tiles: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
@@ -13,51 +14,15 @@
 //             . . . . . .
 //
 // All invocations of a workgroup, or of half of one, have the same channels, so that they share the loads of weights: see
-// shared/weights_subgroup.wgsl.
+// parts/weights_subgroup.wgsl.
 //
-// A sum of very many products is cut into ranges of channels, one dispatch each; every dispatch but the first goes on
+// A sum of very many products is cut into ranges of channels, one dispatch each. Every dispatch but the first continues
 // from the sum in output.
 
-struct Params {
-    output_count: u32,
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,      // before the first row
-    padding_cols: i32,      // before the first column
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The range of products that this dispatch adds.
-    channel_begin: i32,
-    channel_end: i32,
-    kernel_row_begin: i32,
-    kernel_row_end: i32,
-    kernel_col_begin: i32,
-    kernel_col_end: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
-
 override WORKGROUP_SIZE: u32 = 8u;
-// 2 where planes have so few tiles that each half of a workgroup has the same ones, for CHANNELS of its own.
+// 2 where planes have few tiles: then both halves of a workgroup have the same tiles, each half for CHANNELS of its
+// own.
 override HALVES: i32 = 1;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
 const TILE: i32 = 4;
 
@@ -81,7 +46,7 @@ fn load_row(
     return Row(low, vec4<f32>(low.zw, high));
 }
 
-// Where the weights of both halves' channels are, and which of them the invocation computes.
+// Where the weights of both halves' channels are, and whether the invocation computes those of the upper half.
 struct Places {
     lower: WeightPlaces,
     upper: WeightPlaces,
@@ -106,7 +71,7 @@ fn shifted(row: Row, col: i32) -> vec4<f32> {
     }
 }
 
-// Adds the products of 8 channels' weights with the input's rows that meet them. No index may be a variable, or the sums
+// Adds the products of 8 channels' weights and the input's rows that meet them. No index may be a variable, or the sums
 // leave the registers.
 fn add_products(
     sums: ptr<function, array<vec4<f32>, 32>>,
@@ -154,7 +119,7 @@ fn add_products(
     }
 }
 
-// Adds the sums of a channel, which were added up by themselves, so that many channels do not round more than they must.
+// Adds the sums of one channel, which were summed separately to keep rounding small where there are many channels.
 fn add_sums(totals: ptr<function, array<vec4<f32>, 32>>, sums: ptr<function, array<vec4<f32>, 32>>) {
     (*totals)[0] += (*sums)[0];
     (*totals)[1] += (*sums)[1];
@@ -222,13 +187,13 @@ fn convolve_tiles(
     let number = i32(workgroup.y * grid.x + workgroup.x);
     let plane = number / blocks / workgroups;
     // A plane is a group of an image.
-    if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count) {
+    if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.count) {
         return;
     }
     let is_upper = i32(lane.index) >= workgroup_tiles;
     let block_channel = number % blocks * block_channels;
     let first_channel = block_channel + select(0, CHANNELS, is_upper);
-    // What is behind the last tile computes that again, and is not written.
+    // Invocations past the last tile compute that tile again, and do not write it.
     let wanted_tile = number / blocks % workgroups * workgroup_tiles + i32(lane.index) % workgroup_tiles;
     let tile = min(wanted_tile, tiles - 1);
     let out_row = tile / tile_cols * TILE;
@@ -242,15 +207,15 @@ fn convolve_tiles(
     places.upper = weight_places(lane, group_weights, block_channel + CHANNELS, last, channel_weights);
     places.is_upper = is_upper;
 
-    // Columns outside of the input are loaded at 0, and so are rows.
-    let col = out_col - params.padding_cols;
+    // Rows and columns outside of the input are loaded from 0.
+    let col = out_col - params.cols.padding;
     let left_cols = col + vec4<i32>(0, 1, 2, 3);
     let right_cols = col + vec2<i32>(4, 5);
     let is_left = (left_cols >= vec4<i32>()) & (left_cols < vec4<i32>(params.in_cols));
     let is_right = (right_cols >= vec2<i32>()) & (right_cols < vec2<i32>(params.in_cols));
     let left = select(vec4<i32>(), left_cols, is_left);
     let right = select(vec2<i32>(), right_cols, is_right);
-    let row = out_row - params.padding_rows;
+    let row = out_row - params.rows.padding;
     let is_row_0 = row >= 0 && row < params.in_rows;
     let is_row_1 = row + 1 >= 0 && row + 1 < params.in_rows;
     let is_row_2 = row + 2 >= 0 && row + 2 < params.in_rows;
@@ -321,10 +286,7 @@ fn write_tile(
         return;
     }
     let channel = tile.plane * params.out_channels + group_channel;
-    var start = 0.0;
-    if (params.has_bias != 0u) {
-        start = bias[channel % (params.groups * params.out_channels)];
-    }
+    let start = bias_of(channel % (params.groups * params.out_channels));
     write_row(tile, channel, 0, start, row_0);
     write_row(tile, channel, 1, start, row_1);
     write_row(tile, channel, 2, start, row_2);

@@ -1,3 +1,4 @@
+// parts: winograd_tiles
 // conv2d with a kernel of 3 by 3, stride 1 and dilation 1, by Winograd's F(2x2, 3x3): output[n,o,y,x] = bias[o] + sum over
 // i,u,v of weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v].
 //
@@ -11,15 +12,16 @@
 //         .5  -.5   .5             0 -1  1  0
 //          0    0    1             0  1  0 -1
 //
-// The dispatches, each with all tiles, or as many as the workspace has room for, at once:
+// The dispatches. Each computes all tiles, or as many as the workspace has room for:
 //
 //     transform_kernels   weight -> kernels       an invocation: 4 output channels of an input channel
 //     transform_inputs    input -> inputs         4 tiles of a channel; and the bias, that the last one has it at hand
 //     multiply            kernels, inputs -> products, in conv2d_winograd_multiply.wgsl or conv2d_winograd_subgroup.wgsl
 //     transform_products  products -> output      4 channels of a tile
 //
-// Tiles with infinities, NaN or huge products, by an input, a weight or a transform, are computed again as it stands above:
-// an infinity in a transform is a NaN soon, and what is huge swallows all else, also where it should not be.
+// Tiles with infinities, NaN or huge products, from an input, a weight or a transform, are computed again by the
+// definition above. In a transform an infinity soon becomes NaN, and a huge number swallows all others, even in outputs
+// that it is no part of.
 
 const TILE: i32 = 2;
 

@@ -1,61 +1,22 @@
+// parts: convolution_params, convolution, winograd_spoiling
 // conv2d by Winograd's F(2x2, 3x3), whose formula is in conv2d_winograd2x2.wgsl, in one dispatch, for GPUs.
 //
-// A workgroup of 256 invocations computes 32 tiles of 32 output channels. For 4 input channels at a time, half of them
-// transform the inputs and half the kernels, into workgroup memory; then 16 invocations for each of the 16 positions add
-// products, 8 tiles by 8 channels each. At the end the sums change places, 8 channels at a time, for an invocation to have
-// the 16 positions of one tile and channel.
+// A workgroup of 256 invocations computes 32 tiles of 32 output channels, 4 input channels at a time. Half of the
+// invocations transform the inputs and half the kernels, into workgroup memory. Then 16 invocations for each of the 16
+// positions add products, 8 tiles by 8 channels each. At the end the sums change places, 8 channels at a time, so that
+// one invocation has the 16 positions of a tile and channel.
 //
-// Tiles with infinities, NaN or huge products are computed again as the definition has it.
+// Tiles with infinities, NaN or huge products are computed again by the definition.
 //
-// A sum of very many products is cut into ranges of channels, one dispatch each; every dispatch but the first goes on
+// A sum of very many products is cut into ranges of channels, one dispatch each. Every dispatch but the first continues
 // from the sum in output.
-
-struct Params {
-    output_count: u32,
-    groups: i32,
-    in_channels: i32,       // of a group
-    out_channels: i32,      // of a group
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,      // before the first row
-    padding_cols: i32,      // before the first column
-    dilation_rows: i32,
-    dilation_cols: i32,
-    // The range of products that this dispatch adds.
-    channel_begin: i32,
-    channel_end: i32,
-    kernel_row_begin: i32,
-    kernel_row_end: i32,
-    kernel_col_begin: i32,
-    kernel_col_end: i32,
-    is_first: u32,
-    has_bias: u32,
-    // Where they begin in what is bound.
-    input_base: u32,
-    output_base: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
 const TILES: i32 = 32;
 const CHANNELS: i32 = 32;
 const STEP: i32 = 4;
-// Of one position: STEP by TILES inputs, or STEP by CHANNELS kernels.
+// The elements of one position: STEP by TILES inputs, or STEP by CHANNELS kernels.
 const POSITION: i32 = 128;
 const KERNELS: i32 = 2048;
-const EXPONENT: u32 = 0x7f800000u;
-// That of 2^40: see shared/winograd_tiles.wgsl.
-const SPOILING: u32 = 0x53800000u;
 
 // [position, channel of the step, tile], and from KERNELS on [position, channel of the step, output channel]; at the end
 // [position, tile, output channel of 8].
@@ -94,7 +55,8 @@ fn load_transformed(at: i32) -> vec4<f32> {
     return vec4<f32>(transformed[at], transformed[at + 1], transformed[at + 2], transformed[at + 3]);
 }
 
-// The sums of 8 channels: of each, the low 4 tiles and the high 4. No index may be a variable, or they leave the registers.
+// The sums of 8 channels: of each, the low 4 tiles and the high 4. No index may be a variable, or the sums leave the
+// registers.
 fn add_step(sums: ptr<function, array<vec4<f32>, 16>>, inputs: i32, kernels: i32) {
     let low = load_transformed(inputs);
     let high = load_transformed(inputs + 4);
@@ -118,7 +80,7 @@ fn add_step(sums: ptr<function, array<vec4<f32>, 16>>, inputs: i32, kernels: i32
     (*sums)[15] += high_kernels.w * high;
 }
 
-// Puts 4 tiles' sums of a channel where the last transform looks for them.
+// Puts 4 tiles' sums of a channel where the last transform reads them.
 fn store_sums(at: i32, sums: vec4<f32>) {
     transformed[at] = sums.x;
     transformed[at + 8] = sums.y;
@@ -131,10 +93,10 @@ fn kernel_row(at: i32) -> vec3<f32> {
     return vec3<f32>(weight[at], weight[at + 1], weight[at + 2]);
 }
 
-// A row and the next of a tile as the definition has them: the kernel's rows times those of the input.
+// A row and the next of a tile, by the definition: the kernel's rows times those of the input.
 fn direct_sums(kernel_begin: i32, image_begin: i32, row: i32, col: i32) -> vec4<f32> {
     var totals = vec4<f32>();
-    // Sums of some channels by themselves, so that many do not round more than they must.
+    // Separate sums of some channels, so that many channels do not add rounding.
     for (var first = params.channel_begin; first < params.channel_end; first += 16) {
         var sums = vec4<f32>();
         for (var channel = first; channel < min(first + 16, params.channel_end); channel++) {
@@ -157,10 +119,6 @@ fn direct_sums(kernel_begin: i32, image_begin: i32, row: i32, col: i32) -> vec4<
     return totals;
 }
 
-fn exponents(sums: vec4<f32>) -> vec4<u32> {
-    return bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT);
-}
-
 fn write(place: i32, is_inside: bool, start: f32, sum: f32) {
     if (is_inside) {
         if (params.is_first == 0u) {
@@ -181,7 +139,7 @@ fn convolve_winograd2x2(
     let tile_cols = (params.out_cols + 1) / 2;
     let plane_tiles = (params.out_rows + 1) / 2 * tile_cols;
     let out_plane = params.out_rows * params.out_cols;
-    let images = i32(params.output_count) / (params.groups * params.out_channels * out_plane);
+    let images = i32(params.count) / (params.groups * params.out_channels * out_plane);
     let tiles = images * plane_tiles;
     let tile_blocks = (tiles + TILES - 1) / TILES;
     let channel_blocks = (params.out_channels + CHANNELS - 1) / CHANNELS;
@@ -197,8 +155,8 @@ fn convolve_winograd2x2(
     let in_tile = first_tile + lane % TILES;
     let in_image = in_tile / plane_tiles;
     let in_place = in_tile - in_image * plane_tiles;
-    let row = in_place / tile_cols * 2 - params.padding_rows;
-    let col = in_place % tile_cols * 2 - params.padding_cols;
+    let row = in_place / tile_cols * 2 - params.rows.padding;
+    let col = in_place % tile_cols * 2 - params.cols.padding;
     let image_begin = i32(params.input_base)
         + (in_image * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;
     // The others: the output channel and the channel of a step whose kernel they transform.
@@ -289,7 +247,7 @@ fn convolve_winograd2x2(
                 let kernel_begin = (group * params.out_channels + channel) * params.in_channels;
                 let image_begin = i32(params.input_base)
                     + (out_image * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;
-                sums = direct_sums(kernel_begin, image_begin, out_row - params.padding_rows, out_col - params.padding_cols);
+                sums = direct_sums(kernel_begin, image_begin, out_row - params.rows.padding, out_col - params.cols.padding);
             }
             var start = 0.0;
             if (params.has_bias != 0u) {

@@ -1,7 +1,8 @@
+// parts: winograd_tiles
 // conv2d by Winograd's F(4x4, 3x3): as conv2d_winograd2x2.wgsl, but a tile of 4 by 4 outputs comes from 6 by 6 inputs by 36
 // products for each channel, where the sum itself has 144.
 //
-// The transforms interpolate at 0, 5/8, -5/8, 3/2, -3/2 and infinity, where the paper has whole numbers: these round less
+// The transforms interpolate at 0, 5/8, -5/8, 3/2, -3/2 and infinity, which round less than the paper's whole numbers
 // (B. Barabasz et al.: Error analysis and improving the accuracy of Winograd convolution, 2018). Bt and At are exact.
 //
 //           256/225     0      0        225/256   0    -169/64   0     1   0       1     1       1      1     1    0

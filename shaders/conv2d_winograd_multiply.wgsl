@@ -1,5 +1,6 @@
-// conv2d by Winograd's algorithms, of which conv2d_winograd2x2.wgsl is the rest: a product of matrices for each position p
-// and each group g, on GPUs.
+// parts: winograd, kernels|kernels_packed
+// The multiply pass of conv2d by Winograd's algorithms (see conv2d_winograd2x2.wgsl), on GPUs: a product of matrices
+// for each position p and each group g.
 //     products[p,g,t,o] = sum over i of inputs[p,g,i,t] * kernels[p,g,i,o]          t a tile, o a channel
 //
 // A workgroup computes 64 tiles by 64 channels. For 16 input channels at a time, each of its 16 by 16 invocations loads a
@@ -10,11 +11,11 @@
 //           4..7         16      17          31
 //           ..
 //
-// So that many channels do not round more than they must, the products of 16 are added up by themselves, as a tree.
+// The products of 16 channels are summed separately, as a tree, so that many channels do not add rounding.
 
 const SIDE: i32 = 16;
 
-// [input channel of a step, block of tiles], and the same of channels, of which neighbours are in different banks.
+// [input channel of a step, block of tiles], and the same for channels. Neighbours are in different banks.
 var<workgroup> inputs: array<vec4<f32>, 256>;
 var<workgroup> kernels: array<vec4<f32>, 272>;
 

@@ -1,5 +1,6 @@
-// conv2d by Winograd's algorithms, of which conv2d_winograd2x2.wgsl is the rest: a product of matrices for each position p
-// and each group g, on adapters that run on a CPU.
+// parts: winograd, kernels|kernels_packed
+// The multiply pass of conv2d by Winograd's algorithms (see conv2d_winograd2x2.wgsl), on adapters that run on a CPU: a
+// product of matrices for each position p and each group g.
 //     products[p,g,t,o] = sum over i of inputs[p,g,i,t] * kernels[p,g,i,o]          t a tile, o a channel
 //
 // One invocation computes TILES tiles by BLOCKS blocks of 4 channels in registers:
@@ -8,11 +9,12 @@
 //     tiles 0..15  low_0           high_0      every input is used 4 * BLOCKS times, every kernel TILES times
 //          16..31  low_16          high_16
 //
-// All invocations of a workgroup have the same tiles. A load takes as long as 20 broadcasts, so each invocation loads one
-// of the blocks of inputs, and all read it from there.
+// All invocations of a workgroup have the same tiles. A load takes as long as 20 broadcasts, so each invocation loads
+// one of the blocks of inputs, and all read it from there.
 //
-// So that many channels do not round more than they must, the products of 4 are added up by themselves, and the sums of 16.
-// That 4 come together also spares three of four stores to sums, which a loop of these adapters masks.
+// The products of 4 channels are summed separately, and so are the sums of 16, so that many channels do not add
+// rounding. Summing 4 at once also saves three of four stores to sums, each of which costs a mask in a loop on these
+// adapters.
 
 override WORKGROUP_SIZE: u32 = 8u;
 // 16, or 32 in subgroups of 8.
@@ -95,7 +97,7 @@ fn multiply(
     }
     let first_tile = number / cols % rows * TILES;
     let block = number % cols * workgroup_blocks + BLOCKS * i32(lane);
-    // What is behind the last block computes that again, and is not written.
+    // Invocations past the last block compute that block again, and do not write it.
     let low_block = min(block, blocks - 1);
     let high_block = min(block + 1, blocks - 1);
 

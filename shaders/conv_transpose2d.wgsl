@@ -1,21 +1,16 @@
+// parts: phase_params, convolution
 // conv_transpose2d, gathered: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[group(o) * in_channels + i, o % out_channels, u, v] * input[n, group(o) * in_channels + i, r, c]
-// where r * stride = y + padding - u * dilation and likewise c with x and v; where there is no such r or c inside the
-// input the term is 0. in_channels and out_channels are those of a group.
+// where r * stride = y + padding - u * dilation, and likewise c with x and v. If there is no such r or c inside the
+// input, the term is 0. in_channels and out_channels are those of a group.
 //
-// One invocation computes one output element, so the order of its sum is fixed. It visits those kernel elements alone that
-// meet the input. A sum of very many products is cut into ranges of channels and of these elements, one dispatch each; every
-// dispatch but the first goes on from output.
+// One invocation computes one output element, so the order of its sum is fixed. It visits only the kernel elements that
+// meet the input. A sum of very many products is cut into ranges of channels and of these elements, one dispatch each.
+// Every dispatch but the first continues from the sum in output.
 //
-// `fill` leaves the bias, or 0, everywhere, before algorithms that compute only outputs with products.
+// `fill` writes the bias, or 0, everywhere, before algorithms that compute only outputs with products.
 
 override WORKGROUP_SIZE: u32 = 64u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * in_channels, out_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
 // The kernel elements along one axis that meet the input at an output position.
 struct Taps {
@@ -40,8 +35,8 @@ fn product_modulo(a: u32, b: u32, m: u32) -> u32 {
     return result;
 }
 
-// Of an output `position` with padding: element * dilation + place * stride = position. The elements are one in every
-// stride / divisor, and places go back by dilation / divisor from one to the next.
+// For an output `position` with padding: element * dilation + place * stride = position. One element in every stride /
+// divisor solves this, and from one solution to the next the place goes back by dilation / divisor.
 fn taps_of(
     position: i32,
     stride: i32,
@@ -81,26 +76,26 @@ fn conv_transpose2d(
     let image = plane / (params.groups * params.out_channels);
     let group = out_channel / params.out_channels;
 
-    let rows = taps_of(out_row + params.padding_rows, params.stride_rows, params.dilation_rows, params.divisor_rows,
-        params.inverse_rows, params.kernel_rows, params.in_rows);
-    let cols = taps_of(out_col + params.padding_cols, params.stride_cols, params.dilation_cols, params.divisor_cols,
-        params.inverse_cols, params.kernel_cols, params.in_cols);
-    let kernel_col_step = params.stride_cols / params.divisor_cols;
-    let in_col_step = params.dilation_cols / params.divisor_cols;
+    let rows = taps_of(out_row + params.rows.padding, params.rows.stride, params.rows.dilation, params.divisor_rows,
+        params.inverse_rows, params.rows.kernel, params.in_rows);
+    let cols = taps_of(out_col + params.cols.padding, params.cols.stride, params.cols.dilation, params.divisor_cols,
+        params.inverse_cols, params.cols.kernel, params.in_cols);
+    let kernel_col_step = params.cols.stride / params.divisor_cols;
+    let in_col_step = params.cols.dilation / params.divisor_cols;
 
     var sum = 0.0;
     for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
         let group_channel = group * params.in_channels + channel;
         let in_plane = (image * params.groups * params.in_channels + group_channel) * params.in_rows;
         let kernel_plane =
-            (group_channel * params.out_channels + out_channel % params.out_channels) * params.kernel_rows;
-        // A sum of its own for each channel keeps the rounding errors of long sums small.
+            (group_channel * params.out_channels + out_channel % params.out_channels) * params.rows.kernel;
+        // A separate sum for each channel keeps the rounding errors of long sums small.
         var channel_sum = 0.0;
         for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, rows.count); tap_row++) {
-            let in_row = rows.position - tap_row * (params.dilation_rows / params.divisor_rows);
-            let kernel_row = rows.first + tap_row * (params.stride_rows / params.divisor_rows);
+            let in_row = rows.position - tap_row * (params.rows.dilation / params.divisor_rows);
+            let kernel_row = rows.first + tap_row * (params.rows.stride / params.divisor_rows);
             let in_begin = i32(params.input_base) + (in_plane + in_row) * params.in_cols + cols.position;
-            let kernel_begin = (kernel_plane + kernel_row) * params.kernel_cols + cols.first;
+            let kernel_begin = (kernel_plane + kernel_row) * params.cols.kernel + cols.first;
             for (var tap_col = params.tap_col_begin; tap_col < min(params.tap_col_end, cols.count); tap_col++) {
                 channel_sum += input[in_begin - tap_col * in_col_step] * weight[kernel_begin + tap_col * kernel_col_step];
             }
@@ -125,9 +120,6 @@ fn fill(
     if (index >= params.output_count) {
         return;
     }
-    var start = 0.0;
-    if (params.has_bias != 0u) {
-        start = bias[i32(index) / (params.out_rows * params.out_cols) % (params.groups * params.out_channels)];
-    }
-    output[params.output_base + index] = start;
+    let plane = i32(index) / (params.out_rows * params.out_cols);
+    output[params.output_base + index] = bias_of(plane % (params.groups * params.out_channels));
 }

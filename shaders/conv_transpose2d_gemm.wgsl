@@ -1,18 +1,20 @@
-// conv_transpose2d as products of matrices, by shared/gemm.wgsl: each phase of rows and columns is a convolution of stride
-// 1 with a part of the kernel (see conv_transpose2d_phases.wgsl), so a problem of its own, and no product is left out. With
-// a kernel as large as the stride each has one kernel element, and what is left is the product of weight and input,
-// written to every stride-th row and column. Tiles visit only kernel elements that meet the input somewhere in them.
+// parts: gemm, phases, bits
+// conv_transpose2d as products of matrices, by parts/gemm.wgsl. Each phase of rows and columns is a convolution of
+// stride 1 with some of the kernel's elements (see conv_transpose2d_phases.wgsl), and so a problem of its own. No
+// product is left out. If the kernel is as large as the stride, each phase has one kernel element, and the problem is
+// the product of weight and input, written to every stride-th row and column. Tiles visit only kernel elements that
+// meet the input somewhere in them.
 //
 // k = (i * taps + u) * taps + v is an input channel and a kernel element of the phase, and weight is
-// [groups * in_channels, out_channels, kernel_rows, kernel_cols].
+// [groups * in_channels, out_channels, rows.kernel, cols.kernel].
 
 // A group of channels and a phase.
 struct Problem {
     group: i32,
-    // Pixels, and products of each.
+    // The number of pixels, and of products of each.
     pixels: i32,
     k_size: i32,
-    // Where the group's weights begin, and how far channels are apart.
+    // Where the group's weights begin, and the distance between channels.
     weights_begin: i32,
     weights_step: i32,
     rows: Phase,
@@ -20,12 +22,12 @@ struct Problem {
 }
 
 fn problem_of(number: i32, first_pixel: i32, tile_pixels: i32) -> Problem {
-    let phase_rows = min(params.kernel_rows, params.stride_rows / params.divisor_rows);
-    let phase_cols = min(params.kernel_cols, params.stride_cols / params.divisor_cols);
-    let all_cols = phase_of(number % phase_cols, params.stride_cols, params.padding_cols, params.dilation_cols,
-        params.divisor_cols, params.kernel_cols, params.out_cols);
-    let all_rows = phase_of(number / phase_cols % phase_rows, params.stride_rows, params.padding_rows,
-        params.dilation_rows, params.divisor_rows, params.kernel_rows, params.out_rows);
+    let phase_rows = min(params.rows.kernel, params.rows.stride / params.divisor_rows);
+    let phase_cols = min(params.cols.kernel, params.cols.stride / params.divisor_cols);
+    let all_cols = phase_of(number % phase_cols, params.cols.stride, params.cols.padding, params.cols.dilation,
+        params.divisor_cols, params.cols.kernel, params.out_cols);
+    let all_rows = phase_of(number / phase_cols % phase_rows, params.rows.stride, params.rows.padding,
+        params.rows.dilation, params.divisor_rows, params.rows.kernel, params.out_rows);
     let group = number / phase_cols / phase_rows;
     let plane = max(all_rows.length * all_cols.length, 1);
     let pixels = params.images * all_rows.length * all_cols.length;
@@ -39,26 +41,26 @@ fn problem_of(number: i32, first_pixel: i32, tile_pixels: i32) -> Problem {
     let high_row = select(all_rows.length - 1, last_pixel % plane / length, is_in_image);
     let low_col = select(0, first_pixel % length, is_in_row);
     let high_col = select(all_cols.length - 1, last_pixel % length, is_in_row);
-    let rows = narrowed(all_rows, low_row, high_row, params.stride_rows, params.dilation_rows, params.divisor_rows,
+    let rows = narrowed(all_rows, low_row, high_row, params.rows.stride, params.rows.dilation, params.divisor_rows,
         params.in_rows);
-    let cols = narrowed(all_cols, low_col, high_col, params.stride_cols, params.dilation_cols, params.divisor_cols,
+    let cols = narrowed(all_cols, low_col, high_col, params.cols.stride, params.cols.dilation, params.divisor_cols,
         params.in_cols);
 
-    let kernel_size = params.kernel_rows * params.kernel_cols;
+    let kernel_size = params.rows.kernel * params.cols.kernel;
     return Problem(
         group,
         pixels,
         params.in_channels * rows.taps * cols.taps,
         group * params.in_channels * params.out_channels * kernel_size
-            + rows.kernel_first * params.kernel_cols + cols.kernel_first,
+            + rows.kernel_first * params.cols.kernel + cols.kernel_first,
         kernel_size,
         rows,
         cols,
     );
 }
 
-// Where a step of k is: its channel's plane, how far its kernel element is from the first in rows and columns of the
-// input, and where its weight is behind the channel's first, or -1 if there is no such k.
+// A step of k: where its channel's plane begins, the distance of its kernel element from the first in rows and columns
+// of the input, and the distance of its weight from the channel's first, or -1 if there is no such k.
 fn step_of(problem: Problem, k: i32, k_end: i32) -> vec4<i32> {
     if (k >= k_end) {
         return vec4<i32>(0, 0, 0, -1);
@@ -68,14 +70,14 @@ fn step_of(problem: Problem, k: i32, k_end: i32) -> vec4<i32> {
     let tap = k - channel * taps;
     let row = tap / problem.cols.taps;
     let col = tap - row * problem.cols.taps;
-    let kernel_row = row * (params.stride_rows / params.divisor_rows);
-    let kernel_col = col * (params.stride_cols / params.divisor_cols);
+    let kernel_row = row * (params.rows.stride / params.divisor_rows);
+    let kernel_col = col * (params.cols.stride / params.divisor_cols);
     return vec4<i32>(
         channel * params.in_rows * params.in_cols,
-        -row * (params.dilation_rows / params.divisor_rows),
-        -col * (params.dilation_cols / params.divisor_cols),
-        channel * params.out_channels * params.kernel_rows * params.kernel_cols
-            + kernel_row * params.kernel_cols + kernel_col,
+        -row * (params.rows.dilation / params.divisor_rows),
+        -col * (params.cols.dilation / params.divisor_cols),
+        channel * params.out_channels * params.rows.kernel * params.cols.kernel
+            + kernel_row * params.cols.kernel + kernel_col,
     );
 }
 
@@ -100,21 +102,15 @@ fn output_places(problem: Problem, pixels: vec4<i32>) -> vec4<i32> {
     let rows = places / problem.cols.length;
     let cols = places - rows * problem.cols.length;
     return (images * params.groups + problem.group) * params.out_channels * params.out_rows * params.out_cols
-        + (problem.rows.first + rows * params.stride_rows) * params.out_cols
-        + problem.cols.first + cols * params.stride_cols;
+        + (problem.rows.first + rows * params.rows.stride) * params.out_cols
+        + problem.cols.first + cols * params.cols.stride;
 }
 
-const EXPONENT: u32 = 0x7f800000u;
-
-fn is_spoilt(sums: vec4<f32>) -> bool {
-    return any((bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT));
-}
-
-// The products of zeros for what is outside the input are NaN with an infinite or NaN weight, where the definition has no
-// such products: sums that are not finite are computed again, without.
+// Outside the input the products multiply zeros, which gives NaN with an infinite or NaN weight. The definition has no
+// such products, so sums that are not finite are computed again without them.
 fn mended(sums: Square, tile: Tile, first_channel: i32, pixels: vec4<i32>) -> Square {
-    if (!is_spoilt(sums.channel_0) && !is_spoilt(sums.channel_1) && !is_spoilt(sums.channel_2)
-        && !is_spoilt(sums.channel_3)) {
+    if (!any(is_spoilt(sums.channel_0)) && !any(is_spoilt(sums.channel_1)) && !any(is_spoilt(sums.channel_2))
+        && !any(is_spoilt(sums.channel_3))) {
         return sums;
     }
     let problem = tile.problem;

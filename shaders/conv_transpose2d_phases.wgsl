@@ -1,31 +1,27 @@
+// parts: weights|weights_subgroup, phase_params, convolution, patches, pixels, phases, bits
 // conv_transpose2d, by phases: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[group(o) * in_channels + i, o % out_channels, u, v] * input[n, group(o) * in_channels + i, r, c]
 // with r * stride = y + padding - u * dilation, and the same for columns, where r and c are whole and inside the input.
 //
-// The rows with the same (y + padding) % stride, a phase, use the same kernel rows, one in every kernel_step. So each
-// phase of rows and columns is a convolution of stride 1 with a part of the kernel, and no product is left out:
+// A phase is the rows with the same (y + padding) % stride. They use the same kernel rows, one in every kernel_step. So
+// each phase of rows and columns is a convolution of stride 1 with some of the kernel's elements, and no product is
+// left out:
 //
 //     stride 2, kernel 4         y + padding   0 1 2 3 4 5 ..
 //                                phase         0 1 0 1 0 1
 //                                kernel rows   0,2 in phase 0, 1,3 in phase 1
 //
 // One invocation computes 8 pixels of a phase, next to each other in its own grid, of CHANNELS output channels, in
-// registers. All invocations of a workgroup have the same phase and channels, so that they share the loads of weights.
-// shared/weights_subgroup.wgsl says how, and what for.
+// registers. All invocations of a workgroup have the same phase and channels, so that they share the loads of weights:
+// see parts/weights_subgroup.wgsl.
 //
-// Patches at the input's edges multiply zeros for what is outside. With an infinite or NaN weight that is NaN, where the
-// definition has no such product: sums that are not finite are computed again, without.
+// Patches at the input's edges multiply zeros outside of it, which gives NaN with an infinite or NaN weight. The
+// definition has no such products, so sums that are not finite are computed again without them.
 //
-// A sum of very many products is cut into ranges of channels and of the kernel elements of a phase, one dispatch each;
-// every dispatch but the first goes on from the sum in output.
+// A sum of very many products is cut into ranges of channels and of the kernel elements of a phase, one dispatch each.
+// Every dispatch but the first continues from the sum in output.
 
 override WORKGROUP_SIZE: u32 = 8u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * in_channels, out_channels, kernel_rows, kernel_cols]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn convolve_phases(
@@ -33,10 +29,10 @@ fn convolve_phases(
     @builtin(num_workgroups) grid: vec3<u32>,
     lane: Lane,
 ) {
-    // Every phase has as many tiles as the largest.
-    let phase_rows = min(params.kernel_rows, params.stride_rows / params.divisor_rows);
-    let phase_cols = min(params.kernel_cols, params.stride_cols / params.divisor_cols);
-    let largest = ((params.out_rows - 1) / params.stride_rows + 1) * ((params.out_cols - 1) / params.stride_cols + 1);
+    // Every phase has as many workgroups of patches as the largest.
+    let phase_rows = min(params.rows.kernel, params.rows.stride / params.divisor_rows);
+    let phase_cols = min(params.cols.kernel, params.cols.stride / params.divisor_cols);
+    let largest = ((params.out_rows - 1) / params.rows.stride + 1) * ((params.out_cols - 1) / params.cols.stride + 1);
     let workgroup_pixels = PIXELS * i32(WORKGROUP_SIZE);
     let tiles = (largest + workgroup_pixels - 1) / workgroup_pixels;
     let blocks = (params.out_channels + CHANNELS - 1) / CHANNELS;
@@ -46,11 +42,11 @@ fn convolve_phases(
     number /= blocks;
     let tile = number % tiles;
     number /= tiles;
-    let all_cols = phase_of(number % phase_cols, params.stride_cols, params.padding_cols, params.dilation_cols,
-        params.divisor_cols, params.kernel_cols, params.out_cols);
+    let all_cols = phase_of(number % phase_cols, params.cols.stride, params.cols.padding, params.cols.dilation,
+        params.divisor_cols, params.cols.kernel, params.out_cols);
     number /= phase_cols;
-    let all_rows = phase_of(number % phase_rows, params.stride_rows, params.padding_rows, params.dilation_rows,
-        params.divisor_rows, params.kernel_rows, params.out_rows);
+    let all_rows = phase_of(number % phase_rows, params.rows.stride, params.rows.padding, params.rows.dilation,
+        params.divisor_rows, params.rows.kernel, params.out_rows);
     // A group of an image.
     let plane = number / phase_rows;
     if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count) {
@@ -65,7 +61,7 @@ fn convolve_phases(
     let row_phase = narrowed_rows(all_rows, all_cols.length, tile_pixel, last_pixel);
     let col_phase = narrowed_cols(all_cols, tile_pixel, last_pixel);
 
-    // Positions in the phase's grid. What is behind the last computes that again, and is not written.
+    // Positions in the phase's grid. Invocations past the last compute that one again, and do not write it.
     let first_pixel = tile_pixel + i32(lane.index) * PIXELS;
     let low_pixels = min(first_pixel + vec4<i32>(0, 1, 2, 3), vec4<i32>(pixels - 1));
     let high_pixels = min(first_pixel + vec4<i32>(4, 5, 6, 7), vec4<i32>(pixels - 1));
@@ -74,13 +70,13 @@ fn convolve_phases(
     let low_cols = low_pixels % col_phase.length + col_phase.in_first;
     let high_cols = high_pixels % col_phase.length + col_phase.in_first;
 
-    // From one kernel element of the phase to the next, in the kernel and in the input.
-    let kernel_row_step = params.stride_rows / params.divisor_rows;
-    let kernel_col_step = params.stride_cols / params.divisor_cols;
-    let in_row_step = params.dilation_rows / params.divisor_rows;
-    let in_col_step = params.dilation_cols / params.divisor_cols;
+    // The distance between neighbouring kernel elements of the phase, in the kernel and in the input.
+    let kernel_row_step = params.rows.stride / params.divisor_rows;
+    let kernel_col_step = params.cols.stride / params.divisor_cols;
+    let in_row_step = params.rows.dilation / params.divisor_rows;
+    let in_col_step = params.cols.dilation / params.divisor_cols;
 
-    let kernel_size = params.kernel_rows * params.kernel_cols;
+    let kernel_size = params.rows.kernel * params.cols.kernel;
     let channel_step = params.out_channels * kernel_size;
     let last = params.out_channels - 1;
     let weights_0 = weight_places(lane, 0, first_channel, last, kernel_size);
@@ -100,9 +96,9 @@ fn convolve_phases(
             let is_high_inside = is_inside(high_rows - row, high_cols - col);
             let low_at = select(vec4<i32>(), (low_rows - row) * params.in_cols + low_cols - col, is_low_inside);
             let high_at = select(vec4<i32>(), (high_rows - row) * params.in_cols + high_cols - col, is_high_inside);
-            let kernel_begin = group_begin + kernel_row * params.kernel_cols
+            let kernel_begin = group_begin + kernel_row * params.cols.kernel
                 + col_phase.kernel_first + tap_col * kernel_col_step;
-            // The innermost loop, for it does the least beside its work.
+            // The innermost loop, since it does the least apart from its products.
             for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
                 let begin = plane_begin + channel * in_plane;
                 let low = load(low_at + begin, is_low_inside);
@@ -126,38 +122,17 @@ fn convolve_phases(
         mend(&sums_8, 8, own, first_channel + 12);
     }
 
-    let out_low = (low_pixels / col_phase.length * params.stride_rows + row_phase.first) * params.out_cols
-        + low_pixels % col_phase.length * params.stride_cols + col_phase.first;
-    let out_high = (high_pixels / col_phase.length * params.stride_rows + row_phase.first) * params.out_cols
-        + high_pixels % col_phase.length * params.stride_cols + col_phase.first;
+    let out_low = (low_pixels / col_phase.length * params.rows.stride + row_phase.first) * params.out_cols
+        + low_pixels % col_phase.length * params.cols.stride + col_phase.first;
+    let out_high = (high_pixels / col_phase.length * params.rows.stride + row_phase.first) * params.out_cols
+        + high_pixels % col_phase.length * params.cols.stride + col_phase.first;
     let places = OutputPlaces(plane, pixels - first_pixel, out_low, out_high);
-    write_channel(places, first_channel + 0, sums_0[0], sums_0[1]);
-    if (CHANNELS > 1) {
-        write_channel(places, first_channel + 1, sums_0[2], sums_0[3]);
-        write_channel(places, first_channel + 2, sums_0[4], sums_0[5]);
-        write_channel(places, first_channel + 3, sums_0[6], sums_0[7]);
-    }
-    if (CHANNELS > 4) {
-        write_channel(places, first_channel + 4, sums_0[8], sums_0[9]);
-        write_channel(places, first_channel + 5, sums_0[10], sums_0[11]);
-        write_channel(places, first_channel + 6, sums_0[12], sums_0[13]);
-        write_channel(places, first_channel + 7, sums_0[14], sums_0[15]);
-    }
-    if (CHANNELS > 8) {
-        write_channel(places, first_channel + 8, sums_8[0], sums_8[1]);
-        write_channel(places, first_channel + 9, sums_8[2], sums_8[3]);
-        write_channel(places, first_channel + 10, sums_8[4], sums_8[5]);
-        write_channel(places, first_channel + 11, sums_8[6], sums_8[7]);
-        write_channel(places, first_channel + 12, sums_8[8], sums_8[9]);
-        write_channel(places, first_channel + 13, sums_8[10], sums_8[11]);
-        write_channel(places, first_channel + 14, sums_8[12], sums_8[13]);
-        write_channel(places, first_channel + 15, sums_8[14], sums_8[15]);
-    }
+    write_patch(places, first_channel, &sums_0, &sums_8);
 }
 
-// The rows of a phase's kernel elements that meet the input somewhere in a tile.
+// The rows of a phase's kernel elements that meet the input somewhere in a patch.
 fn narrowed_rows(phase: Phase, cols: i32, first_pixel: i32, last_pixel: i32) -> Phase {
-    return narrowed(phase, first_pixel / cols, last_pixel / cols, params.stride_rows, params.dilation_rows,
+    return narrowed(phase, first_pixel / cols, last_pixel / cols, params.rows.stride, params.rows.dilation,
         params.divisor_rows, params.in_rows);
 }
 
@@ -165,10 +140,10 @@ fn narrowed_cols(phase: Phase, first_pixel: i32, last_pixel: i32) -> Phase {
     let is_in_row = first_pixel / phase.length == last_pixel / phase.length;
     let low = select(0, first_pixel % phase.length, is_in_row);
     let high = select(phase.length - 1, last_pixel % phase.length, is_in_row);
-    return narrowed(phase, low, high, params.stride_cols, params.dilation_cols, params.divisor_cols, params.in_cols);
+    return narrowed(phase, low, high, params.cols.stride, params.cols.dilation, params.divisor_cols, params.in_cols);
 }
 
-// What an invocation computes, to be computed again.
+// What an invocation must compute again.
 struct Patch {
     row_phase: Phase,
     col_phase: Phase,
@@ -181,13 +156,7 @@ struct Patch {
     weights_begin: i32,
 }
 
-const EXPONENT: u32 = 0x7f800000u;
-
-fn is_spoilt(sums: vec4<f32>) -> vec4<bool> {
-    return (bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT)) == vec4<u32>(EXPONENT);
-}
-
-// Computes 4 channels again, from element `at` of sums on, if one of them is not finite.
+// Computes 4 channels again, from element `at` of sums on, if any of their sums is not finite.
 fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_channel: i32) {
     var is_any_spoilt = vec4<bool>();
     for (var index = 0; index < 8; index++) {
@@ -196,7 +165,7 @@ fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_ch
     if (!any(is_any_spoilt)) {
         return;
     }
-    let kernel_size = params.kernel_rows * params.kernel_cols;
+    let kernel_size = params.rows.kernel * params.cols.kernel;
     let channels = min(first_channel + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
     let weights = own.weights_begin + channels * kernel_size;
     var low_0 = vec4<f32>();
@@ -208,11 +177,11 @@ fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_ch
     var high_2 = vec4<f32>();
     var high_3 = vec4<f32>();
     for (var tap_row = params.tap_row_begin; tap_row < min(params.tap_row_end, own.row_phase.taps); tap_row++) {
-        let row = tap_row * (params.dilation_rows / params.divisor_rows);
-        let kernel_row = own.row_phase.kernel_first + tap_row * (params.stride_rows / params.divisor_rows);
+        let row = tap_row * (params.rows.dilation / params.divisor_rows);
+        let kernel_row = own.row_phase.kernel_first + tap_row * (params.rows.stride / params.divisor_rows);
         for (var tap_col = params.tap_col_begin; tap_col < min(params.tap_col_end, own.col_phase.taps); tap_col++) {
-            let col = tap_col * (params.dilation_cols / params.divisor_cols);
-            let kernel_col = own.col_phase.kernel_first + tap_col * (params.stride_cols / params.divisor_cols);
+            let col = tap_col * (params.cols.dilation / params.divisor_cols);
+            let kernel_col = own.col_phase.kernel_first + tap_col * (params.cols.stride / params.divisor_cols);
             let is_low_inside = is_inside(own.low_rows - row, own.low_cols - col);
             let is_high_inside = is_inside(own.high_rows - row, own.high_cols - col);
             let low_place = (own.low_rows - row) * params.in_cols + own.low_cols - col;
@@ -222,7 +191,7 @@ fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_ch
                 let low = load(select(vec4<i32>(), low_place + begin, is_low_inside), is_low_inside);
                 let high = load(select(vec4<i32>(), high_place + begin, is_high_inside), is_high_inside);
                 let places = weights + channel * params.out_channels * kernel_size
-                    + kernel_row * params.kernel_cols + kernel_col;
+                    + kernel_row * params.cols.kernel + kernel_col;
                 let w = vec4<f32>(weight[places.x], weight[places.y], weight[places.z], weight[places.w]);
                 low_0 += select(vec4<f32>(), w.x * low, is_low_inside);
                 low_1 += select(vec4<f32>(), w.y * low, is_low_inside);
@@ -247,7 +216,7 @@ fn mend(sums: ptr<function, array<vec4<f32>, 16>>, at: i32, own: Patch, first_ch
 
 struct OutputPlaces {
     plane: i32,
-    // How many pixels there are from the first on.
+    // The number of pixels from the first on.
     pixels: i32,
     // Where they are in their plane.
     low: vec4<i32>,
@@ -260,10 +229,7 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
     }
     let channel = places.plane * params.out_channels + group_channel;
     let begin = i32(params.output_base) + channel * params.out_rows * params.out_cols;
-    var start = 0.0;
-    if (params.has_bias != 0u) {
-        start = bias[channel % (params.groups * params.out_channels)];
-    }
+    let start = bias_of(channel % (params.groups * params.out_channels));
     write_pixel(begin + places.low.x, places.pixels > 0, start, low.x);
     write_pixel(begin + places.low.y, places.pixels > 1, start, low.y);
     write_pixel(begin + places.low.z, places.pixels > 2, start, low.z);

@@ -1,15 +1,17 @@
+// parts: pairs, exponentials, log, classes|classes_in_blocks
 // cross_entropy: with p = softmax over the classes of input, w the classes' weights (1 without), y the row's class and
 // e the label smoothing, the loss of a row is
 //     (1 - e) w[y] (-log p[y]) + e / classes * sum over c of w[c] (-log p[c])         for class indices
 //     sum over c of w[c] ((1 - e) t[c] + e / classes) (-log p[c])                     for probabilities t
 // A row whose class is ignore_index has the loss 0. The mean divides the sum by that of w[y] over rows not ignored, or
-// for probabilities by the number of rows. A class index that is none gives NaN; callers check what they can see.
+// for probabilities by the number of rows. An invalid class index gives NaN; callers check the indices that they know.
 //
-// -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others:
-// this way a small loss keeps its digits. Both come from one pass, in which r is about a center near m: see Exponentials.
+// -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others.
+// This keeps the digits of a small loss. One pass computes both, with r about a center near m: see
+// parts/exponentials.wgsl.
 //
-// Sums are pairs of f32: see shared/pairs.wgsl. input, [batch, classes, inner], comes from shared/classes.wgsl or, for
-// contiguous rows in blocks of 4, from shared/classes_in_blocks.wgsl.
+// Sums are pairs of f32: see parts/pairs.wgsl. input, [batch, classes, inner], comes from parts/classes.wgsl or, for
+// contiguous rows in blocks of 4, from parts/classes_in_blocks.wgsl.
 //
 // `class_losses` and `probability_losses` run WORKGROUP_SIZE / LANES rows a workgroup, LANES invocations along the
 // classes of each. `partial_sums` adds ITEMS rows an invocation and those of a workgroup as a tree; `finish` adds the
@@ -18,13 +20,13 @@
 struct Params {
     rows: u32,
     classes: u32,
-    inner: u32,             // rows of one item of the batch, which is how far a class is from the next
+    inner: u32,             // rows of one item of the batch: the distance from a class to the next
     partial_count: u32,
     ignore_index: i32,
-    has_ignore_index: u32,  // whether ignore_index is an i32 at all
+    has_ignore_index: u32,  // whether ignore_index is an i32
     has_weight: u32,
     is_mean: u32,
-    writes_weights: u32,    // whether there is room behind the losses for what each row counts in the mean
+    writes_weights: u32,    // whether there is room after the losses for each row's count in the mean
     label_smoothing: f32,
     hidden_zero: u32,       // always 0
     // Where they begin in what is bound.
@@ -41,7 +43,7 @@ override ITEMS: u32 = 32u;
 @group(0) @binding(2) var<storage, read> target_classes: array<i32>;           // [batch, inner]
 @group(0) @binding(3) var<storage, read> target_probabilities: array<f32>;     // as input
 @group(0) @binding(4) var<storage, read> weight: array<f32>;                   // [classes]; anything without has_weight
-// [rows] losses; then [rows] of what they count in the mean; then [partial_count] of two pairs, losses' and counts'.
+// [rows] losses; then [rows] counts in the mean; then [partial_count] of two pairs, the sums of losses and of counts.
 @group(0) @binding(5) var<storage, read_write> losses: array<f32>;
 @group(0) @binding(6) var<storage, read_write> output: array<f32>;             // [1]
 
@@ -52,73 +54,8 @@ var<workgroup> class_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
-fn not_a_number() -> f32 {
-    // From a variable, since constant expressions must not be NaN.
-    var bits = 0x7fc00000u;
-    return bitcast<f32>(bits);
-}
-
-fn is_nan(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
-
-fn is_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
-}
-
-// exp(x) for x <= 16: x = k ln 2 + r with |r| <= ln 2 / 2, a polynomial for exp(r), then the exponent k.
-// Our own, since drivers' may be off by tens of units in the last place.
-fn exponential(x: vec4<f32>) -> vec4<f32> {
-    let clamped = max(x, vec4<f32>(-110.0));
-    let k = floor(clamped * 1.44269504 + 0.5);
-    // ln 2 in two parts, the first short enough for k * 0.693359375 to be exact.
-    let r = (clamped - k * 0.693359375) + k * 2.12194440e-4;
-    var p = vec4<f32>(1.9875691500e-4);
-    p = p * r + 1.3981999507e-3;
-    p = p * r + 8.3334519073e-3;
-    p = p * r + 4.1665795894e-2;
-    p = p * r + 1.6666665459e-1;
-    p = p * r + 5.0000001201e-1;
-    let power = (p * r * r + r) + 1.0;
-    // Two factors: 2^k alone would leave the range of normal numbers before the product does.
-    let half = vec4<i32>(k) >> vec4<u32>(1u);
-    let rest = vec4<i32>(k) - half;
-    return power * bitcast<vec4<f32>>((half + 127) << vec4<u32>(23u)) * bitcast<vec4<f32>>((rest + 127) << vec4<u32>(23u));
-}
-
-// log(1 + x) for x >= 0: 1 + x = 2^k (1 + f) with 1 + f between sqrt(1/2) and sqrt(2), a series in f / (2 + f), then
-// k ln 2. Our own, since drivers' logarithm may lose all digits near 1.
-fn log_one_plus(x: f32) -> f32 {
-    var k = 0;
-    var f = x;
-    var lost = 0.0;
-    if (x >= 0.41421356) {
-        let sum = 1.0 + x;
-        let bits = bitcast<u32>(sum);
-        k = i32(bits >> 23u) - 127;
-        var fraction = bitcast<f32>((bits & 0x7fffffu) | 0x3f800000u);
-        if (fraction > 1.41421356) {
-            fraction *= 0.5;
-            k += 1;
-        }
-        f = fraction - 1.0;
-        // What rounding 1 + x took away, as a part of the logarithm.
-        lost = select(x - (sum - 1.0), 1.0 - (sum - x), x >= 1.0) / sum;
-    }
-    let s = f / (2.0 + f);
-    let z = s * s;
-    let series = z * (0.66666662693 + z * (0.40000972152 + z * (0.28498786688 + z * 0.24279078841)));
-    let half_square = 0.5 * f * f;
-    let low = s * (half_square + series) + (f32(k) * -2.12194440e-4 + lost);
-    return f32(k) * 0.693359375 + (f - (half_square - low));
-}
-
-fn hidden_block(x: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.hidden_zero));
-}
-
-// Always 0, which a driver cannot know. Mesa compiles a kernel anew for every dispatch if uniforms alone say how often a loop
-// runs that it can unroll, or that much of the kernel does not.
+// Always 0, which a driver cannot know. Mesa compiles a kernel anew for every dispatch if only uniforms decide how
+// often a loop runs that it can unroll, or whether much of the kernel runs.
 var<private> nothing: u32;
 
 struct Row {
@@ -153,37 +90,7 @@ fn class_weight(class_index: u32) -> f32 {
     return weight[class_index];
 }
 
-// The largest of some numbers x, which is negative infinity if there is no other, and the sum of exp(x - center) over all
-// but it, as a pair. The center is one of the numbers, or the lowest there is if there was none.
-struct Exponentials {
-    largest: f32,
-    center: f32,
-    others: vec2<f32>,
-}
-
-// In hexadecimal, since the decimal that browsers read must not be larger than the largest float by any digit.
-const LOWEST: f32 = -0x1.fffffep+127f;
-// How far a number may lie above the center before that moves. Moving is rare, for it rounds what was added.
-const REACH: f32 = 16.0;
-
-fn negative_infinity() -> f32 {
-    // From a variable, since constant expressions must be finite.
-    var bits = NEGATIVE_INFINITY;
-    return bitcast<f32>(bits);
-}
-
-fn merge(a: Exponentials, b: Exponentials) -> Exponentials {
-    let largest = max(a.largest, b.largest);
-    // The smaller of the two largest is one of the others now.
-    let center = max(largest, LOWEST);
-    let below = vec4<f32>(a.center, b.center, min(a.largest, b.largest), center) - center;
-    let factors = exponential(below);
-    var others = add_pair(a.others * factors.x, b.others * factors.y);
-    others = add(others, factors.z);
-    return Exponentials(largest, center, others);
-}
-
-// The exponentials of a row, about the largest; that is a NaN if the row has one.
+// The exponentials of a row, about its largest score, which is NaN if the row has one.
 fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     var largest = vec4<f32>(negative_infinity());
     var center = vec4<f32>(LOWEST);
@@ -195,7 +102,7 @@ fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     let steps = select(0u, (params.classes + classes_per_step - 1u) / classes_per_step, row.exists);
     for (var step = 0u; step < steps; step++) {
         let x = load_classes(row, step);
-        nans |= vec4<u32>((bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+        nans |= vec4<u32>(is_each_nan(x));
         let is_beyond = x - center > vec4<f32>(REACH);
         if (any(is_beyond)) {
             let factor = exponential(select(vec4<f32>(), center - x, is_beyond));
@@ -238,7 +145,7 @@ fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     return exponentials[invocation - row.lane];
 }
 
-// Adds what a row's invocations have of a sum over classes, into its first's element of class_sums.
+// Adds what a row's invocations have of a sum over classes, into the element of class_sums of the first of them.
 fn add_class_sums(row: Row, invocation: u32, sum: vec2<f32>) {
     class_sums[invocation] = sum;
     workgroupBarrier();
@@ -250,7 +157,7 @@ fn add_class_sums(row: Row, invocation: u32, sum: vec2<f32>) {
     }
 }
 
-// -log p of a class as a pair, out of its x.
+// -log p of a class as a pair, from its x.
 fn negative_log(maximum: f32, x: f32, log_sum: f32) -> vec2<f32> {
     return add(subtract(maximum, x), log_sum);
 }
@@ -280,7 +187,7 @@ fn class_losses(
         for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
             let x = input_at(row.begin + class_index * params.inner);
             let weighted = multiply(share, class_weight(class_index));
-            // In one product: an infinite weight of the largest class is not multiplied with its m - x, which is 0.
+            // In one product: an infinite weight of the largest class must not be multiplied by its m - x, which is 0.
             sum = add_pair(sum, product(weighted, negative_log(maximum, x, log_sum)));
         }
     }
@@ -327,7 +234,7 @@ fn probability_losses(
             let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
                 + params.label_smoothing / f32(params.classes);
             let w = class_weight(class_index);
-            // The smaller one first, for what overflows before it is made small stays infinite.
+            // The smaller factor first: a product that overflows stays infinite, even if the next factor is small.
             let is_smaller = abs(probability) < abs(w);
             let smaller = vec2<f32>(select(w, probability, is_smaller), 0.0);
             let larger = vec2<f32>(select(probability, w, is_smaller), 0.0);
@@ -405,7 +312,7 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
     if (params.is_mean == 0u) {
         output[0] = loss_sum;
     } else if (count_sum == 0.0 && (loss_sum == 0.0 || params.label_smoothing != 0.0)) {
-        // The mean of nothing. PyTorch divides the smoothed and the other part each, and the other is 0 / 0.
+        // The mean of nothing. PyTorch divides the smoothed and the other term each, and the other is 0 / 0.
         output[0] = not_a_number();
     } else {
         output[0] = loss_sum / count_sum;

@@ -1,48 +1,18 @@
-// max_pool2d as in max_pool2d.wgsl, for rows of the input and of the output in multiples of 4 and dilation 1.
+// parts: pool_params, bits, quads
+// max_pool2d as in max_pool2d.wgsl, where the lengths of rows of input and output are multiples of 4, and dilation is
+// 1.
 //
-// One invocation computes 4 output elements next to each other. Of each input row in their windows it loads the blocks of
-// 4 that hold what they need, once:
-//
-//     kernel 3, stride 2, padding 1      block 0     block 1     block 2
-//                                        . . . a     a a b b     b c c d ..
-//                                      LEFT = 3
-//
-// Loops have constant bounds, for compilers to unroll.
-
-struct Params {
-    quad_count: u32,        // of the output
-    in_rows: i32,
-    in_cols: i32,
-    out_rows: i32,
-    out_cols: i32,
-    stride_rows: i32,
-    padding_rows: i32,
-    padding_cols: i32,
-    // Where they begin in what is bound, in elements.
-    input_base: u32,
-    output_base: u32,
-}
+// One invocation computes a quad: see parts/quads.wgsl.
 
 override WORKGROUP_SIZE: u32 = 64u;
-override KERNEL_ROWS: i32 = 3;
-override KERNEL_COLS: i32 = 3;
-override STRIDE_COLS: i32 = 2;
-// The columns of the first block before the first window.
-override LEFT: i32 = 3;
-// At most 8.
-override BLOCKS: i32 = 3;
 
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<vec4<u32>>;              // [planes, in_rows, in_cols], bits of f32
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<u32>>;       // [planes, out_rows, out_cols], bits of f32
 @group(0) @binding(3) var<storage, read_write> indices: array<vec4<i32>>;      // as output
 
-const MAGNITUDE: u32 = 0x7fffffffu;
-const INFINITY: u32 = 0x7f800000u;
-const NEGATIVE_INFINITY: u32 = 0xff800000u;
 const NAN_ORDER: i32 = 0x7fffffff;
 
-// Integers in the order of the floats; both zeros give 0, and NaN are above all.
+// Integers in the order of the floats. Both zeros give 0, and NaN are above all.
 fn ordered(bits: vec4<u32>) -> vec4<i32> {
     let magnitude = vec4<i32>(bits & vec4<u32>(MAGNITUDE));
     let order = select(magnitude, -magnitude, bits > vec4<u32>(MAGNITUDE));
@@ -76,12 +46,12 @@ fn load_span(span: ptr<function, Span>, plane_begin: i32, row: i32, first_col: i
     }
 }
 
-// Goes on with the window of this number from 0 to 3, whose first element in this row is at `place`.
+// Continues with the window of this number from 0 to 3, whose first element in this row is at `place`.
 fn visit(best: ptr<function, Best>, span: ptr<function, Span>, window: i32, place: i32) {
     for (var kernel_col = 0; kernel_col < KERNEL_COLS; kernel_col++) {
         let element = LEFT + window * STRIDE_COLS + kernel_col;
         let order = (*span).orders[element];
-        // Nothing is above a NaN but a later NaN, as in PyTorch.
+        // Only a later NaN wins over a NaN, as in PyTorch.
         if (order > (*best).order || order == NAN_ORDER) {
             *best = Best((*span).values[element], order, place + kernel_col);
         }
@@ -98,8 +68,8 @@ fn best_of(number: u32) -> Quad {
     let quads = params.out_cols / 4;
     let out_row = i32(number) / quads;
     let plane = out_row / params.out_rows;
-    let first_row = (out_row - plane * params.out_rows) * params.stride_rows - params.padding_rows;
-    let first_col = (i32(number) - out_row * quads) * 4 * STRIDE_COLS - params.padding_cols;
+    let first_row = (out_row - plane * params.out_rows) * params.rows.stride - params.rows.padding;
+    let first_col = (i32(number) - out_row * quads) * 4 * STRIDE_COLS - params.cols.padding;
     let plane_begin = i32(params.input_base) + plane * params.in_rows * params.in_cols;
 
     // Nothing found yet: negative infinity, at the first place inside.
@@ -133,7 +103,7 @@ fn max_pool2d_quads(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let number = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (number < params.quad_count) {
+    if (number < params.count) {
         output[params.output_base / 4u + number] = best_of(number).values;
     }
 }
@@ -145,7 +115,7 @@ fn max_pool2d_quads_with_indices(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let number = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (number < params.quad_count) {
+    if (number < params.count) {
         let best = best_of(number);
         output[params.output_base / 4u + number] = best.values;
         indices[params.output_base / 4u + number] = best.places;

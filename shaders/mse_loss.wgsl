@@ -1,5 +1,6 @@
-// mse_loss: the squares (input - target)^2, each operand broadcast to the common shape; for the reductions their sum,
-// for the mean divided by their number.
+// parts: pairs
+// mse_loss: the squares (input - target)^2, with each operand broadcast to the common shape. The reductions give their
+// sum, or for the mean the sum divided by their number.
 //
 // `elementwise` writes the squares, one invocation each. `partial_sums` adds ITEMS squares an invocation and those of
 // a workgroup as a tree, one partial sum a workgroup; `finish` adds the partial sums in one workgroup. The order is
@@ -9,12 +10,12 @@ struct Params {
     count: u32,
     partial_count: u32,
     is_mean: u32,
-    // The common shape, outermost dimension first; dimensions that both operands walk alike are one.
+    // The common shape, outermost dimension first. Dimensions that both operands step through alike are merged.
     length_0: u32,
     length_1: u32,
     length_2: u32,
     length_3: u32,
-    // How far a step along each dimension moves in the operand: 0 where it is broadcast.
+    // The distance of one step along each dimension in the operand: 0 where it is broadcast.
     input_stride_0: u32,
     input_stride_1: u32,
     input_stride_2: u32,
@@ -24,7 +25,7 @@ struct Params {
     target_stride_2: u32,
     target_stride_3: u32,
     hidden_zero: u32,       // always 0
-    // Where all of them begin in what is bound, if elementwise.
+    // Where they begin in their bindings, for elementwise.
     base: u32,
 }
 
@@ -56,7 +57,7 @@ fn workgroup_sum(lane: u32, sum: vec2<f32>) -> vec2<f32> {
 
 // Where element `index` of the common shape is in input and in target.
 fn positions(index: u32) -> vec2<u32> {
-    // One dimension is all there is unless something is broadcast, and divisions are dear.
+    // Without broadcasting there is only one dimension, and divisions are slow.
     if (params.length_3 == params.count) {
         return index * vec2<u32>(params.input_stride_3, params.target_stride_3);
     }
@@ -73,18 +74,15 @@ fn positions(index: u32) -> vec2<u32> {
     return vec2<u32>(in_input, in_target);
 }
 
-// sum + the square of an element's difference, of which no rounding is left out.
+// sum + the square of an element's difference, with the rounding of neither left out.
 fn add_square(sum: vec2<f32>, index: u32) -> vec2<f32> {
     let at = positions(index);
-    let a = input[at.x];
-    let b = target_values[at.y];
-    let difference = hidden(a - b);
-    let lost = select(a - (difference + b), (a - difference) - b, abs(a) >= abs(b));
-    // The square of the upper 12 bits is exact, and so are the products that are left.
-    let upper = bitcast<f32>(bitcast<u32>(difference) & 0xfffff000u);
-    let lower = difference - upper;
-    let rest = (2.0 * upper + lower) * lower + 2.0 * difference * lost;
-    let total = add(sum, upper * upper);
+    let difference = subtract(input[at.x], target_values[at.y]);
+    // The square of the upper 12 bits is exact, and so are the remaining products.
+    let high = upper(difference.x);
+    let low = difference.x - high;
+    let rest = (2.0 * high + low) * low + 2.0 * difference.x * difference.y;
+    let total = add(sum, high * high);
     return vec2<f32>(total.x, total.y + rest);
 }
 
@@ -126,10 +124,6 @@ fn partial_sums(
 struct Pairs {
     values: vec4<f32>,
     lost: vec4<f32>,
-}
-
-fn hidden_block(x: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.hidden_zero));
 }
 
 // add_square of 4 elements, each to a sum of its own.
@@ -186,9 +180,8 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
     if (params.is_mean == 0u) {
         output[0] = rounded(sum);
     } else if (params.count == 0u) {
-        // The mean of nothing. From a variable, since constant expressions must not be NaN.
-        var not_a_number = 0x7fc00000u;
-        output[0] = bitcast<f32>(not_a_number);
+        // The mean of nothing.
+        output[0] = not_a_number();
     } else {
         output[0] = rounded(sum) / f32(params.count);
     }

@@ -1,17 +1,9 @@
-// What the transforms of conv2d by Winograd's algorithms have in common: a file that begins with this says how many rows
-// and columns a TILE has.
+// parts: winograd, winograd_spoiling, convolution
+// What the transforms of conv2d by Winograd's algorithms share. A file that names this part defines TILE, the rows and
+// columns of a tile.
 
 override WORKGROUP_SIZE: u32 = 64u;
 
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [images, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;           // [groups * out_channels, in_channels, 3, 3]
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [images, groups * out_channels, out_rows, out_cols]
-
-const EXPONENT: u32 = 0x7f800000u;
-// That of 2^40. Products so large, and infinities and NaN, spoil all outputs of a tile: what they should not be in is lost
-// in their rounding.
-const SPOILING: u32 = 0x53800000u;
 const CHANNELS: i32 = 16;
 
 // 4 elements of a column or a row, each of 4 tiles or channels.
@@ -26,7 +18,7 @@ fn index_of(workgroup: vec3<u32>, grid: vec3<u32>, lane: u32) -> i32 {
     return i32((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane);
 }
 
-// The channels of a group that a block is made of; behind the last, that one's again.
+// The channels of a group that make a block. Past the last channel, that one again.
 fn channels_of(block: i32) -> vec4<i32> {
     return min(4 * block + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
 }
@@ -45,8 +37,8 @@ fn load_weight_block(begin: vec4<i32>, element: i32) -> vec4<f32> {
 // A block of output channels and an input channel, whose kernels an invocation transforms.
 struct Pair {
     is_inside: bool,
-    // False of what only fills the room for channels: its kernels are zeros. No loop writes them, for Mesa would unroll it
-    // by the uniform's values, anew for each dispatch.
+    // False if it only fills the room for channels: then its kernels are zeros. No loop writes these, since Mesa would
+    // unroll it by the uniform's values, anew for each dispatch.
     is_channel: bool,
     weights: vec4<i32>,
 }
@@ -66,8 +58,8 @@ fn load_kernel(pair: Pair, element: i32) -> vec4<f32> {
     return select(vec4<f32>(), load_weight_block(pair.weights, element), pair.is_channel);
 }
 
-// 4 tiles of a channel, which an invocation transforms: of each, where its plane begins and its first row and column; no
-// row is inside of what is no tile, or only fills the room for channels.
+// 4 tiles of a channel, which an invocation transforms. For each: where its plane begins, and its first row and column.
+// If it is no tile, or only fills the room for channels, no row is inside.
 struct Tiles {
     is_inside: bool,
     begin: vec4<i32>,
@@ -118,8 +110,8 @@ fn copy_bias(block: i32) {
     }
 }
 
-// A tile of 4 channels, whose products an invocation transforms: where the first pixel of each is, how many channels there
-// are, and its first row and column.
+// A tile of 4 channels, whose products an invocation transforms: where the first pixel of each channel is, the number
+// of channels, and the tile's first row and column.
 struct Place {
     is_inside: bool,
     image: i32,
@@ -177,10 +169,6 @@ fn start_of(place: Place) -> vec4<f32> {
     return workspace[params.bias_begin + place.group * channel_blocks() + place.block];
 }
 
-fn exponents(sums: vec4<f32>) -> vec4<u32> {
-    return bitcast<vec4<u32>>(sums) & vec4<u32>(EXPONENT);
-}
-
 fn largest_exponents(row: Four) -> vec4<u32> {
     return max(max(exponents(row.a), exponents(row.b)), max(exponents(row.c), exponents(row.d)));
 }
@@ -216,7 +204,7 @@ fn add_row(sums: ptr<function, Four>, weights: vec4<i32>, plane_begin: i32, row:
     (*sums).d += left * x_3 + middle * x_4 + right * load_pixel(plane_begin, row, col + 5);
 }
 
-// The tile as the definition has it.
+// The tile by the definition.
 fn write_directly(place: Place, start: vec4<f32>) {
     let plane = params.in_rows * params.in_cols;
     let group_begin = i32(params.input_base) + (place.image * params.groups + place.group) * params.in_channels * plane;
@@ -224,7 +212,7 @@ fn write_directly(place: Place, start: vec4<f32>) {
     for (var down = 0; down < TILE; down++) {
         let row = place.row + down - params.padding_rows;
         var totals: Four;
-        // Sums of some channels by themselves, so that many do not round more than they must.
+        // Separate sums of some channels, so that many channels do not add rounding.
         for (var first = 0; first < params.in_channels; first += CHANNELS) {
             var sums: Four;
             for (var in_channel = first; in_channel < min(first + CHANNELS, params.in_channels); in_channel++) {

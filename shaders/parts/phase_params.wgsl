@@ -1,6 +1,9 @@
-// What transposed convolutions by gathering, by phases and of points are given.
+// parts: window
+// The params of transposed convolutions by gathering, by phases and of points.
 
 struct Params {
+    rows: Window,
+    cols: Window,
     output_count: u32,
     groups: i32,
     in_channels: i32,       // of a group
@@ -9,31 +12,25 @@ struct Params {
     in_cols: i32,
     out_rows: i32,
     out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,
-    padding_cols: i32,
-    dilation_rows: i32,
-    dilation_cols: i32,
     // The greatest common divisors of stride and dilation.
     divisor_rows: i32,
     divisor_cols: i32,
-    // What dilation / divisor is multiplied with to give 1, modulo stride / divisor.
+    // The inverse of dilation / divisor modulo stride / divisor.
     inverse_rows: i32,
     inverse_cols: i32,
     // The range of products that this dispatch adds.
     channel_begin: i32,
     channel_end: i32,
-    // Of the kernel elements that an output or its phase uses.
+    // The range of the kernel elements that an output or its phase uses.
     tap_row_begin: i32,
     tap_row_end: i32,
     tap_col_begin: i32,
     tap_col_end: i32,
     is_first: u32,
     has_bias: u32,
-    // Where they begin in what is bound.
+    // Where they begin in their bindings, in elements.
     input_base: u32,
     output_base: u32,
 }
+
+@group(0) @binding(0) var<uniform> params: Params;

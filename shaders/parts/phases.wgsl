@@ -1,8 +1,8 @@
-// The phases of a transposed convolution: output positions with the same (position + padding) % stride use the same kernel
-// elements, one in every step = stride / divisor, where divisor is the greatest common one of stride and dilation. Each of
-// the first elements, as many as a step or as the kernel has, has a phase of its own; other positions have no products.
+// The phases of a transposed convolution: output positions with the same (position + padding) % stride use the same
+// kernel elements, one in every step = stride / divisor, where divisor is the greatest common divisor of stride and
+// dilation. Each of the first min(step, kernel) elements has a phase of its own; other positions have no products.
 
-// A phase along one axis, or a part of one.
+// A phase along one axis, or a range of one.
 struct Phase {
     first: i32,             // the first output position in it
     length: i32,            // how many there are
@@ -13,7 +13,7 @@ struct Phase {
 
 fn phase_of(element: i32, stride: i32, padding: i32, dilation: i32, divisor: i32, kernel: i32, length: i32) -> Phase {
     let distance = element * dilation - padding;
-    // Of a positive number, for of negative ones OpenGL has no defined remainder.
+    // Of a positive number, since OpenGL does not define the remainder of negative ones.
     let first = (distance + (padding / stride + 1) * stride) % stride;
     return Phase(
         first,
@@ -24,9 +24,9 @@ fn phase_of(element: i32, stride: i32, padding: i32, dilation: i32, divisor: i32
     );
 }
 
-// The phase with those kernel elements alone that meet an input of `length` positions in some of its places low to high.
+// The phase with only those kernel elements that meet an input of `length` positions in any of its places low to high.
 fn narrowed(phase: Phase, low: i32, high: i32, stride: i32, dilation: i32, divisor: i32, length: i32) -> Phase {
-    // Places that elements of the phase are apart in the input.
+    // The distance in the input between neighbouring elements of the phase.
     let step = dilation / divisor;
     let beyond = low + phase.in_first - length;
     let skipped = select(0, min(beyond / step + 1, phase.taps), beyond >= 0);

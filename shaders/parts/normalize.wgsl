@@ -1,3 +1,4 @@
+// parts: bits, pairs
 // How batch_norm.wgsl and batch_norm_inference.wgsl normalize, by the terms that their terms_of gives:
 //
 //   normalize_blocks    PLANE_ITEMS blocks of 4 elements of a plane an invocation, so that a workgroup has one channel;
@@ -6,19 +7,19 @@
 
 struct Params {
     channels: u32,
-    inner: u32,             // elements behind the channels
+    inner: u32,             // elements after the channels
     channel_count: u32,     // elements of a channel: batch * inner
     chunks: u32,            // of a channel
     total: u32,
     eps: f32,
     momentum: f32,
-    momentum_rest: f32,     // what rounding momentum to f32 took away
+    momentum_rest: f32,     // what rounding momentum to f32 lost
     kept: f32,              // 1 - momentum
     kept_rest: f32,
     has_weight: u32,
     has_bias: u32,
     hidden_zero: u32,       // always 0
-    // Where they begin in what is bound.
+    // Where they begin in their bindings, in elements.
     input_base: u32,
     output_base: u32,
 }
@@ -37,13 +38,8 @@ override PLANE_ITEMS: u32 = 8u;
 @group(0) @binding(8) var<storage, read> given_mean: array<f32>;               // [channels]
 @group(0) @binding(9) var<storage, read> given_var: array<f32>;                // [channels]
 
-const EXPONENT: u32 = 0x7f800000u;
-// What makes factors of the range of f32: 2^64.
+// 2^64, which brings factors into the range of f32.
 const HUGE: f32 = 18446744073709551616.0;
-
-fn is_finite(x: f32) -> bool {
-    return (bitcast<u32>(x) & EXPONENT) != EXPONENT;
-}
 
 // 1 / sqrt(variance + eps) as a pair, for a variance as a pair: a first guess and one step of Newton's.
 fn inverse_root(variance: vec2<f32>, eps: f32) -> vec2<f32> {
@@ -52,7 +48,7 @@ fn inverse_root(variance: vec2<f32>, eps: f32) -> vec2<f32> {
     let once = multiply(v.x, guess);
     let twice = multiply(once.x, guess);
     let error = (1.0 - twice.x) - twice.y - (once.y + v.y * guess) * guess;
-    // Where the guess is no number or infinite there is nothing to be made better.
+    // A guess that is NaN or infinite cannot be improved.
     let step = 0.5 * guess * error;
     return vec2<f32>(guess, select(0.0, step, abs(step) < guess));
 }
@@ -61,9 +57,10 @@ fn inverse_root(variance: vec2<f32>, eps: f32) -> vec2<f32> {
 struct Terms {
     mean: f32,
     mean_rest: f32,
-    // 1 / sqrt(variance + eps) * weight, less `scale`, as a pair: one f32's rounding would show in all of a channel.
+    // 1 / sqrt(variance + eps) * weight, without `scale`, as a pair: the rounding of one f32 would show in all of a
+    // channel.
     factor: vec2<f32>,
-    // 1, or HUGE beside a huge weight, or 1 / HUGE beside a huge variance: factors would leave the range of f32 where their
+    // 1; HUGE for a huge weight, or 1 / HUGE for a huge variance, where the factor would leave the range of f32 but its
     // products with deviations do not.
     scale: f32,
     bias: f32,
@@ -89,7 +86,7 @@ fn affine_terms(terms: Terms, channel: u32) -> Terms {
     );
 }
 
-// Without `scale`. Infinite or NaN where something is that, or overflows on the way: see mended.
+// Without `scale`. Infinite or NaN if a value is, or if something overflows on the way: see mended.
 fn normalized(x: f32, terms: Terms) -> f32 {
     let deviation = subtract(x, terms.mean);
     let scaled = multiply(deviation.x, terms.factor.x);
@@ -109,7 +106,7 @@ fn exponent_of(x: f32) -> i32 {
     return clamp(i32((bitcast<u32>(x) & EXPONENT) >> 23u) - 127, -126, 126);
 }
 
-// A number as good as x where only zeros and signs count: beside an infinity.
+// A number that stands for x where only zeros and signs count: beside an infinity.
 fn beside_infinity(x: f32) -> f32 {
     return select(x, clamp(x, -1.0, 1.0), is_finite(x));
 }
@@ -117,7 +114,7 @@ fn beside_infinity(x: f32) -> f32 {
 // What normalized could not compute.
 fn mended(x: f32, terms: Terms) -> f32 {
     if (!is_finite(x) || !is_finite(terms.mean) || !is_finite(terms.factor.x) || !is_finite(terms.bias)) {
-        // As PyTorch multiplies it out, which decides what infinities cancel.
+        // Multiplied out as in PyTorch, which decides which infinities cancel.
         let factor = beside_infinity(terms.factor.x);
         return beside_infinity(x) * factor
             + (beside_infinity(terms.bias) - beside_infinity(terms.mean) * factor);
@@ -138,7 +135,7 @@ fn mended(x: f32, terms: Terms) -> f32 {
     return rounded(add(term, terms.bias * power_of_two(-8))) * power_of_two(8);
 }
 
-// The part of a plane that is a workgroup's, counted in elements or in blocks.
+// The range of a plane that a workgroup normalizes, counted in elements or in blocks.
 struct PlanePart {
     channel: u32,
     // From the first plane on; none if first is not below end.
@@ -166,14 +163,14 @@ fn normalize_element(at: u32, terms: Terms) {
 }
 
 fn normalize_part(part: PlanePart, terms: Terms) {
-    var exponents = select(0u, EXPONENT, terms.scale != 1.0);
+    var largest = select(0u, EXPONENT, terms.scale != 1.0);
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
         let y = normalized(input[params.input_base + at], terms);
-        exponents = max(exponents, bitcast<u32>(y) & EXPONENT);
+        largest = max(largest, bitcast<u32>(y) & EXPONENT);
         output[params.output_base + at] = y;
     }
-    // Afterwards, for it is rare, and branches in the loop are dear.
-    if (exponents == EXPONENT) {
+    // Afterwards, since it is rare and branches in the loop are slow.
+    if (largest == EXPONENT) {
         for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
             normalize_element(at, terms);
         }
@@ -182,7 +179,7 @@ fn normalize_part(part: PlanePart, terms: Terms) {
 
 // The same, 4 elements at a time, where planes and bases are multiples of 4.
 fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
-    var exponents = vec4<u32>(select(0u, EXPONENT, terms.scale != 1.0));
+    var largest = vec4<u32>(select(0u, EXPONENT, terms.scale != 1.0));
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
         let x = input_blocks[params.input_base / 4u + at];
         let y = vec4<f32>(
@@ -191,10 +188,10 @@ fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
             normalized(x.z, terms),
             normalized(x.w, terms),
         );
-        exponents = max(exponents, bitcast<vec4<u32>>(y) & vec4<u32>(EXPONENT));
+        largest = max(largest, exponents(y));
         output_blocks[params.output_base / 4u + at] = y;
     }
-    if (any(exponents == vec4<u32>(EXPONENT))) {
+    if (any(largest == vec4<u32>(EXPONENT))) {
         for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
             let x = input_blocks[params.input_base / 4u + at];
             var y = output_blocks[params.output_base / 4u + at];

@@ -1,10 +1,10 @@
-// What the dispatches of conv2d by Winograd's algorithms have in common: see conv2d_winograd2x2.wgsl.
+// What the dispatches of conv2d by Winograd's algorithms share: see conv2d_winograd2x2.wgsl.
 
 struct Params {
     positions: i32,         // elements of a transformed tile
     groups: i32,
     in_channels: i32,       // of a group
-    channel_room: i32,      // in_channels rounded up to 4: zeros are behind the last
+    channel_room: i32,      // in_channels rounded up to 4; zeros follow the last
     out_channels: i32,      // of a group
     in_rows: i32,
     in_cols: i32,
@@ -16,13 +16,13 @@ struct Params {
     tile_rows: i32,         // of an image
     tile_cols: i32,
     tiles: i32,             // of all images
-    // The tiles that this dispatch is about, and for how many there is room: a multiple of 16.
+    // The first tile of this dispatch, and the number of tiles that there is room for: a multiple of 16.
     tile_begin: i32,
     room: i32,
-    // Where they begin in what is bound, in elements.
+    // Where they begin in their bindings, in elements.
     input_base: u32,
     output_base: u32,
-    // Where they begin in the workspace and how far positions are apart, in blocks of 4.
+    // Where they begin in the workspace, and the distance between positions, in blocks.
     products_begin: i32,
     bias_begin: i32,
     kernels_begin: i32,

@@ -2,13 +2,11 @@
 
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
 
-const NEGATIVE_INFINITY: u32 = 0xff800000u;
-
 fn input_at(at: u32) -> f32 {
     return input[at / 4u][at % 4u];
 }
 
-// 4 classes of a row, next to each other; negative infinity, which adds nothing, in place of those behind the last.
+// 4 classes of a row, next to each other. Past the last class, negative infinity, which adds nothing.
 fn load_classes(row: Row, step: u32) -> vec4<f32> {
     let block = step * LANES + row.lane;
     let is_inside = block * 4u < params.classes;

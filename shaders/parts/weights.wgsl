@@ -1,4 +1,4 @@
-// The weights of 8 channels at a time, for kernels whose invocations all want the same ones.
+// The weights of 8 channels at a time, for kernels whose invocations all need the same ones.
 
 // How many output channels an invocation computes: 1, 4, 8 or 16.
 override CHANNELS: i32 = 16;
@@ -18,7 +18,7 @@ struct WeightPlaces {
     high: vec4<i32>,
 }
 
-// From `channel` on, `step` apart; behind the last channel, that one's again.
+// From `channel` on, `step` apart. Past the last channel, that of the last channel again.
 fn weight_places(lane: Lane, begin: i32, channel: i32, last: i32, step: i32) -> WeightPlaces {
     return WeightPlaces(
         begin + min(channel + vec4<i32>(0, 1, 2, 3), vec4<i32>(last)) * step,

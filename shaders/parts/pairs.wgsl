@@ -1,12 +1,17 @@
-// Sums and products as pairs of f32: a value, and what its rounding lost. Good to about twice the digits. `params` has a
-// hidden_zero, which is always 0.
+// parts: bits
+// Sums and products as pairs of f32: a value, and what its rounding lost. A pair has about twice the digits of f32.
+// `params` has a hidden_zero, which is always 0.
 
-// What goes through here stays as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
+// Keeps a value as it is computed: compilers that reassociate sums cannot see that hidden_zero is 0.
 fn hidden(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ params.hidden_zero);
 }
 
-// sum + value, with what the rounding loses added to .y.
+fn hidden_block(x: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.hidden_zero));
+}
+
+// sum + value, with what the rounding lost added to .y.
 fn add(sum: vec2<f32>, value: f32) -> vec2<f32> {
     let total = hidden(sum.x + value);
     let is_larger = abs(sum.x) >= abs(value);
@@ -20,9 +25,9 @@ fn add_pair(sum: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
     return vec2<f32>(total.x, total.y + other.y);
 }
 
-// The pair as one f32. Where it is infinite what was lost is not a number.
+// The pair as one f32. If it is infinite, what rounding lost is NaN.
 fn rounded(sum: vec2<f32>) -> f32 {
-    if ((bitcast<u32>(sum.x) & 0x7f800000u) == 0x7f800000u) {
+    if (!is_finite(sum.x)) {
         return sum.x;
     }
     return sum.x + sum.y;

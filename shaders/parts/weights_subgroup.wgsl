@@ -1,8 +1,8 @@
-// The weights of 8 channels at a time, as in shared/weights.wgsl, where invocations can hand them around.
+// The weights of 8 channels at a time, as in parts/weights.wgsl, where the invocations of a subgroup share loads.
 //
 // On adapters that run on a CPU a load from a storage buffer is a loop over the invocations of a subgroup, and takes as
-// long as 20 broadcasts and 50 multiplications. So each invocation loads one weight of the 8, and all read it from there:
-// load_weights must be called by all invocations of a workgroup, with the same place.
+// long as 20 broadcasts and 50 multiplications. So each invocation loads one weight of the 8, and all read it from
+// there. All invocations of a workgroup must call load_weights with the same place.
 
 // How many output channels an invocation computes: 1, 4, 8 or 16.
 override CHANNELS: i32 = 16;
@@ -25,7 +25,7 @@ struct WeightPlaces {
     second: i32,
 }
 
-// From `channel` on, `step` apart; behind the last channel, that one's again.
+// From `channel` on, `step` apart. Past the last channel, that of the last channel again.
 fn weight_places(lane: Lane, begin: i32, channel: i32, last: i32, step: i32) -> WeightPlaces {
     let is_wide = lane.subgroup_size >= 8u;
     let own = channel + i32(select(lane.subgroup_id & 3u, lane.subgroup_id & 7u, is_wide));

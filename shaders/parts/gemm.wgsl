@@ -1,28 +1,31 @@
+// parts: window, convolution
 // A product of matrices that are never made (implicit GEMM), shared by the convolutions: of each problem
 //     output[m, n] = bias[m] + sum over k of weight[m, k] * patches[k, n]
 // where m is an output channel of a group, n a pixel of the batch's output, and k stands for an input channel and kernel
 // element, so that patches[k, n] is an element of the input, or 0 outside of it.
 //
-// A workgroup of SIDE by SIDE invocations computes a tile of TILE channels by TILE pixels, TILE_K steps of k at a time,
-// from a slice of each matrix in workgroup memory. An invocation computes 4 by 4 of it, or 8 by 8 as four such squares,
-// half a tile apart, so that neighbours read neighbouring vectors:
+// A workgroup of SIDE by SIDE invocations computes a tile of TILE channels by TILE pixels, from a slice of TILE_K steps
+// of k at a time, in workgroup memory. An invocation computes 4 by 4 of the tile, or 8 by 8 as four such squares, half
+// a tile apart, so that neighbours read neighbouring vectors:
 //
 //                 inputs[k]   . . x . . . . . x . . .        sums_0: lower half of the channels and of the pixels;
 //     weights[k]  w           . . # . . . . . # . . .        sums_1: upper half of the pixels;
 //                 .                                          sums_2, sums_3: the same, upper half of the channels
 //                 w           . . # . . . . . # . . .
 //
-// Small outputs have few tiles. Then `splits` workgroups share one, each with a range of k, and `add_splits` adds what
-// they left in workspace, in order.
+// Small outputs have few tiles. Then `splits` workgroups share a tile, each with a range of k, and `add_splits` adds
+// their sums from workspace, in order.
 //
-// A sum of very many products is cut into ranges of k, one dispatch each; every dispatch but the first goes on from the
-// sum in output.
+// A sum of very many products is cut into ranges of k, one dispatch each. Every dispatch but the first continues from
+// the sum in output.
 //
-// The file behind this says what a problem is: Problem, problem_of, step_of, windows_of, output_places, mended.
+// A file that names this says what a problem is: Problem, problem_of, step_of, windows_of, output_places, mended.
 
 struct Params {
+    rows: Window,
+    cols: Window,
     images: i32,
-    // Of the problem that has most.
+    // For the problem that has most.
     largest_pixels: i32,
     groups: i32,
     in_channels: i32,       // of a group
@@ -31,25 +34,17 @@ struct Params {
     in_cols: i32,
     out_rows: i32,
     out_cols: i32,
-    kernel_rows: i32,
-    kernel_cols: i32,
-    stride_rows: i32,
-    stride_cols: i32,
-    padding_rows: i32,      // before the first row
-    padding_cols: i32,      // before the first column
-    dilation_rows: i32,
-    dilation_cols: i32,
     // The greatest common divisors of stride and dilation, for transposed convolutions.
     divisor_rows: i32,
     divisor_cols: i32,
-    // The range of k of this dispatch, and how many of them are a split's.
+    // The range of k of this dispatch, and the length of a split's range.
     k_begin: i32,
     k_end: i32,
     k_per_split: i32,
     splits: i32,
     is_first: u32,
     has_bias: u32,
-    // Where they begin in what is bound.
+    // Where they begin in their bindings, in elements.
     input_base: u32,
     output_base: u32,
     workspace_base: u32,
@@ -61,20 +56,16 @@ override HALVES: u32 = 1u;
 override TILE_K: u32 = 16u;
 override WORKGROUP_SIZE: u32 = 64u;
 
-// As many as TILE_K is at most.
+// The largest TILE_K.
 const TILE_STEPS: u32 = 16u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;            // [batch, groups * in_channels, in_rows, in_cols]
-@group(0) @binding(2) var<storage, read> weight: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;             // [groups * out_channels]; anything without has_bias
-@group(0) @binding(4) var<storage, read_write> output: array<f32>;     // [batch, groups * out_channels, out_rows, out_cols]
 @group(0) @binding(5) var<storage, read_write> workspace: array<f32>;  // [splits] of output
 
-// [TILE_K, vectors of 4 channels or pixels], one more vector a row so that rows begin in different banks.
+// [TILE_K, vectors of 4 channels or pixels], plus one vector a row so that rows begin in different banks.
 var<workgroup> weights: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
 var<workgroup> inputs: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
-// Of this slice's steps of k and the next one's: see step_of.
+// The steps of k of this slice and of the next one: see step_of.
 var<workgroup> steps: array<vec4<i32>, 2u * TILE_STEPS>;
 
 // 4 channels by 4 pixels.
@@ -92,7 +83,7 @@ fn add_square(square: ptr<function, Square>, w: vec4<f32>, x: vec4<f32>) {
     (*square).channel_3 += w.w * x;
 }
 
-// The windows of 4 pixels: where they begin, in rows and columns of the input, and where their first planes do.
+// The windows of 4 pixels: where they begin, in rows and columns of the input, and where their first planes begin.
 struct Windows {
     rows: vec4<i32>,
     cols: vec4<i32>,
@@ -218,12 +209,12 @@ fn write_channel(sums: vec4<f32>, tile: Tile, channel: i32, places: vec4<i32>, i
         return;
     }
     var start = 0.0;
-    if (params.has_bias != 0u && tile.split == 0) {
-        start = bias[tile.problem.group * params.out_channels + channel];
+    if (tile.split == 0) {
+        start = bias_of(tile.problem.group * params.out_channels + channel);
     }
     let plane_pixels = params.out_rows * params.out_cols;
     let count = params.images * params.groups * params.out_channels * plane_pixels;
-    // With splits, it is the workspace that is bound there.
+    // With splits, the workspace is bound there.
     let base = select(params.output_base, params.workspace_base, params.splits > 1);
     let begin = i32(base) + tile.split * count + channel * plane_pixels;
     if (is_inside.x) { write(begin + places.x, start, sums.x); }
@@ -249,7 +240,7 @@ fn add_splits(
     let index = i32((workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane);
     let count = params.images * params.groups * params.out_channels * params.out_rows * params.out_cols;
     var sum = 0.0;
-    // Not by the uniform alone: Mesa would unroll the loop by its value, and compile that anew for every dispatch.
+    // Not by the uniform alone: Mesa would unroll the loop by its value, and compile again for every dispatch.
     for (var split = 0; split < select(0, params.splits, index < count); split++) {
         sum += workspace[i32(params.workspace_base) + split * count + index];
     }

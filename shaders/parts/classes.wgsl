@@ -2,13 +2,11 @@
 
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 
-const NEGATIVE_INFINITY: u32 = 0xff800000u;
-
 fn input_at(at: u32) -> f32 {
     return input[at];
 }
 
-// 4 classes of a row that are LANES apart; negative infinity, which adds nothing, in place of those behind the last.
+// 4 classes of a row that are LANES apart. Past the last class, negative infinity, which adds nothing.
 fn load_classes(row: Row, step: u32) -> vec4<f32> {
     let classes = step * LANES * 4u + row.lane + vec4<u32>(0u, 1u, 2u, 3u) * LANES;
     let is_inside = classes < vec4<u32>(params.classes);
