@@ -1,38 +1,28 @@
 //! The operators on the workloads of workloads.json, or of the file that WGDNN_WORKLOADS names.
 //!
-//! `cargo bench --features cli --bench operators -- sigmoid`. A sample waits for all of its calls at once.
-
-#[path = "../src/cli/bench/inputs.rs"]
-#[allow(dead_code)]
-mod inputs;
-#[path = "../src/cli/bench/subject.rs"]
-#[allow(dead_code)]
-mod subject;
-#[path = "../src/cli/bench/workload.rs"]
-#[allow(dead_code)]
-mod workload;
+//! `cargo bench --features cli --bench operators -- sigmoid`. A sample makes several calls and waits once, for all of
+//! them.
 
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use wgdnn::cases::workload::Workload;
 use wgdnn::{Gpu, wgpu};
-
-use subject::Subject;
-use workload::Workload;
 
 fn operators(criterion: &mut Criterion) {
     let gpu = Gpu::new_blocking().unwrap_or_else(|error| panic!("{error}"));
     let file = std::env::var("WGDNN_WORKLOADS").unwrap_or_else(|_| "benches/workloads.json".to_owned());
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let workloads: Vec<Workload> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
-    for workload in workloads.into_iter().filter(|workload| inputs::OPERATORS.contains(&&*workload.op)) {
+    for workload in workloads.into_iter().filter(|workload| workload.planned().is_ok()) {
         let id = workload.id.clone();
-        // Inputs are only made for what is run.
+        // Only the inputs of workloads that run are made.
         let mut ready = None;
         criterion.bench_function(&id, |bencher| {
             let call = ready.get_or_insert_with(|| {
-                let subject = Subject::new(&workload, None).unwrap_or_else(|reason| panic!("{id}: {}", reason.0));
-                subject.upload(&gpu).unwrap_or_else(|error| panic!("{id}: {error}"))
+                let call = workload.call().unwrap_or_else(|refusal| panic!("{id}: {refusal}"));
+                let bound = call.upload(&gpu).and_then(|tensors| call.operator().bind_by_name(tensors));
+                bound.unwrap_or_else(|error| panic!("{id}: {error}"))
             });
             bencher.iter_custom(|calls| {
                 let start = Instant::now();

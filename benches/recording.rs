@@ -1,12 +1,13 @@
-//! What recording costs the CPU: a chain of 50 small operators into one encoder, as a program does every frame.
+//! The CPU time of recording: a chain of 50 small operators into one encoder, as a program does in every frame.
 //!
 //! `cargo bench --features gpu --bench recording`. The times are of 50 operators.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use wgdnn::wgpu::{Buffer, BufferDescriptor, BufferUsages, CommandEncoder, PollType};
 use wgdnn::{
-    BatchNorm, BatchNormArguments, BatchNormBuffers, BatchNormParams, Conv2d, Conv2dBuffers, Conv2dParams, Gpu,
-    MaxPool2d, MaxPool2dBuffers, MaxPool2dParams, Recorder, Result, Sigmoid, SigmoidBuffers,
+    BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams, Conv2d, Conv2dInputs, Conv2dOutputs, Conv2dParams,
+    Gpu, MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams, Operator, Recorder, Result, Sigmoid,
+    UnaryInputs, UnaryOutputs,
 };
 
 /// A sigmoid of a sigmoid of.., and a chain of all kinds, between two buffers.
@@ -31,11 +32,12 @@ impl Chains {
         let gpu = Gpu::new_blocking()?;
         let shape = &SHAPE[..];
         let conv_params = Conv2dParams { padding: [1, 1].into(), ..Default::default() };
-        let pool_params = MaxPool2dParams { stride: Some([1, 1]), padding: [1, 1], ..MaxPool2dParams::new([3, 3]) };
-        let given =
-            BatchNormArguments { running_mean: Some(&[8][..]), running_var: Some(&[8]), weight: None, bias: None };
+        let pool_params =
+            MaxPool2dParams { stride: Some([1, 1]), padding: [1, 1].into(), ..MaxPool2dParams::new([3, 3]) };
+        let running = Some(&[8][..]);
+        let given = BatchNormInputs { running_mean: running, running_var: running, ..BatchNormInputs::new(shape) };
         let (sigmoid, conv2d) = (Sigmoid::new(shape)?, Conv2d::new(shape, &[8, 8, 3, 3], None, &conv_params)?);
-        let batch_norm = BatchNorm::new(shape, &given, &BatchNormParams::default())?;
+        let batch_norm = BatchNorm::new(&given, &BatchNormParams::default())?;
         let max_pool2d = MaxPool2d::new(shape, &pool_params)?;
         gpu.warm_up(&[&sigmoid, &conv2d, &batch_norm, &max_pool2d])?;
         let buffer = |size| {
@@ -43,7 +45,7 @@ impl Chains {
             gpu.device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
         };
         let bytes = 4 * shape.iter().product::<usize>() as u64;
-        let workspace = buffer(batch_norm.workspace_size().max(4));
+        let workspace = buffer(batch_norm.workspace_size(&gpu).max(4));
         let (buffers, weight, channels) = ([buffer(bytes), buffer(bytes)], buffer(4 * 8 * 8 * 9), buffer(4 * 8));
         Ok(Chains { buffers, weight, channels, workspace, sigmoid, conv2d, batch_norm, max_pool2d, gpu })
     }
@@ -58,27 +60,30 @@ impl Chains {
     /// One dispatch each.
     fn sigmoids(&self, recorder: &mut Recorder<'_>, step: usize) -> Result<()> {
         let [input, output] = [0, 1].map(|side| self.buffers[(step + side) % 2].slice(..));
-        self.sigmoid.record(recorder, &SigmoidBuffers { input, output })
+        self.sigmoid.record(recorder, &UnaryInputs { input }, &UnaryOutputs { output }, None)
     }
 
-    /// Convolution, batch norm of two dispatches, sigmoid, pooling, in turn.
+    /// Convolution, batch norm (two dispatches), sigmoid and pooling, in turn.
     fn mixed(&self, recorder: &mut Recorder<'_>, step: usize) -> Result<()> {
         let [input, output] = [0, 1].map(|side| self.buffers[(step + side) % 2].slice(..));
         match step % 4 {
             0 => {
                 let weight = self.weight.slice(..);
-                self.conv2d.record(recorder, &Conv2dBuffers { input, weight, bias: None, output, workspace: None })
+                self.conv2d.record(recorder, &Conv2dInputs::new(input, weight), &Conv2dOutputs { output }, None)
             }
             1 => {
-                // One buffer for both is fine: they are only read.
+                // One buffer serves both, since they are only read.
                 let running = Some(self.channels.slice(..));
-                let arguments =
-                    BatchNormArguments { running_mean: running, running_var: running, weight: None, bias: None };
+                let inputs =
+                    BatchNormInputs { running_mean: running, running_var: running, ..BatchNormInputs::new(input) };
                 let workspace = Some(self.workspace.slice(..));
-                self.batch_norm.record(recorder, &BatchNormBuffers { input, arguments, output, workspace })
+                self.batch_norm.record(recorder, &inputs, &BatchNormOutputs::new(output), workspace)
             }
-            2 => self.sigmoid.record(recorder, &SigmoidBuffers { input, output }),
-            _ => self.max_pool2d.record(recorder, &MaxPool2dBuffers { input, output, indices: None }),
+            2 => self.sigmoid.record(recorder, &UnaryInputs { input }, &UnaryOutputs { output }, None),
+            _ => {
+                let outputs = MaxPool2dOutputs::new(output);
+                self.max_pool2d.record(recorder, &MaxPool2dInputs { input }, &outputs, None)
+            }
         }
     }
 }

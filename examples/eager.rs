@@ -13,9 +13,9 @@ fn main() -> Result<(), wgdnn::Error> {
     let params = Conv2dParams { stride: [2, 2], padding: [1, 1].into(), ..Default::default() };
     let features = sigmoid(&conv2d(&image, &weight, Some(&bias), &params)?)?;
     let pooled = max_pool2d(&features, &MaxPool2dParams::new([2, 2]))?;
-    println!("{:?}", pooled.output.read_blocking()?); // Nothing was waited for until here.
+    println!("{:?}", pooled.output.read_blocking()?); // Only this waits for the GPU.
 
-    // The same on the CPU, without a GPU in sight.
+    // The same on the CPU.
     let expected = reference::conv2d(&pixels, &Array4::ones((6, 3, 3, 3)), None, &params)?;
     assert_eq!(expected.shape(), features.shape());
     Ok(())

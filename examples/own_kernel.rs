@@ -18,7 +18,7 @@ fn add_relu(@builtin(global_invocation_id) id: vec3u) {
 fn add_relu(pipeline: &wgpu::ComputePipeline, x: &Tensor, y: &Tensor) -> wgdnn::Result<Tensor> {
     let gpu = x.gpu();
     let output = Tensor::empty(gpu, x.shape())?;
-    // Behind all calls so far, before all that come; nothing is submitted or waited for.
+    // Runs after all calls so far and before all later ones. Nothing is submitted or waited for.
     gpu.record_own("add_relu", &[x, y], &[&output], |pass, bindings| {
         let entry = |n: u32| wgpu::BindGroupEntry { binding: n, resource: bindings[n as usize].clone() };
         let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {

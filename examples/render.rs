@@ -1,4 +1,5 @@
-//! A program that draws: its frame runs a convolution on its own device and draws the result, without a read-back.
+//! A program that draws: each frame runs a convolution on the program's own device, and draws the result without a
+//! read-back.
 //!
 //! There is no window: the last of 60 frames is saved as render.png, or under the name that is given.
 //!
@@ -8,7 +9,7 @@ use std::error::Error;
 use std::fs::File;
 
 use wgdnn::wgpu::{self, util::DeviceExt};
-use wgdnn::{Conv2d, Conv2dBuffers, Conv2dParams, Gpu, Sigmoid, SigmoidBuffers};
+use wgdnn::{Conv2d, Conv2dInputs, Conv2dOutputs, Conv2dParams, Gpu, Operator, Sigmoid, UnaryInputs, UnaryOutputs};
 
 const SIZE: u32 = 256;
 
@@ -38,13 +39,13 @@ fn scene(frame: u32) -> Vec<f32> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // The program's own device. Everything of wgdnn's is planned and compiled before the first frame.
+    // The program's own device. All operators are planned and compiled before the first frame.
     let (device, queue) = pollster::block_on(own_device())?;
     let gpu = Gpu::from_wgpu(device.clone(), queue.clone());
     let image = [1, 1, SIZE as usize, SIZE as usize];
     let conv =
         Conv2d::new(&image, &[1, 1, 3, 3], None, &Conv2dParams { padding: [1, 1].into(), ..Default::default() })?;
-    let sigmoid = Sigmoid::new(&conv.output_shape())?;
+    let sigmoid = Sigmoid::new(conv.output_shape())?;
     gpu.warm_up(&[&conv, &sigmoid])?;
 
     let bytes = u64::from(4 * SIZE * SIZE);
@@ -84,24 +85,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         queue.write_buffer(&pixels, 0, &scene(frame).iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<_>>());
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("frame") });
 
-        // The frame's compute pass: the program's own, with two operators in it.
+        // The program's own compute pass, with two operators in it.
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let mut recorder = gpu.record_in_pass(&mut pass);
-        conv.record(
-            &mut recorder,
-            &Conv2dBuffers {
-                input: pixels.slice(..),
-                weight: weight.slice(..),
-                bias: None,
-                output: edges.slice(..),
-                workspace: None,
-            },
-        )?;
-        sigmoid.record(&mut recorder, &SigmoidBuffers { input: edges.slice(..), output: picture.slice(..) })?;
+        let inputs = Conv2dInputs::new(pixels.slice(..), weight.slice(..));
+        conv.record(&mut recorder, &inputs, &Conv2dOutputs::new(edges.slice(..)), None)?;
+        let inputs = UnaryInputs::new(edges.slice(..));
+        sigmoid.record(&mut recorder, &inputs, &UnaryOutputs::new(picture.slice(..)), None)?;
         drop(recorder);
         drop(pass);
 
-        // And its render pass, which reads what they wrote.
+        // The program's own render pass, which reads what they wrote.
         let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("draw"),
             color_attachments: &[Some(wgpu::RenderPassColorAttachment {

@@ -1,27 +1,28 @@
-//! The device: where operators run, and what is kept for them.
+//! The device that operators run on, and what is kept for them.
 
 mod adapters;
 mod cache;
+pub(crate) mod capabilities;
 mod disk_cache;
 mod eager;
-pub(crate) mod gemm;
 pub(crate) mod kernel;
-pub(crate) mod operator;
 mod own;
 mod pipelines;
 pub(crate) mod pool;
 pub(crate) mod profile;
-pub(crate) mod quads;
 mod read_back;
 pub(crate) mod recorder;
+pub(crate) mod storage;
 pub(crate) mod tensor;
 mod upload;
+pub(crate) mod work;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::gpu::capabilities::Capabilities;
 use crate::gpu::disk_cache::DiskCache;
 use crate::gpu::eager::{Pending, Turns};
 use crate::gpu::pipelines::Caches;
@@ -32,7 +33,7 @@ use crate::gpu::recorder::Recorder;
 pub use adapters::{AdapterClass, GpuOptions};
 pub use own::AnyTensor;
 
-/// A device to run operators on. Cheap to clone; clones are the same device.
+/// A device to run operators on. It is cheap to clone, and clones are the same device.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {
@@ -56,30 +57,30 @@ impl fmt::Debug for Gpu {
 struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    limits: wgpu::Limits,
-    features: wgpu::Features,
-    class: AdapterClass,
-    /// What kernels are chosen for instead, to test them where no such adapter is.
-    taken_for: OnceLock<AdapterClass>,
+    capabilities: Capabilities,
+    /// The capabilities that plans are made for instead, to test plans where there is no such adapter.
+    taken_for: OnceLock<Capabilities>,
     state: Arc<DeviceState>,
     caches: Mutex<Caches>,
     disk_cache: OnceLock<DiskCache>,
     pool: Arc<Mutex<Pool>>,
     pending: Mutex<Pending>,
+    /// The bytes of buffers handed out since the last submit.
+    fresh_bytes: AtomicU64,
     turns: Turns,
     waiter: Waiter,
     validates: AtomicBool,
-    /// One storage buffer's, to try whether wgpu takes a buffer.
+    /// A layout of one storage buffer, to test whether wgpu accepts a buffer.
     storage_layout: OnceLock<wgpu::BindGroupLayout>,
 }
 
-/// What is known of a device's health: from wgpu's callbacks if we made it, from failed calls otherwise.
+/// What is known of a device's health: from wgpu's callbacks if the crate made the device, otherwise from failed calls.
 #[derive(Debug, Default)]
 struct DeviceState {
-    /// Set behind the others, so that a call looks at no lock while all is well.
+    /// Set after the other fields, so that a call takes no lock while all is well.
     is_troubled: AtomicBool,
     lost: Mutex<Option<String>>,
-    /// In a browser, where no scope catches errors in time: the first that no call has returned yet.
+    /// In a browser no scope catches errors in time. This is the first that no call has returned yet.
     #[cfg(target_arch = "wasm32")]
     error: Mutex<Option<Error>>,
 }
@@ -109,23 +110,35 @@ impl DeviceState {
     }
 }
 
-/// A panic in another thread leaves what these locks guard whole, so they are taken all the same.
+/// These locks guard data that is whole even after a panic in another thread, so poisoning is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(feature = "testing")]
+    LOCKS.set(LOCKS.get() + 1);
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(feature = "testing")]
+thread_local! {
+    static LOCKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// How many locks this thread has taken, for a test that counts the locks of a call.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub fn locks() -> usize {
+    LOCKS.get()
+}
+
 impl Gpu {
-    /// Operators on the caller's own device. Its error handlers and callbacks are left alone.
+    /// Runs operators on the caller's own device. Its error handlers and callbacks are left alone.
     ///
-    /// [`own_device`](crate::own_device) tells what a caller and this crate may expect of each other.
+    /// [`own_device`](crate::own_device) says what a caller and this crate may expect of each other.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let asked = std::env::var_os("WGDNN_VALIDATE").is_some_and(|value| !value.is_empty() && value != "0");
         let state = Arc::default();
         Gpu {
             inner: Arc::new(Inner {
-                limits: device.limits(),
-                features: device.features(),
-                class: AdapterClass::new(&device.adapter_info()),
+                capabilities: Capabilities::of_device(&device),
                 taken_for: OnceLock::new(),
                 waiter: Waiter::new(&device, &state),
                 device,
@@ -135,6 +148,7 @@ impl Gpu {
                 disk_cache: OnceLock::new(),
                 pool: Arc::default(),
                 pending: Mutex::default(),
+                fresh_bytes: AtomicU64::new(0),
                 turns: Turns::default(),
                 validates: AtomicBool::new(asked),
                 storage_layout: OnceLock::new(),
@@ -159,16 +173,16 @@ impl Gpu {
 
     /// The device's limits.
     pub fn limits(&self) -> &wgpu::Limits {
-        &self.inner.limits
+        &self.inner.capabilities.limits
     }
 
-    /// Whether `other` is this one or a clone of it. Two that were made from one device are not the same: each has pending
-    /// calls of its own.
+    /// Whether `other` is this `Gpu` or a clone of it. Two `Gpu`s made from one device are not the same, since each has
+    /// pending calls of its own.
     pub fn is_same(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// What tells a tensor of `other` from one of this `Gpu`'s, if anything does.
+    /// What distinguishes a tensor of `other` from one of this `Gpu`'s, in words; `None` if they are the same.
     pub(crate) fn difference(&self, other: &Gpu) -> Option<&'static str> {
         if self.is_same(other) {
             None
@@ -181,57 +195,48 @@ impl Gpu {
 
     /// Whether the device has an optional feature.
     pub(crate) fn has(&self, feature: wgpu::Features) -> bool {
-        self.inner.features.contains(feature)
+        self.inner.capabilities.has(feature)
     }
 
-    /// What kernels are chosen for.
-    pub(crate) fn class(&self) -> AdapterClass {
-        self.inner.taken_for.get().copied().unwrap_or(self.inner.class)
+    /// The capabilities that plans are made for.
+    pub fn capabilities(&self) -> &Capabilities {
+        self.inner.taken_for.get().unwrap_or(&self.inner.capabilities)
     }
 
-    /// Whether the adapter runs on the CPU, where other kernels are fast than on a GPU.
-    pub(crate) fn is_software(&self) -> bool {
-        self.class() != AdapterClass::Hardware
-    }
-
-    /// How many loop iterations one invocation may run in all: whatever it is taken for, llvmpipe ends loops without a
-    /// word after 65,535, and half of that leaves room for loops we do not count.
-    pub(crate) fn loop_budget(&self) -> u32 {
-        if self.inner.class == AdapterClass::Llvmpipe { 32_000 } else { u32::MAX }
-    }
-
-    /// Runs the kernels that are for such adapters on this device whatever it is, to test them where there is none. The
-    /// first call counts.
+    /// Runs the kernels for another class of adapters on this device, to test them where there is no such adapter. Only
+    /// the first call counts.
+    #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub fn take_for(&self, class: AdapterClass) {
-        let _ = self.inner.taken_for.set(class);
+        // The driver's limit on loops still holds.
+        let _ = self.inner.taken_for.set(Capabilities { class, ..self.inner.capabilities.clone() });
     }
 
-    /// Fails with [`Error::MissingFeature`] if the device has not what a call needs.
+    /// Fails with [`Error::MissingFeature`] if the device lacks a feature that a call needs.
     fn expect_feature(&self, operation: &'static str, feature: wgpu::Features, name: &'static str) -> Result<()> {
         if self.has(feature) { Ok(()) } else { Err(Error::MissingFeature { operation, feature: name }) }
     }
 
-    /// Records operators into `encoder`. Nothing of it runs until the caller submits.
+    /// Records operators into `encoder`. Nothing runs until the caller submits it.
     pub fn record<'a>(&'a self, encoder: &'a mut wgpu::CommandEncoder) -> Recorder<'a> {
         lock(&self.inner.caches).count_recorder();
         Recorder::new(self, encoder)
     }
 
-    /// Records operators into a compute pass that the caller has begun. They set the pass's pipeline and its bind
-    /// group 0, and leave them set.
+    /// Records operators into a compute pass that the caller has begun. They set the pass's pipeline and its bind group
+    /// 0, and leave them set.
     pub fn record_in_pass<'a>(&'a self, pass: &'a mut wgpu::ComputePass<'_>) -> Recorder<'a> {
         lock(&self.inner.caches).count_recorder();
         Recorder::in_pass(self, pass)
     }
 
-    /// The memory of tensors and workspaces.
+    /// How much memory tensors and workspaces take.
     pub fn memory(&self) -> Memory {
         lock(&self.inner.pool).memory()
     }
 
-    /// Gives back what is kept for later calls: free memory, and bind groups, which keep the buffers that they were
-    /// recorded with. Pipelines stay.
+    /// Frees what is kept for later calls: free memory, and bind groups with the buffers that they keep alive.
+    /// Pipelines stay.
     pub fn trim(&self) {
         lock(&self.inner.caches).forget_buffers();
         let staging = lock(&self.inner.pending).uploads.trim();
@@ -240,37 +245,37 @@ impl Gpu {
             pool.count_staging(staging);
             pool.trim()
         };
-        // Dropped outside of the lock: wgpu may run callbacks meanwhile.
+        // Dropped outside of the lock, since wgpu may run callbacks meanwhile.
         drop(freed);
     }
 
-    /// Whether every eager call is replayed on the CPU reference, waited for and compared. See
+    /// Whether every eager call is replayed on the CPU reference and compared, which waits for it. See
     /// [`Gpu::set_validation`].
     pub fn validates(&self) -> bool {
         self.inner.validates.load(Ordering::Relaxed)
     }
 
-    /// Replays every eager call from now on on the CPU reference, and fails it with [`Error::Mismatch`] where the GPU's
-    /// result is further from the CPU's than rounding explains. For finding what is wrong with a driver or a shader: it
-    /// waits for every call. The environment variable `WGDNN_VALIDATE=1` turns it on for every device.
+    /// Replays every later eager call on the CPU reference, and fails it with [`Error::Mismatch`] where the GPU's
+    /// result is further from the CPU's than rounding explains. Use it to find what is wrong with a driver or a shader:
+    /// it waits for every call. The environment variable `WGDNN_VALIDATE=1` turns it on for every device.
     ///
-    /// Where float32 may have overflown nothing is compared. A call whose tensors cannot be read back, for want of
-    /// `COPY_SRC`, is left out with a warning in the log. Running statistics that other threads update meanwhile look
-    /// wrong to it.
+    /// Nothing is compared where float32 may have overflown. A call whose tensors lack `COPY_SRC`, and so cannot be
+    /// read back, is skipped with a warning in the log. Running statistics that other threads update meanwhile are
+    /// reported as wrong.
     pub fn set_validation(&self, is_on: bool) {
         self.inner.validates.store(is_on, Ordering::Relaxed);
     }
 
-    /// Runs `call` so that an error of wgpu's comes back as a value, whatever handlers the device has.
+    /// Runs `call` and returns wgpu's errors as values, whatever handlers the device has.
     pub(crate) fn scoped<R>(&self, call: impl FnOnce(&wgpu::Device) -> R) -> Result<R> {
         self.scoped_quietly(call).map_err(|error| self.explained(error))
     }
 
-    /// [`Gpu::scoped`] without a look at what is behind an error, which polls: for where a lock is held, since a poll
-    /// runs the caller's callbacks.
+    /// [`Gpu::scoped`] without a look at an error's cause, which would poll. For use under a lock, since a poll runs
+    /// the caller's callbacks.
     fn scoped_quietly<R>(&self, call: impl FnOnce(&wgpu::Device) -> R) -> Result<R> {
         let device = &self.inner.device;
-        // In a browser errors arrive later than this; there they reach the device's handler.
+        // In a browser errors arrive later than this, and reach the device's handler.
         if cfg!(target_arch = "wasm32") {
             return Ok(call(device));
         }
@@ -280,19 +285,19 @@ impl Gpu {
         let result = call(device);
         let [internal, validation, memory] =
             [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
-        // Without memory the rest of the call is invalid as well.
+        // Without memory the rest of the call is invalid too.
         match memory.or(validation).or(internal) {
             Some(error) => Err(from_wgpu_error(error)),
             None => Ok(result),
         }
     }
 
-    /// An error of wgpu's, or the loss of the device if that is behind it. Polls, and so runs callbacks of the caller's.
+    /// Turns wgpu's error into the loss of the device, if that is the cause. Polls, which runs the caller's callbacks.
     pub(crate) fn explained(&self, error: Error) -> Error {
         if !matches!(error, Error::Validation { .. } | Error::OutOfMemory { .. }) {
             return error;
         }
-        // wgpu tells of a loss only when it is polled.
+        // wgpu reports a loss only when it is polled.
         let _ = self.inner.device.poll(wgpu::PollType::Poll);
         if let Err(lost) = self.inner.state.check_lost() {
             return lost;
@@ -305,8 +310,8 @@ impl Gpu {
         error
     }
 
-    /// Whether the device is lost. A caller's device tells its caller only, so it has to be tried: on a lost device what is
-    /// made is silently invalid, and shows when it is used.
+    /// Whether the device is lost. Only its caller is told, so this tries: objects made on a lost device are silently
+    /// invalid, which shows when they are used.
     fn is_lost(&self) -> bool {
         let device = &self.inner.device;
         let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -319,12 +324,12 @@ impl Gpu {
         });
         buffer.map_async(wgpu::MapMode::Read, .., |_| {});
         let is_invalid = pollster::block_on(validation.pop()).is_some();
-        // A device without even these bytes left is no lost one.
+        // A device without even this much memory left is not lost.
         let is_out_of_memory = pollster::block_on(memory.pop()).is_some();
         is_invalid && !is_out_of_memory
     }
 
-    /// Fails, with an error of wgpu's own, if wgpu does not bind a storage buffer.
+    /// Fails with wgpu's error if wgpu does not bind a storage buffer.
     fn try_binding(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<()> {
         let group = self.scoped_quietly(|device| {
             let layout = self.inner.storage_layout.get_or_init(|| {
@@ -353,7 +358,7 @@ impl Gpu {
         group.map(drop)
     }
 
-    /// Fails once the device is lost; in a browser also if it reported an error that no call of ours has returned.
+    /// Fails if the device is lost; in a browser also if it reported an error that no call of this crate has returned.
     pub(crate) fn check_device(&self) -> Result<()> {
         let state = &self.inner.state;
         if !state.is_troubled.load(Ordering::Acquire) {

@@ -2,39 +2,56 @@
 //!
 //! Each operator is a struct of parameters ([`Conv2dParams`]), a validated description on known shapes ([`Conv2d`]), and
 //! a CPU reference ([`reference::conv2d`]). With the feature `gpu` it is also an eager call on tensors, and the
-//! description can be recorded into a caller's own command encoder.
-#![cfg_attr(feature = "gpu", doc = include_str!("../README.md"))]
-// Without the GPU there are no eager calls for the parameters' texts to link to.
-#![cfg_attr(not(feature = "gpu"), allow(rustdoc::broken_intra_doc_links))]
-// What waits and polls is not there in a browser.
+//! description can be recorded into a caller's own command encoder. With the feature `serde` parameters are read and
+//! written by serde, under PyTorch's names and as PyTorch writes them.
+//!
+//! `gpu` enables all of wgpu's backends. To choose among them take the features `vulkan`, `metal`, `dx12`, `gles` and
+//! `webgpu` instead. `gpu-core` enables none, for programs that choose by wgpu's own features.
+#![cfg_attr(feature = "gpu-core", doc = include_str!("../README.md"))]
+// Without the GPU the parameters' docs have no eager functions to link to.
+#![cfg_attr(not(feature = "gpu-core"), allow(rustdoc::broken_intra_doc_links))]
+// A browser has nothing that waits or polls.
 #![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
+#[cfg(feature = "cases")]
+#[doc(hidden)]
+pub mod cases;
 mod error;
-mod gemm_tiles;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod gpu;
+pub mod operator;
 mod ops;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 pub mod own_device;
+#[cfg(feature = "serde")]
+mod params_serde;
+#[cfg(feature = "gpu-core")]
+mod parts;
 pub mod reference;
 mod shape;
-#[cfg(feature = "gpu")]
-mod validation;
 mod window;
 
 pub use error::{Error, Result};
-#[cfg(feature = "gpu")]
+#[cfg(all(feature = "gpu-core", feature = "testing"))]
+#[doc(hidden)]
+pub use gpu::locks;
+#[cfg(feature = "gpu-core")]
+pub use gpu::{
+    AdapterClass, AnyTensor, Gpu, GpuOptions, capabilities::Capabilities, pool::Memory, profile::Timing,
+    recorder::Recorder, tensor::Element, tensor::Tensor,
+};
+#[cfg(feature = "gpu-core")]
 #[doc(hidden)]
 pub use gpu::{
-    AdapterClass,
-    kernel::{Access, Dispatch, Kernel, Scalar},
+    kernel::{Access, Binding, Dispatch, Kernel, Member},
+    work::Part,
 };
-#[cfg(feature = "gpu")]
-pub use gpu::{
-    AnyTensor, Gpu, GpuOptions, operator::Operator, pool::Memory, profile::Timing, recorder::Recorder, tensor::Element,
-    tensor::Tensor,
-};
+pub use ndarray;
+#[cfg(feature = "gpu-core")]
+pub use operator::{AnyOperator, Operator, Role, Slot, Slots};
+pub use operator::{Packed, PackedLayout};
 pub use ops::*;
 pub use shape::MAX_TENSOR_BYTES;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 pub use wgpu;
+pub use window::Padding;

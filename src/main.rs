@@ -21,7 +21,7 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Set every operator, on the GPU and on the CPU, against PyTorch's results (the default)
+    /// Set the ten operators of the original report against PyTorch's results, on the GPU and on the CPU (the default)
     Report(report::Arguments),
     /// Run conformance cases: does this device give PyTorch's results?
     Check(check::Arguments),
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     };
     match result.and_then(|code| out.flush().map(|()| code).map_err(Into::into)) {
         Ok(code) => code,
-        // A reader that has seen enough, `head` say, is no failure.
+        // A reader that stops early, such as `head`, is no failure.
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("wgdnn: {error}");

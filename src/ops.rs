@@ -1,54 +1,51 @@
-//! The list of operators.
+//! The operators.
 
-mod avg_pool2d;
-mod batch_norm;
-mod conv2d;
-mod conv_transpose2d;
-mod cross_entropy;
-mod flatten;
-mod max_pool2d;
-mod mse_loss;
-mod roi_pool;
-mod sigmoid;
+// Shared by several operators.
+#[cfg(feature = "gpu-core")]
+mod convolution;
+mod elementwise;
+#[cfg(feature = "gpu-core")]
+mod pooling;
+mod reduction;
 
-pub use avg_pool2d::*;
-pub use batch_norm::*;
-pub use conv_transpose2d::*;
-pub use conv2d::*;
-pub use cross_entropy::*;
-pub use flatten::*;
-pub use max_pool2d::*;
-pub use mse_loss::*;
-pub use roi_pool::*;
-pub use sigmoid::*;
+pub use elementwise::{UnaryInputs, UnaryOutputs};
+pub use reduction::Reduction;
 
-/// How a loss is reduced over its elements.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Reduction {
-    /// Not at all.
-    None,
-    /// To the mean.
-    #[default]
-    Mean,
-    /// To the sum.
-    Sum,
-}
-
-/// Every kernel of every operator, for tests that look at all of them.
-#[cfg(feature = "gpu")]
+/// The only list of operators: each by the name of its files in `src/ops`, `src/reference` and `tests/ops`, and by its
+/// type. It is passed to the macro named by the caller.
 #[doc(hidden)]
-pub fn kernels() -> Vec<&'static crate::gpu::kernel::Kernel> {
-    [
-        avg_pool2d::KERNELS,
-        batch_norm::KERNELS,
-        conv2d::KERNELS,
-        conv2d::WINOGRAD_KERNELS,
-        conv_transpose2d::KERNELS,
-        cross_entropy::KERNELS,
-        max_pool2d::KERNELS,
-        mse_loss::KERNELS,
-        roi_pool::KERNELS,
-        sigmoid::KERNELS,
-    ]
-    .concat()
+#[macro_export]
+macro_rules! operators {
+    ($then:ident) => {
+        $then! {
+            avg_pool2d: AvgPool2d,
+            batch_norm: BatchNorm,
+            conv2d: Conv2d,
+            conv_transpose2d: ConvTranspose2d,
+            cross_entropy: CrossEntropy,
+            flatten: Flatten,
+            max_pool2d: MaxPool2d,
+            mse_loss: MseLoss,
+            relu: Relu,
+            roi_pool: RoiPool,
+            sigmoid: Sigmoid,
+        }
+    };
 }
+
+macro_rules! modules {
+    ($($module:ident: $operator:ident),* $(,)?) => {
+        $(
+            mod $module;
+            pub use $module::*;
+        )*
+
+        /// All kernels of all operators, for tests.
+        #[cfg(feature = "gpu-core")]
+        #[doc(hidden)]
+        pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
+            [$(<$operator as $crate::operator::Operator>::KERNELS),*].concat()
+        }
+    };
+}
+operators!(modules);

@@ -2,33 +2,23 @@
 
 use crate::error::{Error, Result};
 
-/// The most bytes a tensor may have: shaders count in 32 bits, and an index past 2^29 elements would wrap.
+/// The most bytes that a tensor may have. Shaders count in 32 bits, and an index past 2^29 elements would wrap.
 pub const MAX_TENSOR_BYTES: u64 = (1 << 31) - 4;
 
-/// Bytes of an element; every tensor holds f32 or i32.
+/// The bytes of an element: every tensor holds f32 or i32.
 pub(crate) const ELEMENT_BYTES: u64 = 4;
 
-/// The invocations of a workgroup that adds up a part of a reduction.
-pub(crate) const REDUCTION_LANES: usize = 64;
-
-/// How many elements each of them adds.
-pub(crate) const REDUCTION_ITEMS: usize = 32;
-
-/// How many parts a reduction over `count` elements is cut into.
-pub(crate) fn reduction_parts(count: usize) -> usize {
-    count.div_ceil(REDUCTION_LANES * REDUCTION_ITEMS)
-}
-
-/// The number of elements of `shape`, refused from 2^31 bytes on.
+/// The number of elements of `shape`; an error from 2^31 bytes on.
 ///
-/// The other dimensions of an empty shape count as well: what is made of them must be countable too.
+/// The other dimensions of an empty shape count too, since shapes that follow from them must be countable.
 pub(crate) fn element_count(operator: &'static str, argument: &'static str, shape: &[usize]) -> Result<usize> {
-    // Saturating is exact here: whatever saturates is refused.
+    // Saturating is exact here: any size that saturates is refused.
     let bytes = shape.iter().fold(ELEMENT_BYTES, |bytes, &length| bytes.saturating_mul(length.max(1) as u64));
     if bytes > MAX_TENSOR_BYTES {
         return Err(Error::LimitExceeded {
             operator,
             argument,
+            item: None,
             limit: "the bytes of a tensor",
             maximum: MAX_TENSOR_BYTES,
             actual: bytes,
@@ -37,10 +27,23 @@ pub(crate) fn element_count(operator: &'static str, argument: &'static str, shap
     Ok(shape.iter().product())
 }
 
-/// A picture or a batch of pictures: (C,H,W) or (N,C,H,W).
+/// Reads a weight's shape: four dimensions, none of them empty.
+pub(crate) fn weight(operator: &'static str, weight: &[usize]) -> Result<[usize; 4]> {
+    let shape = <[usize; 4]>::try_from(weight)
+        .map_err(|_| Error::invalid(operator, "weight", "4 dimensions", format!("shape {weight:?}")))?;
+    if shape.contains(&0) {
+        return Err(Error::invalid(operator, "weight", "no empty dimension", format!("shape {weight:?}")));
+    }
+    element_count(operator, "weight", weight)?;
+    Ok(shape)
+}
+
+/// An image or a batch of images: (C,H,W) or (N,C,H,W).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageShape {
-    /// Whether the shape has the leading N.
+    /// The shape as given.
+    pub shape: Vec<usize>,
+    /// Whether the shape has a leading N.
     pub batched: bool,
     pub batch: usize,
     pub channels: usize,
@@ -49,7 +52,7 @@ pub(crate) struct ImageShape {
 }
 
 impl ImageShape {
-    /// Reads an operator's `input` shape. Only the batch may be empty.
+    /// Reads the shape of an operator's `input`. Only the batch may be empty.
     pub fn new(operator: &'static str, shape: &[usize]) -> Result<Self> {
         let (batched, batch, image) = match *shape {
             [channels, rows, cols] => (false, 1, [channels, rows, cols]),
@@ -73,22 +76,13 @@ impl ImageShape {
         }
         element_count(operator, "input", shape)?;
         let [channels, rows, cols] = image;
-        Ok(ImageShape { batched, batch, channels, rows, cols })
-    }
-
-    /// The number of elements.
-    #[cfg(feature = "gpu")]
-    pub fn count(&self) -> usize {
-        self.batch * self.channels * self.rows * self.cols
+        Ok(ImageShape { shape: shape.to_vec(), batched, batch, channels, rows, cols })
     }
 
     /// The shape of an output with this batch: `[N,] channels, rows, cols`.
     pub fn with_plane(&self, channels: usize, rows: usize, cols: usize) -> Vec<usize> {
-        let mut shape = vec![channels, rows, cols];
-        if self.batched {
-            shape.insert(0, self.batch);
-        }
-        shape
+        let shape = [self.batch, channels, rows, cols];
+        shape[usize::from(!self.batched)..].to_vec()
     }
 }
 

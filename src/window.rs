@@ -1,11 +1,69 @@
 //! Sliding windows: kernel, stride, padding and dilation along one axis, and the lengths that follow.
 //!
-//! Pooling, convolution, transposed convolution and their references all ask here.
+//! Pools, convolutions, transposed convolutions and their references all use it.
 
 use crate::error::{Error, Result};
 
-/// No position that a window touches may be further out than shaders can count.
+/// Shaders cannot count positions beyond this.
 const MAX_POSITION: u64 = i32::MAX as u64;
+
+/// The padding around an input: zeros for a convolution and a mean, positions that are never chosen for a maximum.
+/// Default: 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Padding {
+    /// The number of rows before and after, and of columns before and after: `[rows, columns]`. PyTorch's `0` is
+    /// `Explicit([0, 0])`.
+    Explicit([usize; 2]),
+    /// `[[rows before, rows after], [columns before, columns after]]`. In PyTorch only `torch.nn.functional.pad` has
+    /// this.
+    Sides([[usize; 2]; 2]),
+    /// The padding that gives an output of the input's size; if its sum is odd, one more after than before. Only for
+    /// convolutions with stride 1.
+    Same,
+    /// No padding.
+    Valid,
+}
+
+impl Default for Padding {
+    fn default() -> Self {
+        Padding::Explicit([0, 0])
+    }
+}
+
+impl From<[usize; 2]> for Padding {
+    fn from(padding: [usize; 2]) -> Self {
+        Padding::Explicit(padding)
+    }
+}
+
+impl Padding {
+    /// The padding before and after rows, and before and after columns, unless it depends on the kernel.
+    pub(crate) fn amounts(self) -> Option<[[usize; 2]; 2]> {
+        match self {
+            Padding::Explicit(padding) => Some(padding.map(|both| [both, both])),
+            Padding::Sides(sides) => Some(sides),
+            Padding::Valid => Some([[0, 0]; 2]),
+            Padding::Same => None,
+        }
+    }
+
+    /// A pool's padding, which PyTorch limits to half of the window without its dilation.
+    pub(crate) fn of_pool(self, operator: &'static str, kernel_size: [usize; 2]) -> Result<[[usize; 2]; 2]> {
+        let Some(amounts) = self.amounts() else {
+            return Err(Error::invalid(operator, "padding", "numbers of positions", "\"same\""));
+        };
+        let most = kernel_size.map(|length| length / 2);
+        if (0..2).any(|axis| amounts[axis].iter().any(|&amount| amount > most[axis])) {
+            let actual = match self {
+                Padding::Explicit(padding) => format!("{padding:?}"),
+                _ => format!("{amounts:?}"),
+            };
+            return Err(Error::invalid(operator, "padding", format!("at most half of kernel_size, {most:?}"), actual));
+        }
+        Ok(amounts)
+    }
+}
 
 /// A window along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +85,14 @@ pub(crate) fn expect_positive(operator: &'static str, argument: &'static str, pa
 }
 
 impl Window {
-    /// The windows along rows and columns, with the same padding on both sides.
-    ///
-    /// `kernel_argument` is what the operator calls the argument that the kernel's size comes from.
+    /// The windows along rows and columns, with padding before and after each. `kernel_argument` is the operator's name
+    /// for the argument that gives the kernel's size.
     pub fn pair(
         operator: &'static str,
         kernel_argument: &'static str,
         kernel_size: [usize; 2],
         stride: [usize; 2],
-        padding: [usize; 2],
+        padding: [[usize; 2]; 2],
         dilation: [usize; 2],
     ) -> Result<[Window; 2]> {
         expect_positive(operator, kernel_argument, kernel_size)?;
@@ -45,19 +102,19 @@ impl Window {
             kernel_argument,
             kernel: kernel_size[axis],
             stride: stride[axis],
-            padding_before: padding[axis],
-            padding_after: padding[axis],
-            // A single element has no neighbour that a dilation could move.
+            padding_before: padding[axis][0],
+            padding_after: padding[axis][1],
+            // A single element has no neighbour for a dilation to move.
             dilation: if kernel_size[axis] == 1 { 1 } else { dilation[axis] },
         }))
     }
 
-    /// How many positions the dilated kernel spans.
+    /// The number of positions that the dilated kernel spans.
     fn extent(&self) -> u64 {
         (self.dilation as u64).saturating_mul(self.kernel as u64 - 1).saturating_add(1)
     }
 
-    /// The padded length of an input, once everything about it is known to be countable.
+    /// The padded length of an input. Fails if positions cannot be counted.
     fn padded_length(&self, operator: &'static str, input: usize) -> Result<u64> {
         let padding = (self.padding_before as u64).saturating_add(self.padding_after as u64);
         let padded = (input as u64).saturating_add(padding);
@@ -74,6 +131,7 @@ impl Window {
             return Err(Error::LimitExceeded {
                 operator,
                 argument,
+                item: None,
                 limit: "what leaves padded input, dilated kernel and stride together countable",
                 maximum: MAX_POSITION.saturating_sub(reach - actual.min(reach)),
                 actual,
@@ -119,6 +177,7 @@ impl Window {
             return Err(Error::LimitExceeded {
                 operator,
                 argument: if output_padding as u64 > strided { "output_padding" } else { "stride" },
+                item: None,
                 limit: "the length of an output",
                 maximum: MAX_POSITION,
                 actual: full,
@@ -135,7 +194,7 @@ impl Window {
         Ok((full - trimmed) as usize)
     }
 
-    /// The input position that the window of output `out` starts at; negative in the padding.
+    /// The input position where the window of output `out` starts; negative in the padding.
     pub fn start(&self, out: usize) -> i64 {
         (out * self.stride) as i64 - self.padding_before as i64
     }
@@ -149,7 +208,7 @@ impl Window {
     /// The kernel elements of output `out` that fall inside an input of `input` elements: (kernel index, position).
     pub fn taps(&self, out: usize, input: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
         let (start, dilation) = (self.start(out), self.dilation as i64);
-        // Counted, not searched: a kernel may have very many elements in the padding.
+        // Computed, not searched: a kernel may have very many elements in the padding.
         let first = if start < 0 { (-start + dilation - 1) / dilation } else { 0 };
         let end = if start < input as i64 { (input as i64 - 1 - start) / dilation + 1 } else { 0 };
         let taps = first as usize..(end as usize).min(self.kernel);

@@ -1,4 +1,4 @@
-//! `wgdnn adapters`: what there is to run on.
+//! `wgdnn adapters`: lists the adapters.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! `wgdnn check FOLDER`: conformance cases, run on a device and held against what they expect.
+//! `wgdnn check FOLDER`: runs conformance cases on a device and compares the results with the expected ones.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,9 +11,9 @@ use clap::ValueEnum;
 use comfy_table::CellAlignment;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use wgdnn::cases::{self, Case, Verdict, read_arrays, read_cases};
 use wgdnn::{Gpu, GpuOptions, Tensor, wgpu};
 
-use super::cases::{self, Case, Verdict, read_arrays, read_cases};
 use super::escape::escaped;
 use super::files;
 use super::table::table;
@@ -92,7 +92,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         Limits::Default => Some(wgpu::Limits::defaults()),
         Limits::Downlevel => Some(wgpu::Limits::downlevel_defaults()),
     };
-    let options = GpuOptions { adapter: arguments.adapter.clone(), portable: arguments.portable, limits };
+    let mut options = GpuOptions::default().portable(arguments.portable);
+    options.adapter.clone_from(&arguments.adapter);
+    options.limits = limits;
     let (gpu, device) = super::device(arguments.device, &options)?;
 
     let progress = progress_bar(cases.len(), arguments.json);
@@ -144,14 +146,14 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read_folder(folder: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<Case>, Box<dyn Error>> {
     let (cases, tensors) = (folder.join("cases.jsonl"), folder.join("tensors.safetensors"));
     let jsonl = files::read_text(&cases, MOST_CASES)?;
     let arrays = read_arrays(&files::read(&tensors, MOST_TENSORS)?).map_err(|error| files::wrong(&tensors, &error))?;
     Ok(read_cases(&jsonl, &arrays).map_err(|error| files::wrong(&cases, &error))?)
 }
 
-/// Runs a case. Nothing in here should panic; if something does, it is this case that failed.
+/// Runs a case. Nothing in here should panic; if something does, only this case fails.
 fn judge(case: &Case, gpu: Option<&Gpu>) -> Verdict {
     catch_unwind(AssertUnwindSafe(|| judge_unguarded(case, gpu))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -174,7 +176,7 @@ fn judge_unguarded(case: &Case, gpu: Option<&Gpu>) -> Verdict {
     }
 }
 
-/// Whether the device still gives right answers.
+/// Whether the device still gives right results.
 fn still_works(gpu: &Gpu) -> Result<(), String> {
     let zero = Tensor::from_slice(gpu, &[0.0], &[1]).and_then(|zero| wgdnn::sigmoid(&zero));
     match zero.and_then(|half| half.read_blocking()) {

@@ -1,6 +1,6 @@
-//! Text that comes from files, made harmless: it cannot begin a line of its own or steer a terminal.
+//! Makes text from files harmless: it can neither begin a line of its own nor control a terminal.
 
-/// The text with control characters, and what breaks or turns lines, as escapes.
+/// The text with control characters, and characters that break or reverse lines, as escapes.
 pub fn escaped(text: &str) -> String {
     let is_harmful = |c: char| {
         c.is_control()

@@ -1,4 +1,5 @@
-//! The files that the program reads and writes: what cannot be read or written is told, and never half of it.
+//! The files that the program reads and writes. It reports a file that it cannot read or write, and never writes half
+//! of one.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -8,15 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::escape::escaped;
 
-/// What is wrong with a file. Paths and texts that come from a file are escaped.
+/// An error about a file. Paths and texts from files are escaped.
 pub fn wrong(path: &Path, what: &dyn Display) -> String {
     format!("{}: {}", escaped(&path.display().to_string()), escaped(&what.to_string()))
 }
 
-/// Reads a regular file of at most this many bytes: others, pipes and devices, may never end.
+/// Reads a regular file of at most this many bytes. Others, such as pipes and devices, may never end.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let at = |error: io::Error| wrong(path, &error);
-    // Looked at before it is opened, which waits for a pipe's other end.
+    // Checked before opening, since opening a pipe waits for its other end.
     let metadata = fs::metadata(path).map_err(at)?;
     if !metadata.is_file() {
         return Err(wrong(path, &"expected a regular file"));
@@ -25,7 +26,7 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     if metadata.len() > most {
         return Err(too_large(metadata.len().to_string()));
     }
-    // A file may grow meanwhile, and those of the system tell no length.
+    // A file may grow meanwhile, and system files report no length.
     let mut bytes = Vec::new();
     let read =
         File::open(path).and_then(|file| file.take(most.saturating_add(1)).read_to_end(&mut bytes)).map_err(at)?;
@@ -37,7 +38,7 @@ pub fn read_text(path: &Path, most: u64) -> Result<String, String> {
     String::from_utf8(read(path, most)?).map_err(|error| wrong(path, &error))
 }
 
-/// A file that is to be written. It comes into being whole, or what was there before stays.
+/// A file to be written. It appears whole, or the old file stays.
 pub struct Output {
     path: PathBuf,
     /// What is written first, beside it.
@@ -51,7 +52,7 @@ impl Output {
     pub fn new(path: &Path) -> Result<Self, String> {
         let at = |error: io::Error| wrong(path, &error);
         let is_there = fs::symlink_metadata(path).is_ok();
-        // A link stays one.
+        // A link stays a link.
         let target = if is_there { fs::canonicalize(path).map_err(at)? } else { path.to_owned() };
         if is_there && !target.is_file() {
             return Err(wrong(path, &"expected a regular file, or none"));
@@ -62,11 +63,11 @@ impl Output {
             return Err(wrong(path, &"expected the name of a file"));
         }
         let permissions = if is_there {
-            // Another user's file, or one that may not be written, is no less so for being replaced.
+            // A file of another user, or one that is read-only, must not be replaced either.
             File::options().append(true).open(&target).map_err(at)?;
             Some(fs::metadata(&target).map_err(at)?.permissions())
         } else {
-            // Made for a moment: the folder takes files, and the name is one.
+            // Created for a moment, to learn whether the folder takes files and the name is valid.
             File::create_new(&target).and_then(|_| fs::remove_file(&target)).map_err(at)?;
             None
         };
@@ -95,7 +96,7 @@ impl Output {
     }
 }
 
-/// Writes a file whole, or leaves what was there before.
+/// Writes a file whole, or leaves the old file.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     Output::new(path)?.write(bytes)
 }

@@ -2,8 +2,6 @@
 
 pub mod adapters;
 pub mod bench;
-#[allow(dead_code, unused_imports)] // The tests use the rest.
-pub mod cases;
 pub mod check;
 mod escape;
 mod files;
@@ -28,7 +26,7 @@ pub enum Device {
     Gpu,
 }
 
-/// What the program tells of where it runs.
+/// What the program reports about where it runs.
 #[derive(Serialize)]
 pub struct Description {
     kind: &'static str,
@@ -39,7 +37,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Prints it, a line each.
+    /// Prints it, one fact a line.
     fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         if let Some(note) = &self.note {
             writeln!(out, "{note}")?;
@@ -53,7 +51,7 @@ impl Description {
     }
 }
 
-/// The device to run on; none is the CPU. Without a wish it is a GPU if there is one.
+/// The device to run on; `None` is the CPU. By default a GPU if there is one.
 fn device(wanted: Option<Device>, options: &GpuOptions) -> Result<(Option<Gpu>, Description), Box<dyn Error>> {
     let on_cpu = |note: String| {
         (None, Description { kind: "CPU", adapter: None, backend: None, driver: None, note: Some(note) })

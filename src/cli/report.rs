@@ -1,4 +1,4 @@
-//! `wgdnn report`: the experiment of the report that this crate grew from, against PyTorch's results.
+//! `wgdnn report`: compares operators with PyTorch's results, as the report did that this crate grew from.
 
 use std::error::Error;
 use std::io::Write;
@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use comfy_table::{Cell, CellAlignment, Color};
 use ndarray::ArrayD;
 use serde::Serialize;
-use wgdnn::{ConvTranspose2dAlgorithm, GpuOptions};
+use wgdnn::GpuOptions;
+use wgdnn::cases::{Call, Case, CaseArray, Difference, difference, read_arrays, read_cases};
 
-use super::cases::{Call, Case, CaseArray, Difference, difference, read_arrays, read_cases};
 use super::table::table;
 use super::tensor_text::pytorch_lines;
 
@@ -47,13 +47,13 @@ struct Row {
     operator: &'static str,
     formula: &'static str,
     case: &'static str,
-    by_scatter_add: bool,
+    algorithm: &'static str,
     /// The RMSE that the original report reached. It was exact on the worked example.
     original_rmse: f64,
 }
 
 const fn row(operator: &'static str, formula: &'static str, case: &'static str, original_rmse: f64) -> Row {
-    Row { operator, formula, case, by_scatter_add: false, original_rmse }
+    Row { operator, formula, case, algorithm: "Auto", original_rmse }
 }
 
 const ROWS: [Row; 13] = [
@@ -62,7 +62,7 @@ const ROWS: [Row; 13] = [
     row("conv2d", "sum w x + b, 3x3", "conv2d_k3", 4.5e-7),
     row("conv2d", "5x5, stride 2, dilation 2", "conv2d_k5", 4.5e-7),
     row("conv_transpose2d", "sum w x + b, gathered", "conv_transpose2d", 3.3e-7),
-    Row { by_scatter_add: true, ..row("conv_transpose2d", "y += w x, scatter-add", "conv_transpose2d", 3.3e-7) },
+    Row { algorithm: "ScatterAdd", ..row("conv_transpose2d", "y += w x, scatter-add", "conv_transpose2d", 3.3e-7) },
     row("flatten", "x, one dimension", "flatten", 0.0),
     row("sigmoid", "1 / (1 + exp(-x))", "sigmoid", 1.1e-7),
     row("roi_pool", "max x over 6x6 bins", "roi_pool", 0.0),
@@ -108,7 +108,8 @@ struct Outcome {
 
 /// Runs the report; exit status 1 if a row fails.
 pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<dyn Error>> {
-    let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
+    let mut options = GpuOptions::default();
+    options.adapter.clone_from(&arguments.adapter);
     let (gpu, device) = super::device(arguments.device, &options)?;
     if let Some(folder) = &arguments.pipeline_cache {
         let gpu = gpu.as_ref().ok_or("--pipeline-cache is for a GPU")?;
@@ -171,10 +172,8 @@ fn experiment(
     case: &Case,
     float32: Option<&std::sync::Arc<CaseArray>>,
 ) -> Result<Experiment, Box<dyn Error>> {
-    let mut call = Call::new(case).map_err(|refusal| refusal.to_string())?;
-    if let (true, Call::ConvTranspose2d { params, .. }) = (row.by_scatter_add, &mut call) {
-        params.algorithm = ConvTranspose2dAlgorithm::ScatterAdd;
-    }
+    let call = Call::of_case(case).map_err(|refusal| refusal.to_string())?;
+    let call = call.by(row.algorithm).ok_or("an operator lacks an algorithm")?;
     let floats = |array: &CaseArray| match array {
         CaseArray::F32(array) => Ok(array.clone()),
         CaseArray::I64(_) => Err("the report's data has integers where it should have floats"),
@@ -197,7 +196,7 @@ fn output<E: ToString>(
 }
 
 fn judge(row: &Row, experiment: &Experiment, result: &ArrayD<f32>, reference: Option<&ArrayD<f32>>) -> Outcome {
-    // Arrays of other shapes are as far apart as can be.
+    // Arrays of different shapes are infinitely far apart.
     let against = |expected: &ArrayD<f32>| {
         if result.shape() == expected.shape() {
             difference(result, expected)

@@ -1,25 +1,25 @@
-//! Adapters, and devices made on them.
+//! Adapters, and the devices made on them.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
-/// The features that are used where the adapter has them.
+/// The optional features that are used if the adapter has them.
 const USEFUL_FEATURES: wgpu::Features = wgpu::Features::SHADER_FLOAT32_ATOMIC
     .union(wgpu::Features::SUBGROUP)
     .union(wgpu::Features::TIMESTAMP_QUERY)
     .union(wgpu::Features::PIPELINE_CACHE);
 
-/// What kernels are chosen for.
+/// The class of an adapter, which kernels are chosen for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[doc(hidden)]
+#[non_exhaustive]
 pub enum AdapterClass {
     /// A GPU.
     Hardware,
-    /// Mesa's software adapters, lavapipe and llvmpipe: vectors of the CPU, and long loops end without a word.
+    /// Mesa's software adapters, lavapipe and llvmpipe. They compute in the CPU's vectors, and end long loops silently.
     Llvmpipe,
-    /// Another adapter that runs on the CPU, SwiftShader say, whose compiler takes minutes over very long kernels.
+    /// Another adapter that runs on the CPU, such as SwiftShader. Its compiler takes minutes for very long kernels.
     Cpu,
 }
 
@@ -36,18 +36,44 @@ impl AdapterClass {
     }
 }
 
-/// Which adapter [`Gpu::with_options`] takes.
+/// Which adapter [`Gpu::with_options`] takes, and which features and limits it requests.
+///
+/// ```
+/// use wgdnn::{GpuOptions, wgpu};
+///
+/// let options = GpuOptions::default().adapter("vulkan").portable(true).limits(wgpu::Limits::downlevel_defaults());
+/// assert_eq!(options.adapter.as_deref(), Some("vulkan"));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GpuOptions {
-    /// Part of the adapter's name, backend or driver, in any case; without it the fastest kind is taken.
+    /// A part of the adapter's name, backend or driver, in any case. Default: `None`, which takes the fastest kind of
+    /// adapter.
     pub adapter: Option<String>,
-    /// Take no optional feature, so that every operator runs its portable variant.
+    /// Request no optional feature, so that every operator runs its portable variant. Default: false.
     pub portable: bool,
-    /// Take these limits rather than all that the adapter has, to see what holds elsewhere.
+    /// Request these limits, to test what works under them. Default: `None`, which requests all that the adapter has.
     pub limits: Option<wgpu::Limits>,
 }
 
-/// Tells of an error that no scope of ours has caught, so that it is of the caller's own making.
+impl GpuOptions {
+    /// Sets [`GpuOptions::adapter`](#structfield.adapter).
+    pub fn adapter(self, part_of_name: impl Into<String>) -> Self {
+        GpuOptions { adapter: Some(part_of_name.into()), ..self }
+    }
+
+    /// Sets [`GpuOptions::portable`](#structfield.portable).
+    pub fn portable(self, portable: bool) -> Self {
+        GpuOptions { portable, ..self }
+    }
+
+    /// Sets [`GpuOptions::limits`](#structfield.limits).
+    pub fn limits(self, limits: wgpu::Limits) -> Self {
+        GpuOptions { limits: Some(limits), ..self }
+    }
+}
+
+/// Reports an error that no scope of this crate caught, so that the caller's own code caused it.
 #[cfg(not(target_arch = "wasm32"))]
 fn report_callers_error(error: wgpu::Error) {
     let text =
@@ -63,8 +89,8 @@ fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
     wgpu::Instance::new(wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() })
 }
 
-/// The one instance of all backends but OpenGL, so that resources of two devices, given to the wrong one, are an error
-/// and not a panic of wgpu's.
+/// One instance of all backends but OpenGL. With one instance, a resource given to the wrong device is an error; with
+/// several, wgpu panics.
 fn primary_instance() -> wgpu::Instance {
     #[cfg(not(target_arch = "wasm32"))]
     {
@@ -76,11 +102,11 @@ fn primary_instance() -> wgpu::Instance {
 }
 
 impl Gpu {
-    /// A device on the adapter that promises most: a discrete GPU before an integrated one before a software one.
+    /// A device on the best adapter: a discrete GPU before an integrated one before a software one.
     ///
-    /// Errors of your own calls into wgpu on this device are logged at once as such, or printed where nothing logs errors;
-    /// no call of this crate fails for them. A handler that you set by `gpu.device().on_uncaptured_error(..)` gets them
-    /// instead, and nothing here depends on ours. (In a browser this crate's own errors come there too.)
+    /// Errors in your own calls to wgpu on this device are logged as such, or printed if no logger is set; they fail no
+    /// call of this crate. To get them yourself set a handler with `gpu.device().on_uncaptured_error(..)`; this crate
+    /// does not depend on its own. (In a browser this crate's errors reach that handler too.)
     ///
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
@@ -88,7 +114,7 @@ impl Gpu {
         Self::with_options(&GpuOptions::default()).await
     }
 
-    /// [`Gpu::new`], waiting for it.
+    /// [`Gpu::new`], blocking until it is done.
     ///
     /// # Errors
     /// As [`Gpu::new`].
@@ -97,11 +123,15 @@ impl Gpu {
         pollster::block_on(Self::new())
     }
 
-    /// A device on the adapter that `options` ask for, with all of the adapter's limits.
+    /// A device on the adapter that `options` select. It has all of the adapter's limits unless `options` set others.
     ///
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::NoDevice`].
     pub async fn with_options(options: &GpuOptions) -> Result<Self> {
+        if wgpu::Instance::enabled_backend_features().is_empty() {
+            let reason = "wgpu has no backend for this platform: enable one of wgdnn's features, such as vulkan";
+            return Err(Error::NoDevice { reason: reason.into() });
+        }
         let adapters = Self::adapters().await;
         let describe = |adapter: &wgpu::Adapter| {
             let info = adapter.get_info();
@@ -151,7 +181,7 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// [`Gpu::with_options`], waiting for it.
+    /// [`Gpu::with_options`], blocking until it is done.
     ///
     /// # Errors
     /// As [`Gpu::with_options`].
@@ -160,10 +190,15 @@ impl Gpu {
         pollster::block_on(Self::with_options(options))
     }
 
-    /// The adapters that operators can run on, the most promising first.
+    /// The adapters that operators can run on, the best first.
     pub async fn adapters() -> Vec<wgpu::Adapter> {
+        // Without a backend wgpu makes no instance, but panics.
+        if wgpu::Instance::enabled_backend_features().is_empty() {
+            return Vec::new();
+        }
         let mut adapters = primary_instance().enumerate_adapters(wgpu::Backends::PRIMARY).await;
-        // All adapters of an instance share one OpenGL context, which threads must not use at once: an instance each.
+        // All adapters of an instance share one OpenGL context, which two threads must not use at once. So each gets an
+        // instance.
         let secondary = new_instance(wgpu::Backends::SECONDARY);
         adapters.extend(secondary.enumerate_adapters(wgpu::Backends::SECONDARY).await);
         adapters.retain(|adapter| {

@@ -1,11 +1,11 @@
-//! A map that forgets what has not been used for long.
+//! A map that forgets entries not used for long.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A map of two generations. Whatever is used moves to the young one; when that is full, or old enough, it becomes the
-/// old one, and what was old and is not used since is forgotten.
+/// A map of two generations. An entry that is used moves to the young one. When the young one is full or old enough, it
+/// becomes the old one, and entries that stayed in the old one are forgotten.
 #[derive(Debug)]
 pub struct Cache<K, V> {
     young: HashMap<K, V>,
@@ -38,12 +38,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.young.insert(key, value);
     }
 
-    /// Forgets what has not been used since the last time.
+    /// Forgets what has not been used since the last call.
     pub fn age(&mut self) {
         self.old = std::mem::take(&mut self.young);
     }
 
-    /// Forgets what `keeps` is false for.
+    /// Forgets entries for which `keeps` is false.
     pub fn retain(&mut self, mut keeps: impl FnMut(&K, &V) -> bool) {
         self.young.retain(|key, value| keeps(key, value));
         self.old.retain(|key, value| keeps(key, value));

@@ -6,26 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
-/// What a file begins with. The number changes with the format.
+/// The first bytes of a file. The number changes with the format.
 const MAGIC: &[u8; 8] = b"wgdnnpc1";
 
 const OPERATION: &str = "pipeline cache";
 
-/// A driver's compiled pipelines, and the file that they are kept in.
+/// A driver's compiled pipelines, and the file that holds them.
 #[derive(Debug)]
 pub(super) struct DiskCache {
     pub cache: wgpu::PipelineCache,
     file: PathBuf,
-    /// Which driver the file is for.
+    /// The driver that the file is for.
     key: String,
 }
 
 impl Gpu {
-    /// Compiles with the help of what an earlier run left in `folder`, and makes the folder if it is not there. Call it
-    /// before the first operator; [`Gpu::save_pipeline_cache`] writes what this run compiled. Only the first call counts.
+    /// Reuses the pipelines that an earlier run left in `folder`, and creates the folder if it does not exist. Call it
+    /// before the first operator; [`Gpu::save_pipeline_cache`] writes what this run compiled. Only the first call
+    /// counts.
     ///
-    /// The file is named for adapter and driver. One that is damaged, or of another driver, is ignored. It holds machine
-    /// code, so the folder should be as safe from others as the program itself.
+    /// The file is named for the adapter and the driver. A file that is damaged or of another driver is ignored. It
+    /// holds machine code, so protect the folder from others as you protect the program itself.
     ///
     /// # Errors
     /// [`Error::MissingFeature`] without `PIPELINE_CACHE`, which so far only Vulkan has; [`Error::File`] if the folder
@@ -57,8 +58,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// Writes what was compiled since [`Gpu::open_pipeline_cache`], in one step: another program sees the old file or
-    /// the new one.
+    /// Writes what was compiled since [`Gpu::open_pipeline_cache`], atomically: another program sees either the old
+    /// file or the new one.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] without an open pipeline cache, [`Error::File`] if it cannot be written.
@@ -67,7 +68,7 @@ impl Gpu {
             return Err(Error::invalid(OPERATION, "folder", "one that open_pipeline_cache was given", "none"));
         };
         let data = self.scoped(|_| cache.get_data())?.unwrap_or_default();
-        // Of this process and this call alone.
+        // A name for this process and this call alone.
         static CALLS: AtomicU64 = AtomicU64::new(0);
         let call = CALLS.fetch_add(1, Ordering::Relaxed);
         let temporary = file.with_extension(format!("{}-{call}.tmp", std::process::id()));
@@ -79,28 +80,28 @@ impl Gpu {
     }
 }
 
-/// SAFETY: `create_pipeline_cache` wants data that `PipelineCache::get_data` returned. What `unpack` lets through was
-/// written by `pack` from just that, on the driver of the same name and version, and has its checksum still; wgpu then
-/// holds its own header against the adapter, and `fallback` makes it drop what does not fit. That leaves a file that
-/// somebody forged, which is why the folder must be safe from others; its documentation says so.
+/// SAFETY: `create_pipeline_cache` needs data that `PipelineCache::get_data` returned. `pack` wrote exactly that, on
+/// the driver of the same name and version, and `unpack` passes only data whose checksum still matches. wgpu then
+/// compares its own header with the adapter, and `fallback` makes it drop what does not fit. A forged file remains
+/// possible, so the folder must be safe from others; its documentation says so.
 #[allow(unsafe_code)]
 fn create(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgdnn"), data, fallback: true };
     unsafe { device.create_pipeline_cache(&descriptor) }
 }
 
-/// FNV-1a, which stays the same from one compiler to the next.
+/// FNV-1a, which is the same with every compiler.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Magic, checksum of all that follows, length of the key, key, data.
+/// Writes the magic number, the checksum of all that follows, the key's length, the key, and the data.
 fn pack(data: &[u8], key: &str) -> Vec<u8> {
     let body = [&(key.len() as u64).to_le_bytes(), key.as_bytes(), data].concat();
     [MAGIC, &checksum(&body).to_le_bytes()[..], &body].concat()
 }
 
-/// The data of a file that [`pack`] made for this key.
+/// The data of a file that [`pack`] wrote for this key.
 fn unpack<'a>(bytes: &'a [u8], key: &str) -> Option<&'a [u8]> {
     let rest = bytes.strip_prefix(MAGIC)?;
     let (sum, body) = rest.split_first_chunk::<8>()?;

@@ -1,42 +1,43 @@
-//! Eager calls: they gather in one encoder, which is submitted when something is read or enough has gathered.
+//! Eager calls: they collect in one encoder, which is submitted when something is read or enough calls are pending.
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 
-use crate::error::{Error, Result};
-use crate::gpu::operator::Operator;
+use crate::error::Result;
 use crate::gpu::profile::Profile;
-use crate::gpu::recorder::Recorder;
-use crate::gpu::tensor::Storage;
+use crate::gpu::recorder::{Argument, Recorder};
+use crate::gpu::storage::{Storage, Submission};
 use crate::gpu::upload::{Chunk, Uploads};
+use crate::gpu::work::Work;
 use crate::gpu::{Gpu, lock};
 
 /// Eager calls are submitted once this many are pending, so that the GPU starts while the caller still records.
 const PENDING_CALLS: usize = 128;
 
-/// Eager calls are submitted once they hold this many bytes of fresh buffers, so that uploads can have dropped ones.
+/// Eager calls are submitted once they hold this many bytes of fresh buffers, so that uploads can reuse dropped
+/// buffers.
 const PENDING_BYTES: u64 = 256 << 20;
 
-/// What eager calls gather in.
+/// The eager calls that are not submitted.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Before the encoder, so that it is dropped, and so ended, first.
+    /// Declared before the encoder, so that it is dropped first, which ends it.
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
-    /// What comes before `encoder`, in order: where a caller's own dispatches are among the calls.
+    /// What comes before `encoder`, in order. Used where a caller's own dispatches are among the calls.
     ahead: Vec<Recorded>,
     pub uploads: Uploads,
     pub submission: Arc<Submission>,
     calls: usize,
-    pub bytes: u64,
     pub profile: Option<Profile>,
 }
 
-/// A part of what is pending.
+/// Some of the pending commands.
 #[derive(Debug)]
 pub(super) enum Recorded {
     Calls(wgpu::CommandEncoder),
-    /// Dispatches of the caller's own, finished.
+    /// The caller's own dispatches, finished.
     Own(wgpu::CommandBuffer),
 }
 
@@ -50,17 +51,17 @@ impl Recorded {
 }
 
 impl Pending {
-    /// Puts a part behind all that is pending.
+    /// Appends commands to all that is pending.
     pub fn put_behind(&mut self, recorded: Recorded) {
         drop(self.pass.take());
         self.ahead.extend(self.encoder.take().map(Recorded::Calls));
         self.ahead.push(recorded);
     }
 
-    /// Counts a call, and says whether it is time to submit.
-    pub fn count_call(&mut self) -> bool {
+    /// Counts a call with this many bytes of fresh buffers, and returns whether it is time to submit.
+    pub fn count_call(&mut self, fresh_bytes: u64) -> bool {
         self.calls += 1;
-        self.calls >= PENDING_CALLS || self.bytes >= PENDING_BYTES
+        self.calls >= PENDING_CALLS || fresh_bytes >= PENDING_BYTES
     }
 
     fn is_empty(&self) -> bool {
@@ -68,33 +69,16 @@ impl Pending {
     }
 }
 
-/// Eager calls that are submitted together, and whether that failed.
-#[derive(Debug, Default)]
-pub(crate) struct Submission {
-    failure: OnceLock<Error>,
-}
-
-impl Submission {
-    fn fail(&self, error: &Error) {
-        self.failure.get_or_init(|| error.clone());
-    }
-
-    /// Fails if the calls did not run.
-    pub fn check(&self) -> Result<()> {
-        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
-    }
-}
-
-/// Whose turn it is to submit. wgpu runs callbacks of the caller's at the end of a submit, so no lock of ours may be held
-/// there that they need; but submits must keep the order of the calls. A callback may submit itself.
+/// Whose turn it is to submit. wgpu runs the caller's callbacks at the end of a submit, so this crate must hold no lock
+/// there that they need. But submits must keep the order of the calls. A callback may submit too.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    /// The thread that submits, and how many submits of its callbacks are within each other.
+    /// The submitting thread, and the depth of submits that its callbacks make within each other.
     holder: Mutex<Option<(ThreadId, usize)>>,
     is_free: Condvar,
 }
 
-/// Gives the turn on when dropped.
+/// Passes the turn on when dropped.
 struct Turn<'a>(&'a Turns);
 
 impl Turns {
@@ -137,24 +121,26 @@ impl Gpu {
     /// Submits the eager calls that are pending. As with wgpu's own submit, callbacks that are due may run in here.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Validation`] or [`Error::OutOfMemory`] if wgpu refuses them. Then none of them
-    /// ran, and reading or using what they would have written gives the same error.
+    /// [`DeviceLost`](crate::Error::DeviceLost), [`Validation`](crate::Error::Validation) or
+    /// [`OutOfMemory`](crate::Error::OutOfMemory) if wgpu refuses them. Then none of them ran, and reading or using what they
+    /// would have written gives the same error.
     pub fn submit(&self) -> Result<()> {
         self.check_device()?;
         self.submit_pending(&self.inner.turns.take())
     }
 
-    /// Submits uploads, and behind them the calls.
+    /// Submits uploads, and then the calls.
     fn submit_pending(&self, _: &Turn<'_>) -> Result<()> {
         let (uploads, ahead, encoder, submission, surplus, result) = {
             let mut pending = lock(&self.inner.pending);
             if pending.is_empty() {
                 return Ok(());
             }
-            let Pending { pass, encoder, ahead, uploads, submission, calls, bytes, profile } = &mut *pending;
+            let Pending { pass, encoder, ahead, uploads, submission, calls, profile } = &mut *pending;
             drop(pass.take());
             log::trace!("submit {calls} calls");
-            (*calls, *bytes) = (0, 0);
+            *calls = 0;
+            self.inner.fresh_bytes.store(0, Ordering::Relaxed);
             let mut encoder = encoder.take();
             let mut result = Ok(());
             if let Some(profile) = profile {
@@ -166,7 +152,7 @@ impl Gpu {
                     Err(error) => Err(error),
                 };
             }
-            // What is uploaded from here on is submitted behind all that was recorded until here.
+            // Later uploads are submitted after all that was recorded so far.
             let surplus = lock(&self.inner.pool).submitted();
             (uploads.take(), std::mem::take(ahead), encoder, std::mem::take(submission), surplus, result)
         };
@@ -177,14 +163,14 @@ impl Gpu {
             let index = self.inner.queue.submit(parts.map(Recorded::finish));
             chunks.into_iter().map(|chunk| chunk.submitted(&index)).collect::<Vec<_>>()
         });
-        // Behind the submit, which may use them.
+        // After the submit, which may use them.
         self.let_go(surplus);
         let result = result.map_err(|error| self.explained(error));
         let result = result.and(submitted.map(|chunks| lock(&self.inner.pending).uploads.give_back(chunks)));
         result.inspect_err(|error| {
             submission.fail(error);
             let mut pending = lock(&self.inner.pending);
-            // Calls that were recorded meanwhile may use what is not there.
+            // Calls recorded meanwhile may use results that are missing.
             if !pending.is_empty() {
                 pending.submission.fail(error);
             }
@@ -194,29 +180,29 @@ impl Gpu {
         })
     }
 
-    /// Records an eager call, which reads and writes these tensors, into the pending encoder.
+    /// Records an eager call into the pending encoder. `tensors` holds the tensor of each argument, and whether the
+    /// call writes it.
     pub(crate) fn eager(
         &self,
-        operator: &dyn Operator,
-        reads: &[&Storage],
-        writes: &[&Storage],
-        call: impl Fn(&mut Recorder<'_>) -> Result<()>,
+        work: &dyn Work,
+        arguments: &[Argument<'_>],
+        tensors: &[(&Storage, bool)],
     ) -> Result<()> {
         let is_full = loop {
-            for storage in reads {
+            for (storage, _) in tensors {
                 storage.check()?;
             }
             let mut pending = lock(&self.inner.pending);
-            match self.record_call(&mut pending, operator.name(), &call) {
+            match self.record_call(&mut pending, work, arguments) {
                 Ok(true) => {
-                    for storage in writes {
+                    for (storage, _) in tensors.iter().filter(|(_, is_written)| *is_written) {
                         storage.set_submission(&pending.submission);
                     }
-                    break pending.count_call();
+                    break pending.count_call(self.fresh_bytes());
                 }
                 Ok(false) => {
                     drop(pending);
-                    self.warm_up(&[operator])?;
+                    self.warm_up_dispatches(&work.all_dispatches(self.limits())?)?;
                 }
                 Err(error) => {
                     drop(pending);
@@ -228,23 +214,24 @@ impl Gpu {
         Ok(())
     }
 
-    /// Submits behind a call, if it is time to.
+    /// The bytes of buffers handed out since the last submit.
+    pub(super) fn fresh_bytes(&self) -> u64 {
+        self.inner.fresh_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Submits after a call, if it is time to.
     pub(super) fn submit_if(&self, is_full: bool) {
-        // Not while another thread submits: its callbacks might wait for a lock that this one's caller holds. The next
-        // call tries again.
+        // Not while another thread submits: its callbacks might wait for a lock that this thread's caller holds. The
+        // next call tries again.
         if let Some(turn) = is_full.then(|| self.inner.turns.try_take()).flatten() {
-            // A failure shows in the tensors that it concerns.
+            // A failure shows in the tensors that these calls write.
             let _ = self.submit_pending(&turn);
         }
     }
 
-    /// Records a call, or says that it has to be compiled first.
-    fn record_call(
-        &self,
-        pending: &mut Pending,
-        operator: &'static str,
-        call: impl Fn(&mut Recorder<'_>) -> Result<()>,
-    ) -> Result<bool> {
+    /// Records a call, or returns that it must be compiled first.
+    fn record_call(&self, pending: &mut Pending, work: &dyn Work, arguments: &[Argument<'_>]) -> Result<bool> {
+        let operator = work.name();
         let Pending { pass, encoder, ahead, profile, .. } = pending;
         if encoder.is_none() {
             if ahead.is_empty() {
@@ -255,12 +242,13 @@ impl Gpu {
         let Some(encoder) = encoder else { return Ok(true) };
         let record = |pass: &mut wgpu::ComputePass<'_>| {
             let mut recorder = Recorder::eager(self, pass);
-            call(&mut recorder)?;
+            recorder.run(work, arguments)?;
             Ok(!recorder.is_cold())
         };
         if let Some(profile) = profile {
             drop(pass.take());
-            let timestamps = self.scoped_quietly(|device| profile.timestamps(device, operator))?;
+            let profiled = self.profiled(operator, work.shapes());
+            let timestamps = self.scoped_quietly(|device| profile.timestamps(device, profiled))?;
             let descriptor = wgpu::ComputePassDescriptor { label: Some(operator), timestamp_writes: Some(timestamps) };
             let result = record(&mut encoder.begin_compute_pass(&descriptor));
             if !matches!(result, Ok(true)) {
@@ -272,7 +260,7 @@ impl Gpu {
         record(pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime()))
     }
 
-    /// Errors are wgpu's own: see [`Gpu::explained`].
+    /// Returns wgpu's own errors: see [`Gpu::explained`].
     pub(super) fn new_encoder(&self, label: &str) -> Result<wgpu::CommandEncoder> {
         let descriptor = wgpu::CommandEncoderDescriptor { label: Some(label) };
         self.scoped_quietly(|device| device.create_command_encoder(&descriptor))

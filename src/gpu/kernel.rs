@@ -1,19 +1,16 @@
 //! A kernel: one entry point of one WGSL file, and what a dispatch of it needs.
 
-use crate::gpu::Gpu;
-use crate::shape::{REDUCTION_ITEMS, REDUCTION_LANES};
+use smallvec::SmallVec;
 
-/// The workgroup size, except where a kernel's own file says otherwise.
+use crate::gpu::capabilities::Capabilities;
+use crate::parts::joined;
+use crate::window::Window;
+
+/// The workgroup size, unless a kernel's file declares another.
 pub(crate) const WORKGROUP_SIZE: u32 = 64;
 
-/// How many elements are loaded and stored at once, where a buffer is made of such blocks.
+/// The elements of a block, which is loaded and stored at once.
 pub(crate) const BLOCK: u32 = 4;
-
-/// How many elements of the output an invocation computes, where it finds its first by divisions. A GPU would rather have
-/// neighbouring invocations at neighbouring elements.
-pub(crate) fn outputs_per_invocation(gpu: &Gpu) -> usize {
-    if gpu.is_software() { 4 } else { 1 }
-}
 
 /// What a shader does with a storage buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,48 +21,63 @@ pub enum Access {
     ReadWrite,
 }
 
-/// A 4-byte member of a uniform struct.
+/// The type of a member of a uniform struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scalar {
+pub enum Member {
     /// `u32`
     U32,
     /// `i32`
     I32,
     /// `f32`
     F32,
+    /// `Window`, as shaders/parts/window.wgsl has it.
+    Window,
 }
 
 /// An entry point of a WGSL file. Every file binds its uniform at 0 and storage buffers from 1 on, in group 0.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The file's name in `shaders/`, without `.wgsl`, or that and what tells its variants apart.
+    /// The module's name: the file's name, or that of a variant.
+    pub module: &'static str,
+    /// The file's name in `shaders/`, without `.wgsl`.
     pub file: &'static str,
-    /// The file's text, with what it shares in front.
-    pub source: &'static str,
+    /// The file's text.
+    pub text: &'static str,
+    /// Which alternative part to take; the first if `None`.
+    pub variant: Option<&'static str>,
     /// The entry point.
     pub entry_point: &'static str,
-    /// Binding numbers and accesses of the storage buffers.
+    /// The binding numbers and accesses of the storage buffers.
     pub storage: &'static [(u32, Access)],
-    /// Names and types of the uniform's members, in order, without gaps.
-    pub uniform: &'static [(&'static str, Scalar)],
+    /// The names and types of the uniform's members, in order and without gaps.
+    pub uniform: &'static [(&'static str, Member)],
 }
 
-/// Defines a [`Kernel`]: file, entry point, uniform struct, storage bindings. A text that several files share comes from
-/// `shaders/shared` and goes in front; the name then tells by which of them it is another module.
+impl Kernel {
+    /// The module's text: the file after its parts.
+    pub fn source(&self) -> String {
+        joined(self.text, self.variant)
+    }
+}
+
+/// Defines a [`Kernel`]: file, entry point, uniform struct, storage bindings. If the file names alternative parts,
+/// `with` chooses one and `as` names that module.
 macro_rules! kernel {
-    ($file:literal, $entry_point:literal, $uniform:ty, $storage:tt) => {
-        $crate::gpu::kernel::kernel!($file = [] $file, $entry_point, $uniform, $storage)
+    ($file:literal, $($rest:tt)*) => {
+        $crate::gpu::kernel::kernel!(@ $file, $file, None, $($rest)*)
+    };
+    ($file:literal with $variant:literal as $module:expr, $($rest:tt)*) => {
+        $crate::gpu::kernel::kernel!(@ $file, $module, Some($variant), $($rest)*)
     };
     (
-        $name:literal = [$($shared:literal),*] $file:literal, $entry_point:literal, $uniform:ty,
+        @ $file:literal, $module:expr, $variant:expr, $entry_point:literal, $uniform:ty,
         [$(($number:literal, $access:ident)),* $(,)?]
     ) => {
         $crate::gpu::kernel::Kernel {
-            file: $name,
-            source: concat!(
-                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/shared/", $shared, ".wgsl")), "\n",)*
-                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
-            ),
+            module: $module,
+            file: $file,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
+            variant: $variant,
             entry_point: $entry_point,
             storage: &[$(($number, $crate::gpu::kernel::Access::$access)),*],
             uniform: <$uniform>::MEMBERS,
@@ -74,53 +86,55 @@ macro_rules! kernel {
 }
 pub(crate) use kernel;
 
-/// Two [`Kernel`]s of one file that binds input, weight, bias and output: the portable one loads weights for every
-/// invocation, the other shares loads in subgroups. What both share comes behind that.
-macro_rules! weights_kernels {
-    ($file:literal = [$($shared:literal),*], $subgroup:literal, $entry_point:literal, $uniform:ty) => {
-        [
-            $crate::gpu::kernel::kernel!(
-                $file = ["weights" $(, $shared)*] $file,
-                $entry_point,
-                $uniform,
-                [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-            ),
-            $crate::gpu::kernel::kernel!(
-                $subgroup = ["weights_subgroup" $(, $shared)*] $file,
-                $entry_point,
-                $uniform,
-                [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-            ),
-        ]
-    };
-}
-pub(crate) use weights_kernels;
-
-/// That of [`weights_kernels`] which runs on this device.
-pub(crate) fn weights_kernel(gpu: &Gpu, [portable, subgroup]: &'static [Kernel; 2]) -> &'static Kernel {
-    if gpu.has(wgpu::Features::SUBGROUP) { subgroup } else { portable }
-}
-
 /// A Rust type that can be a member of a uniform.
 pub(crate) trait UniformMember: Copy {
-    const SCALAR: Scalar;
-    fn to_bytes(self) -> [u8; 4];
+    const MEMBER: Member;
+    fn append_to(self, bytes: &mut UniformBytes);
 }
 
 macro_rules! uniform_member {
-    ($($rust:ty => $scalar:ident),*) => {$(
+    ($($rust:ty => $member:ident),*) => {$(
         impl UniformMember for $rust {
-            const SCALAR: Scalar = Scalar::$scalar;
-            fn to_bytes(self) -> [u8; 4] {
-                self.to_ne_bytes()
+            const MEMBER: Member = Member::$member;
+            fn append_to(self, bytes: &mut UniformBytes) {
+                bytes.extend(self.to_ne_bytes());
             }
         }
     )*};
 }
 uniform_member!(u32 => U32, i32 => I32, f32 => F32);
 
-/// Defines the Rust twin of a WGSL uniform struct whose members are all 4 bytes, so that its layout is their order.
-/// A test holds the names and offsets against naga's.
+/// The Rust twin of `Window` in shaders/parts/window.wgsl.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct UniformWindow {
+    pub kernel: i32,
+    pub stride: i32,
+    pub padding: i32,
+    pub dilation: i32,
+}
+
+impl UniformMember for UniformWindow {
+    const MEMBER: Member = Member::Window;
+    fn append_to(self, bytes: &mut UniformBytes) {
+        for value in [self.kernel, self.stride, self.padding, self.dilation] {
+            value.append_to(bytes);
+        }
+    }
+}
+
+impl From<&Window> for UniformWindow {
+    fn from(window: &Window) -> Self {
+        UniformWindow {
+            kernel: window.kernel as i32,
+            stride: window.stride as i32,
+            padding: window.padding_before as i32,
+            dilation: window.dilation as i32,
+        }
+    }
+}
+
+/// Defines the Rust twin of a WGSL uniform struct: windows of 16 bytes, then members of 4 bytes, so that the layout is
+/// their order. A test compares names and offsets with naga's.
 macro_rules! uniform {
     ($visibility:vis struct $name:ident { $($member:ident: $type:ty),* $(,)? }) => {
         #[derive(Debug, Clone, Copy, Default)]
@@ -129,99 +143,113 @@ macro_rules! uniform {
         }
 
         impl $name {
-            $visibility const MEMBERS: &'static [(&'static str, $crate::gpu::kernel::Scalar)] =
-                &[$((stringify!($member), <$type as $crate::gpu::kernel::UniformMember>::SCALAR)),*];
+            $visibility const MEMBERS: &'static [(&'static str, $crate::gpu::kernel::Member)] =
+                &[$((stringify!($member), <$type as $crate::gpu::kernel::UniformMember>::MEMBER)),*];
 
-            $visibility fn to_bytes(self) -> Vec<u8> {
-                [$($crate::gpu::kernel::UniformMember::to_bytes(self.$member)),*].concat()
+            $visibility fn to_bytes(self) -> $crate::gpu::kernel::UniformBytes {
+                let mut bytes = $crate::gpu::kernel::UniformBytes::new();
+                $($crate::gpu::kernel::UniformMember::append_to(self.$member, &mut bytes);)*
+                // OpenGL needs uniform blocks in multiples of 16 bytes.
+                bytes.resize(bytes.len().next_multiple_of(16), 0);
+                bytes
             }
         }
     };
 }
 pub(crate) use uniform;
 
-/// One dispatch of an operator, before it is tied to buffers.
-#[derive(Debug)]
+/// The bytes of a uniform.
+pub(crate) type UniformBytes = SmallVec<[u8; 128]>;
+
+/// An argument as a dispatch binds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binding {
+    /// Its index among the arguments of the call.
+    pub(crate) index: u16,
+    /// Where the part's elements begin in the binding, in elements.
+    pub(crate) base: u32,
+}
+
+impl Binding {
+    /// Stands for an argument that the call does not have.
+    pub(crate) const ABSENT: Self = Binding { index: u16::MAX, base: 0 };
+}
+
+/// One dispatch of an operator, before buffers are bound to it.
+#[derive(Debug, Clone)]
 pub struct Dispatch {
-    /// What is run.
+    /// The kernel to run.
     pub kernel: &'static Kernel,
-    /// Values of the shader's `override` constants.
-    pub constants: Vec<(&'static str, f64)>,
+    /// The values of the shader's `override` constants.
+    pub constants: SmallVec<[(&'static str, f64); 4]>,
     /// The uniform's bytes.
-    pub uniform: Vec<u8>,
-    /// The operator's argument at each of the kernel's storage bindings.
-    pub(crate) arguments: Vec<&'static str>,
-    /// How many workgroups there are.
+    pub uniform: UniformBytes,
+    /// The index of the operator's argument at each of the kernel's storage bindings.
+    pub arguments: SmallVec<[u16; 8]>,
+    /// The number of workgroups.
     pub workgroups: u32,
 }
 
 impl Dispatch {
-    /// A dispatch of this many workgroups.
+    /// A dispatch of this many workgroups on arguments in the order of the kernel's bindings.
     pub(crate) fn per_workgroup(
         kernel: &'static Kernel,
-        uniform: Vec<u8>,
-        arguments: Vec<&'static str>,
+        uniform: UniformBytes,
+        arguments: &[Binding],
         workgroups: usize,
     ) -> Self {
-        Dispatch { kernel, constants: Vec::new(), uniform, arguments, workgroups: workgroups as u32 }
+        debug_assert_eq!(arguments.len(), kernel.storage.len(), "{}::{}", kernel.file, kernel.entry_point);
+        let arguments = arguments.iter().map(|binding| binding.index).collect();
+        Dispatch { kernel, constants: SmallVec::new(), uniform, arguments, workgroups: workgroups as u32 }
     }
 
     /// A dispatch with one invocation for each of `invocations` elements.
     pub(crate) fn per_element(
         kernel: &'static Kernel,
-        uniform: Vec<u8>,
-        arguments: Vec<&'static str>,
+        uniform: UniformBytes,
+        arguments: &[Binding],
         invocations: usize,
     ) -> Self {
         let workgroups = invocations.div_ceil(WORKGROUP_SIZE as usize);
         Self::per_workgroup(kernel, uniform, arguments, workgroups).with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
     }
 
-    /// A dispatch of a reduction: each workgroup leaves one sum.
-    pub(crate) fn reduction(
-        kernel: &'static Kernel,
-        uniform: Vec<u8>,
-        arguments: Vec<&'static str>,
-        workgroups: usize,
-    ) -> Self {
-        Self::per_workgroup(kernel, uniform, arguments, workgroups)
-            .with_constant("WORKGROUP_SIZE", REDUCTION_LANES as u32)
-            .with_constant("ITEMS", REDUCTION_ITEMS as u32)
-    }
-
-    /// The dispatch with one of the shader's `override` constants set.
+    /// The same dispatch, with one of the shader's `override` constants set.
     pub(crate) fn with_constant(mut self, name: &'static str, value: u32) -> Self {
         self.constants.push((name, f64::from(value)));
         self
     }
 }
 
-/// A part of a nest of three loops: begin and end of each.
+/// A range of a nest of three loops: begin and end of each loop.
 pub(crate) type LoopPart = [std::ops::Range<u32>; 3];
 
-/// Cuts a nest of three loops, outermost first, into parts that each stay within [`Gpu::loop_budget`], where an iteration
-/// of the innermost counts as `cost`, for what loops inside it.
+/// Most nests are one range.
+pub(crate) type LoopParts = SmallVec<[LoopPart; 1]>;
+
+/// Cuts a nest of three loops, outermost first, into ranges that each stay within [`Capabilities::loop_budget`]. An
+/// iteration of the innermost loop counts as `cost`, for the loops inside it.
 ///
-/// The parts come in the nest's own order, so results that are carried from one to the next stay deterministic.
-pub(crate) fn split_loops(gpu: &Gpu, lengths: [usize; 3], cost: u32) -> Vec<LoopPart> {
-    split_within(gpu.loop_budget(), lengths, cost)
+/// The ranges come in the nest's own order, so results that are carried from one to the next stay deterministic.
+pub(crate) fn split_loops(on: &Capabilities, lengths: [usize; 3], cost: u32) -> LoopParts {
+    split_within(on.loop_budget, lengths, cost)
 }
 
-fn split_within(budget: u32, lengths: [usize; 3], cost: u32) -> Vec<LoopPart> {
+fn split_within(budget: u32, lengths: [usize; 3], cost: u32) -> LoopParts {
     let [outer, middle, inner] = lengths.map(|length| length as u32);
     if budget == u32::MAX {
-        return vec![[0..outer, 0..middle, 0..inner]];
+        return smallvec::smallvec![[0..outer, 0..middle, 0..inner]];
     }
     let budget = budget / cost;
     let inner_step = inner.min(budget - 2);
-    // An iteration of a loop costs itself and all that it runs.
+    // An iteration costs 1 and all that it runs.
     let middle_cost = 1 + inner_step;
     let middle_step = if inner_step < inner { 1 } else { ((budget - 1) / middle_cost).clamp(1, middle) };
     let outer_cost = 1 + middle_step * middle_cost;
     let whole_middle = middle_step == middle && inner_step == inner;
     let outer_step = if whole_middle { (budget / outer_cost).clamp(1, outer) } else { 1 };
 
-    let mut parts = Vec::new();
+    let mut parts = LoopParts::new();
     for outer_begin in (0..outer).step_by(outer_step as usize) {
         for middle_begin in (0..middle).step_by(middle_step as usize) {
             for inner_begin in (0..inner).step_by(inner_step as usize) {
@@ -264,6 +292,6 @@ mod tests {
             assert!(parts[0].iter().all(|range| range.start == 0));
         }
         assert_eq!(split_within(32_000, [64, 3, 3], 1).len(), 1);
-        assert_eq!(split_within(u32::MAX, [70_000, 300, 300], 6), [[0..70_000, 0..300, 0..300]]);
+        assert_eq!(split_within(u32::MAX, [70_000, 300, 300], 6)[..], [[0..70_000, 0..300, 0..300]]);
     }
 }

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::gpu::eager::Recorded;
 use crate::gpu::profile::QuerySet;
-use crate::gpu::tensor::{Element, Storage, Tensor};
+use crate::gpu::storage::Storage;
+use crate::gpu::tensor::{Element, Tensor};
 use crate::gpu::{Gpu, lock};
 
 const NAME: &str = "record_own";
@@ -18,6 +19,7 @@ pub struct Parts<'a> {
     gpu: &'a Gpu,
     storage: &'a Storage,
     binding: wgpu::BindingResource<'a>,
+    shape: &'a [usize],
 }
 
 /// A [`Tensor`] of any element type.
@@ -31,17 +33,22 @@ impl<T: Element> AnyTensor for Tensor<T> {
         let slice = self.own_slice();
         let size = wgpu::BufferSize::new(slice.size());
         let binding = wgpu::BufferBinding { buffer: slice.buffer(), offset: slice.offset(), size };
-        Parts { gpu: self.gpu(), storage: self.storage(), binding: wgpu::BindingResource::Buffer(binding) }
+        Parts {
+            gpu: self.gpu(),
+            storage: self.storage(),
+            binding: wgpu::BindingResource::Buffer(binding),
+            shape: self.shape(),
+        }
     }
 }
 
 impl Gpu {
-    /// Puts dispatches of your own among the eager calls: behind all that were made before, before all that are made
-    /// behind. Nothing needs to be submitted or waited for.
+    /// Puts your own dispatches among the eager calls: after all calls made before, and before all calls made later.
+    /// You need not submit or wait for anything.
     ///
-    /// `record` gets a compute pass and the bindings of `reads` and then of `writes`: of each tensor exactly its elements,
-    /// row-major (of an empty one, room for one). What is in `writes` may be read too; [`Tensor::empty`] makes tensors to
-    /// write. `label` is the pass's, and the name in [`Gpu::profile`].
+    /// `record` gets a compute pass and the bindings of `reads`, then of `writes`. A binding holds exactly the tensor's
+    /// elements, row-major (an empty tensor has room for one). Tensors in `writes` may be read too; [`Tensor::empty`]
+    /// makes tensors to write. `label` names the pass, and the call in [`Gpu::profile`].
     ///
     /// ```no_run
     /// # fn pipeline(_: &wgdnn::Gpu) -> wgdnn::wgpu::ComputePipeline { unimplemented!() }
@@ -50,7 +57,7 @@ impl Gpu {
     /// use wgdnn::{Gpu, Tensor, sigmoid};
     ///
     /// let gpu = Gpu::new_blocking()?;
-    /// let relu = pipeline(&gpu); // Your own: its shader binds what it reads at 0 and what it writes at 1.
+    /// let relu = pipeline(&gpu); // Your own: its shader reads binding 0 and writes binding 1.
     /// let input = sigmoid(&Tensor::from_slice(&gpu, &[-1.0; 64], &[64])?)?;
     /// let output = Tensor::<f32>::empty(&gpu, &[64])?;
     /// gpu.record_own("relu", &[&input], &[&output], |pass, bindings| {
@@ -72,16 +79,17 @@ impl Gpu {
     /// # }
     /// ```
     ///
-    /// `record` runs once, now, on this thread, and no lock is held: it may call operators, which come before its own
-    /// dispatches. Use bindings, and what you make of them, within `record` alone: afterwards, once its tensor is dropped,
-    /// a buffer may come to be another's. (For longer there is [`Tensor::slice`].) Name every tensor whose buffer the
-    /// dispatches use, and each that they write among `writes`. Validation does not look at them. A call takes an encoder of
-    /// its own, on llvmpipe some 50 us more than an operator: put into one what belongs together.
+    /// `record` runs once, before this returns, on this thread and without a lock. It may call operators, which run
+    /// before its own dispatches. Use the bindings, and what you make from them, only within `record`: after a tensor
+    /// is dropped its buffer may go to another one. To keep a buffer longer call [`Tensor::slice`]. Name every tensor
+    /// whose buffer the dispatches use, and put each that they write into `writes`. Validation does not check these
+    /// dispatches. Each call takes an encoder of its own, on llvmpipe some 50 us more than an operator, so put related
+    /// dispatches into one call.
     ///
     /// # Errors
-    /// What `record` returns, [`Error::InvalidArgument`] for what wgpu finds wrong with what it recorded or made, for
-    /// tensors of another `Gpu`, and for a buffer that is written and named twice: in all of these nothing is recorded,
-    /// and no other call is affected. As reading them for tensors that calls before were to write, and failed to;
+    /// What `record` returns; [`Error::InvalidArgument`] for what wgpu finds wrong with the commands or objects that
+    /// `record` made, for tensors of another `Gpu`, and for a buffer that is written and named twice. Then nothing is
+    /// recorded, and no other call is affected. As [`Tensor::read`] for tensors that earlier calls failed to write.
     /// [`Error::DeviceLost`], [`Error::OutOfMemory`].
     pub fn record_own<R>(
         &self,
@@ -96,7 +104,7 @@ impl Gpu {
         self.check_own(&reads, &writes)?;
         let bindings: Vec<_> = reads.iter().chain(&writes).map(|tensor| tensor.binding.clone()).collect();
         let is_profiled = lock(&self.inner.pending).profile.is_some();
-        // An encoder of its own: what is wrong with it shows now, and spoils no other call.
+        // An encoder of its own: its errors show now, and affect no other call.
         let recorded = self.scoped(|device| {
             let queries = is_profiled.then(|| QuerySet::new(device, 1));
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(label) });
@@ -108,19 +116,23 @@ impl Gpu {
         let (value, commands, queries) = recorded.map_err(|error| refused(label, error))??;
         let is_full = {
             let mut pending = lock(&self.inner.pending);
-            // Looked at under the lock: what fails from here on finds these among the calls that are pending.
+            // Checked under the lock: a later failure finds these tensors among those of the pending calls.
             for tensor in reads.iter().chain(&writes) {
                 tensor.storage.check()?;
             }
             pending.put_behind(Recorded::Own(commands));
             if let (Some(profile), Some(queries)) = (&mut pending.profile, queries) {
-                profile.add(queries, label);
+                let named = |name, tensors: &[Parts<'_>]| {
+                    tensors.iter().map(|tensor| (name, tensor.shape.to_vec())).collect::<Vec<_>>()
+                };
+                let shapes = [named("reads", &reads), named("writes", &writes)].concat();
+                profile.add(queries, self.profiled(label, shapes));
             }
             for tensor in &writes {
                 tensor.storage.set_submission(&pending.submission);
                 tensor.storage.forget_values();
             }
-            pending.count_call()
+            pending.count_call(self.fresh_bytes())
         };
         self.submit_if(is_full);
         Ok(value)
@@ -150,7 +162,7 @@ impl Gpu {
     }
 }
 
-/// The error about commands that wgpu refuses, made of wgpu's own.
+/// The error about commands that wgpu refuses, from wgpu's error.
 fn refused(label: &str, error: Error) -> Error {
     match error {
         Error::Validation { reason } => {

@@ -1,4 +1,4 @@
-//! What a device keeps to record with: shader modules, pipelines, uniforms and bind groups.
+//! What a device keeps for recording: shader modules, pipelines, uniforms and bind groups.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -12,17 +12,17 @@ use crate::gpu::kernel::{Access, Dispatch, Kernel};
 use crate::gpu::upload::write_mapped;
 use crate::gpu::{Gpu, lock};
 
-/// How many pipelines are kept for certain; twice as many at most. On a software adapter one takes a MiB and more.
+/// This many pipelines are certainly kept, and at most twice as many. On a software adapter each takes a MiB or more.
 const KEPT_PIPELINES: usize = 256;
 
-/// How many uniform buffers are kept for certain; twice as many at most.
+/// This many uniform buffers are certainly kept, and at most twice as many.
 const KEPT_UNIFORMS: usize = 4096;
 
-/// How many bind groups are kept for certain; twice as many at most.
+/// This many bind groups are certainly kept, and at most twice as many.
 const KEPT_BIND_GROUPS: usize = 4096;
 
-/// After how many recorders a bind group that none of them used is forgotten, and with it its hold on buffers that
-/// their owner may have dropped; after twice as many at most.
+/// A bind group is forgotten after this many recorders in a row did not use it, at the latest after twice as many. It would
+/// keep buffers alive that their owner has dropped.
 const RECORDERS_PER_AGE: u32 = 256;
 
 #[derive(Debug)]
@@ -30,13 +30,15 @@ pub(super) struct Caches {
     modules: HashMap<&'static str, wgpu::ShaderModule>,
     pipelines: Cache<PipelineKey, Pipeline>,
     uniforms: Cache<Vec<u8>, wgpu::Buffer>,
-    /// Uniforms that were made once, outside of a warm-up. Only the second time is kept: shapes may be ever new.
+    /// Uniforms that were made once, outside of a warm-up. They are kept from the second time on, since shapes may
+    /// never repeat.
     seen_uniforms: Cache<u64, ()>,
     ready: Cache<u64, Ready>,
-    /// Dispatches that were made ready once. Only the second time is kept: what is recorded once keeps no buffer.
+    /// Dispatches that were prepared once. They are kept from the second time on, so that recording once keeps no
+    /// buffer alive.
     seen: Cache<u64, ()>,
     recorders: u32,
-    /// Texts that stand in for a file's own, to test that tests see a wrong shader.
+    /// Texts that replace those of modules, to test that tests detect a wrong shader.
     substitutes: HashMap<&'static str, String>,
 }
 
@@ -56,7 +58,7 @@ impl Default for Caches {
 }
 
 impl Caches {
-    /// Drops everything that holds a buffer of a caller's or of the pool.
+    /// Drops everything that holds a buffer of a caller or of the pool.
     pub fn forget_buffers(&mut self) {
         self.ready.clear();
         self.seen.clear();
@@ -68,7 +70,7 @@ impl Caches {
         self.ready.retain(|_, ready| !ready.bindings.iter().any(|(buffer, ..)| is_one(buffer)));
     }
 
-    /// Forgets bind groups that have gone out of use.
+    /// Forgets bind groups that were not used for long.
     pub fn count_recorder(&mut self) {
         self.recorders += 1;
         if self.recorders >= RECORDERS_PER_AGE {
@@ -86,26 +88,26 @@ struct Pipeline {
     layout: wgpu::BindGroupLayout,
 }
 
-/// Which pipeline: file, entry point, and the bits of the constants.
+/// The key of a pipeline: module, entry point, and the bits of the constants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct PipelineKey(&'static str, &'static str, Vec<(&'static str, u64)>);
 
 impl PipelineKey {
     fn new(dispatch: &Dispatch) -> Self {
         let bits = dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits()));
-        PipelineKey(dispatch.kernel.file, dispatch.kernel.entry_point, bits.collect())
+        PipelineKey(dispatch.kernel.module, dispatch.kernel.entry_point, bits.collect())
     }
 }
 
 /// A storage binding of a dispatch.
-pub(super) struct Binding<'a> {
+pub(super) struct BoundBuffer<'a> {
     pub number: u32,
     pub buffer: &'a wgpu::Buffer,
     pub offset: u64,
     pub bytes: u64,
 }
 
-/// A dispatch that only has to be put into a pass.
+/// A dispatch that is ready to be put into a pass.
 #[derive(Debug)]
 struct Ready {
     pipeline_key: PipelineKey,
@@ -116,12 +118,12 @@ struct Ready {
 }
 
 impl Ready {
-    fn is_for(&self, dispatch: &Dispatch, bindings: &[Binding<'_>]) -> bool {
-        let PipelineKey(file, entry_point, constants) = &self.pipeline_key;
-        *file == dispatch.kernel.file
+    fn is_for(&self, dispatch: &Dispatch, bindings: &[BoundBuffer<'_>]) -> bool {
+        let PipelineKey(module, entry_point, constants) = &self.pipeline_key;
+        *module == dispatch.kernel.module
             && *entry_point == dispatch.kernel.entry_point
             && constants.iter().copied().eq(dispatch.constants.iter().map(|&(name, value)| (name, value.to_bits())))
-            && self.uniform == dispatch.uniform
+            && self.uniform[..] == dispatch.uniform[..]
             && self.bindings.len() == bindings.len()
             && self.bindings.iter().zip(bindings).all(|((buffer, offset, bytes), binding)| {
                 buffer == binding.buffer && *offset == binding.offset && *bytes == binding.bytes
@@ -129,7 +131,7 @@ impl Ready {
     }
 }
 
-fn hash(dispatch: &Dispatch, bindings: &[Binding<'_>]) -> u64 {
+fn hash(dispatch: &Dispatch, bindings: &[BoundBuffer<'_>]) -> u64 {
     let mut hasher = DefaultHasher::new();
     std::ptr::from_ref(dispatch.kernel).hash(&mut hasher);
     for (name, value) in &dispatch.constants {
@@ -143,12 +145,12 @@ fn hash(dispatch: &Dispatch, bindings: &[Binding<'_>]) -> u64 {
 }
 
 impl Gpu {
-    /// The pipeline and the bind group of a dispatch on these buffers; none if it has to be compiled and may not. Errors
-    /// are wgpu's own: see [`Gpu::explained`].
+    /// The pipeline and the bind group of a dispatch on these buffers; `None` if it must be compiled and may not be.
+    /// Returns wgpu's own errors: see [`Gpu::explained`].
     pub(super) fn ready(
         &self,
         dispatch: &Dispatch,
-        bindings: &[Binding<'_>],
+        bindings: &[BoundBuffer<'_>],
         may_compile: bool,
     ) -> Result<Option<(wgpu::ComputePipeline, wgpu::BindGroup)>> {
         let hash = hash(dispatch, bindings);
@@ -186,7 +188,7 @@ impl Gpu {
         if was_seen {
             let ready = Ready {
                 pipeline_key: PipelineKey::new(dispatch),
-                uniform: dispatch.uniform.clone(),
+                uniform: dispatch.uniform.to_vec(),
                 bindings: bindings
                     .iter()
                     .map(|binding| (binding.buffer.clone(), binding.offset, binding.bytes))
@@ -199,7 +201,7 @@ impl Gpu {
         Ok(Some((pipeline, group)))
     }
 
-    /// The pipeline of a dispatch, compiled at first use if that may be.
+    /// The pipeline of a dispatch, compiled at first use if this is allowed.
     fn pipeline(&self, dispatch: &Dispatch, may_compile: bool) -> Result<Option<Pipeline>> {
         let key = PipelineKey::new(dispatch);
         if let Some(pipeline) = lock(&self.inner.caches).pipelines.get(&key) {
@@ -208,17 +210,17 @@ impl Gpu {
         if !may_compile {
             return Ok(None);
         }
-        // Compiled without the lock, so that threads compile side by side.
+        // Compiled without the lock, so that threads can compile in parallel.
         let module = self.module(dispatch.kernel)?;
-        // Browsers' clocks are not behind `Instant`.
+        // `Instant` does not work in browsers.
         let start = (!cfg!(target_arch = "wasm32")).then(Instant::now);
         let cache = self.inner.disk_cache.get().map(|cache| &cache.cache);
         let pipeline = self
             .scoped_quietly(|device| create_pipeline(device, &module, dispatch.kernel, &dispatch.constants, cache))?;
         let time = start.map(|start| start.elapsed()).unwrap_or_default();
-        log::debug!("made pipeline {}::{} in {time:.1?}", dispatch.kernel.file, dispatch.kernel.entry_point);
+        log::debug!("made pipeline {}::{} in {time:.1?}", dispatch.kernel.module, dispatch.kernel.entry_point);
         let mut caches = lock(&self.inner.caches);
-        // Another thread may have been faster.
+        // Another thread may have compiled it meanwhile.
         if let Some(pipeline) = caches.pipelines.get(&key) {
             return Ok(Some(pipeline.clone()));
         }
@@ -229,22 +231,22 @@ impl Gpu {
     fn module(&self, kernel: &Kernel) -> Result<wgpu::ShaderModule> {
         let source = {
             let caches = lock(&self.inner.caches);
-            if let Some(module) = caches.modules.get(kernel.file) {
+            if let Some(module) = caches.modules.get(kernel.module) {
                 return Ok(module.clone());
             }
-            caches.substitutes.get(kernel.file).cloned()
+            caches.substitutes.get(kernel.module).cloned()
         };
-        let source = source.as_deref().unwrap_or(kernel.source);
+        let source = source.unwrap_or_else(|| kernel.source());
         let module = self.scoped_quietly(|device| {
             device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(kernel.file),
+                label: Some(kernel.module),
                 source: wgpu::ShaderSource::Wgsl(source.into()),
             })
         })?;
-        Ok(lock(&self.inner.caches).modules.entry(kernel.file).or_insert(module).clone())
+        Ok(lock(&self.inner.caches).modules.entry(kernel.module).or_insert(module).clone())
     }
 
-    /// A uniform buffer that holds `bytes`, kept if that is the second one or asked for.
+    /// A uniform buffer that holds `bytes`. It is kept on request, or if this is the second time.
     fn uniform(&self, bytes: &[u8], is_kept: bool) -> Result<wgpu::Buffer> {
         let is_kept = {
             let mut caches = lock(&self.inner.caches);
@@ -259,13 +261,12 @@ impl Gpu {
         let buffer = self.scoped_quietly(|device| {
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgdnn uniform"),
-                // OpenGL's uniform blocks are multiples of 16 bytes.
-                size: (bytes.len() as u64).next_multiple_of(16),
+                size: bytes.len() as u64,
                 usage: wgpu::BufferUsages::UNIFORM,
                 mapped_at_creation: true,
             })
         })?;
-        // Mapped from the start, so there is no write through the queue.
+        // Mapped at creation, so nothing is written through the queue.
         write_mapped(&buffer, 0, bytes)?;
         buffer.unmap();
         if is_kept {
@@ -274,13 +275,13 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Makes what recording these dispatches needs, on all cores.
-    pub(super) fn warm_up_dispatches(&self, dispatches: &[Dispatch]) -> Result<()> {
+    /// Prepares all that recording these dispatches needs, on all cores.
+    pub(crate) fn warm_up_dispatches(&self, dispatches: &[Dispatch]) -> Result<()> {
         self.check_device()?;
         let mut keys = HashSet::new();
         let mut kernels = HashSet::new();
-        // Modules first: pipelines that share one would each make it.
-        let modules: Vec<_> = dispatches.iter().filter(|dispatch| kernels.insert(dispatch.kernel.file)).collect();
+        // Modules first, or each pipeline of a module would make it again.
+        let modules: Vec<_> = dispatches.iter().filter(|dispatch| kernels.insert(dispatch.kernel.module)).collect();
         let pipelines: Vec<_> = dispatches.iter().filter(|dispatch| keys.insert(PipelineKey::new(dispatch))).collect();
         for_each_in_parallel(&modules, |dispatch| self.module(dispatch.kernel).map(drop))
             .and_then(|()| for_each_in_parallel(&pipelines, |dispatch| self.pipeline(dispatch, true).map(drop)))
@@ -288,18 +289,19 @@ impl Gpu {
             .map_err(|error| self.explained(error))
     }
 
-    /// Runs `source` in place of the text of `shaders/FILE.wgsl` on this device. For tests of tests.
+    /// Runs `source` in place of a module's text on this device, to test tests.
+    #[cfg(feature = "testing")]
     #[doc(hidden)]
-    pub fn substitute_shader(&self, file: &'static str, source: String) {
+    pub fn substitute_shader(&self, module: &'static str, source: String) {
         let mut caches = lock(&self.inner.caches);
         caches.forget_buffers();
-        caches.modules.remove(file);
-        caches.pipelines.retain(|PipelineKey(other, ..), _| *other != file);
-        caches.substitutes.insert(file, source);
+        caches.modules.remove(module);
+        caches.pipelines.retain(|PipelineKey(other, ..), _| *other != module);
+        caches.substitutes.insert(module, source);
     }
 }
 
-/// Runs `task` on every item, on as many threads as there are cores, and returns the first failure.
+/// Runs `task` on every item, on as many threads as there are cores. Returns the first failure.
 #[cfg(not(target_arch = "wasm32"))]
 fn for_each_in_parallel<T: Sync>(items: &[T], task: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());

@@ -1,4 +1,4 @@
-//! Buffers that go back when they are dropped, and out again when one of their size is asked for.
+//! A pool of buffers: they return when dropped, and are handed out again for the same size.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -9,42 +9,41 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, lock};
 use crate::shape::ELEMENT_BYTES;
 
-/// How many bytes of free read-back buffers are kept.
+/// The bytes of free read-back buffers that are kept.
 const KEPT_STAGING: u64 = 8 << 20;
 
-/// How many submissions make an age: the recent peak is that of this age and the one before.
+/// The submissions of an age. The recent peak is that of this age and the one before.
 const SUBMISSIONS_PER_AGE: u64 = 16;
 
-/// A free buffer that so many submissions did not use is idle.
+/// A free buffer is idle if this many submissions did not use it.
 const IDLE_AFTER: u64 = 4;
 
-/// How many times the recent peak of what is live all buffers may take: with idle ones among them, and without.
+/// All buffers may take this many times the recent peak of `live`: counting idle ones, and without them.
 const IDLE_FACTOR: u64 = 2;
 const FACTOR: u64 = 3;
 
-/// What may be kept however little is live.
+/// The bytes that may be kept even if nothing is live.
 const KEPT_BYTES: u64 = 4 << 20;
 
 /// The smallest buffer.
 const LEAST_BYTES: u64 = 256;
 
-/// What a device's tensors and workspaces take, in bytes of buffers.
+/// The GPU memory of a device's tensors and workspaces, in bytes of buffers.
 ///
-/// `live` and `pooled` together stay within 4 MiB, or twice the recent peak of `live`: the most in the last 16 to 32
-/// submissions. What the last 4 submissions used is kept beyond that, up to three times the peak, so that calls on the same
-/// shapes again and again make no buffers.
+/// `live` and `pooled` together stay within 4 MiB or twice the recent peak of `live`, whichever is more. The recent
+/// peak is that of the last 16 to 32 submissions. Buffers that the last 4 submissions used are kept beyond that, up to
+/// three times the peak, so that repeated calls on the same shapes make no buffers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
     /// Held by tensors.
     pub live: u64,
-    /// Free, and kept for later calls. [`Gpu::trim`] gives it back; what is too much goes by itself, with the calls that
-    /// come.
+    /// Free, and kept for later calls. [`Gpu::trim`] frees it; later calls free what is above the bounds.
     pub pooled: u64,
-    /// The most that was ever live.
+    /// The largest value that `live` ever had.
     pub peak: u64,
-    /// What uploads and read-backs pass through. Some 16 MiB are kept, and 32 MiB are in use at most but for 64 KiB for
-    /// each read-back beyond.
+    /// Used by uploads and read-backs. Some 16 MiB are kept, and at most 32 MiB are in use, apart from 64 KiB for each
+    /// further read-back.
     pub staging: u64,
 }
 
@@ -53,7 +52,7 @@ pub struct Memory {
 pub(crate) enum Kind {
     /// A tensor or a workspace.
     Storage,
-    /// A part of a read-back.
+    /// A piece of a read-back.
     ReadBack,
 }
 
@@ -70,7 +69,7 @@ impl Kind {
 #[derive(Debug)]
 struct Free {
     buffer: wgpu::Buffer,
-    /// The number of submissions when it was dropped.
+    /// The number of submissions before it was dropped.
     since: u64,
 }
 
@@ -79,16 +78,16 @@ type FreeBuffers = HashMap<(Kind, u64), VecDeque<Free>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    /// Free, and used by nothing that is not submitted.
+    /// Free, and used by nothing that is not yet submitted.
     ready: FreeBuffers,
-    /// Free, but calls that are not submitted yet may use them. What is recorded behind these may take them too; an
-    /// upload, which is submitted before them, may not.
+    /// Free, but pending calls may use them. Calls recorded later may take them; an upload may not, since it is
+    /// submitted before the pending calls.
     recorded: FreeBuffers,
     memory: Memory,
     submissions: u64,
-    /// The most that was live in this age, and in the one before.
+    /// The peak of `live` in this age, and in the one before.
     peaks: [u64; 2],
-    /// Bytes of free read-back buffers.
+    /// The bytes of free read-back buffers.
     free_staging: u64,
 }
 
@@ -97,15 +96,18 @@ impl Pool {
         self.memory
     }
 
-    /// Counts staging bytes that were made, or, below 0, dropped.
+    /// Counts staging bytes that were made or, if negative, dropped.
     pub fn count_staging(&mut self, bytes: i64) {
         self.memory.staging = self.memory.staging.saturating_add_signed(bytes);
     }
 
-    /// What was recorded is submitted. Returns what is too much to keep.
+    /// Notes that what was recorded is submitted. Returns the buffers that exceed the bounds.
     pub fn submitted(&mut self) -> Vec<wgpu::Buffer> {
-        for (class, mut buffers) in self.recorded.drain() {
-            self.ready.entry(class).or_default().append(&mut buffers);
+        // The queues stay in the map, so that reusing a buffer allocates nothing.
+        for (&class, buffers) in &mut self.recorded {
+            if !buffers.is_empty() {
+                self.ready.entry(class).or_default().append(buffers);
+            }
         }
         self.submissions += 1;
         if self.submissions.is_multiple_of(SUBMISSIONS_PER_AGE) {
@@ -114,6 +116,7 @@ impl Pool {
         self.surplus(0)
     }
 
+    /// Takes out a free buffer and counts it as live.
     fn take(&mut self, class: (Kind, u64), for_upload: bool) -> Option<wgpu::Buffer> {
         let recorded = if for_upload { None } else { self.recorded.get_mut(&class).and_then(VecDeque::pop_back) };
         let free = recorded.or_else(|| self.ready.get_mut(&class).and_then(VecDeque::pop_back))?;
@@ -121,25 +124,26 @@ impl Pool {
             Kind::Storage => self.memory.pooled -= class.1,
             Kind::ReadBack => self.free_staging -= class.1,
         }
+        self.count_live(class);
         Some(free.buffer)
     }
 
-    /// How many bytes of buffers there may be for a factor of the recent peak, with `more` to come.
+    /// The most bytes of buffers at a factor of the recent peak, with `more` to come.
     fn most(&self, factor: u64, more: u64) -> u64 {
         let peak = self.peaks[0].max(self.peaks[1]).max(self.memory.live + more);
         (peak * factor).max(KEPT_BYTES)
     }
 
-    /// Whether an upload had better submit what is pending, and take a buffer of that, than make another.
+    /// Whether an upload should submit the pending calls and reuse one of their buffers rather than make another.
     fn is_worth_submitting(&self, class: (Kind, u64)) -> bool {
         let is_there = self.recorded.get(&class).is_some_and(|buffers| !buffers.is_empty());
         let total = self.memory.live + self.memory.pooled + class.1;
-        // Sooner for large ones: a submit takes less than they do.
+        // Sooner for large buffers, since a submit takes less time than making them.
         let is_large = class.1 * 16 >= self.most(1, class.1);
         is_there && total > self.most(if is_large { 1 } else { IDLE_FACTOR }, class.1)
     }
 
-    /// Takes out free buffers, the longest unused first, until what there is and `more` bytes are within bounds.
+    /// Takes out free buffers, the longest unused first, until all buffers and `more` bytes are within the bounds.
     fn surplus(&mut self, more: u64) -> Vec<wgpu::Buffer> {
         let [idle_most, most] = [IDLE_FACTOR, FACTOR].map(|factor| self.most(factor, more));
         let mut surplus = Vec::new();
@@ -171,7 +175,7 @@ impl Pool {
         }
     }
 
-    /// Everything that is free.
+    /// Takes out all free buffers.
     pub fn trim(&mut self) -> Vec<wgpu::Buffer> {
         self.memory.pooled = 0;
         self.free_staging = 0;
@@ -186,13 +190,13 @@ impl Pool {
     }
 }
 
-/// A buffer of the pool's, which goes back to it when dropped.
+/// A buffer of the pool, which returns when dropped.
 #[derive(Debug)]
 pub(crate) struct PooledBuffer {
     buffer: wgpu::Buffer,
     class: (Kind, u64),
     pool: Arc<Mutex<Pool>>,
-    /// Whether it is not to go back. A caller who has seen it may have recorded it into something not yet submitted.
+    /// Whether it must not return: a caller who has seen it may have recorded it into commands that are not submitted.
     is_exposed: AtomicBool,
 }
 
@@ -201,7 +205,12 @@ impl PooledBuffer {
         &self.buffer
     }
 
-    /// Keeps the buffer out of the pool for as long as somebody else has a hold on it.
+    /// Whether anybody else holds it.
+    pub fn is_exposed(&self) -> bool {
+        self.is_exposed.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the buffer out of the pool while anybody else holds it.
     pub fn set_exposed(&self, is_exposed: bool) {
         self.is_exposed.store(is_exposed, Ordering::Relaxed);
     }
@@ -235,8 +244,8 @@ impl Drop for PooledBuffer {
     }
 }
 
-/// The size of the buffers that stand in for one of `bytes`: a power of two, or one and a quarter, a half or three
-/// quarters of it, so that at most a fifth is never used.
+/// The size of the buffers that serve `bytes`: a power of two, or one and a quarter, a half or three quarters of it. So
+/// at most a fifth is unused.
 fn class_bytes(bytes: u64, most: u64) -> u64 {
     let bytes = bytes.max(LEAST_BYTES);
     let step = (bytes.next_power_of_two() / 8).max(1);
@@ -244,7 +253,7 @@ fn class_bytes(bytes: u64, most: u64) -> u64 {
 }
 
 impl Gpu {
-    /// A buffer of at least `bytes`, with whatever it held before.
+    /// A buffer of at least `bytes`, with arbitrary contents.
     pub(crate) fn pooled(&self, kind: Kind, bytes: u64, for_upload: bool) -> Result<PooledBuffer> {
         let class = (kind, class_bytes(bytes, self.limits().max_buffer_size));
         let mut taken = lock(&self.inner.pool).take(class, for_upload);
@@ -270,7 +279,7 @@ impl Gpu {
                     })
                 };
                 let buffer = match create() {
-                    // What is kept for later may be just what is missing now.
+                    // The memory that is missing may be what is kept for later.
                     Err(Error::OutOfMemory { .. }) => {
                         log::warn!("out of memory for {} bytes: giving back what is free", class.1);
                         self.free_unused();
@@ -278,17 +287,19 @@ impl Gpu {
                     }
                     result => result?,
                 };
+                let mut pool = lock(&self.inner.pool);
                 if kind == Kind::ReadBack {
-                    lock(&self.inner.pool).count_staging(class.1 as i64);
+                    pool.count_staging(class.1 as i64);
                 }
+                pool.count_live(class);
                 buffer
             }
         };
-        lock(&self.inner.pool).count_live(class);
         Ok(PooledBuffer { buffer, class, pool: Arc::clone(&self.inner.pool), is_exposed: AtomicBool::new(false) })
     }
 
-    /// Drops buffers of the pool, with the bind groups that hold them. Not under a lock: wgpu may run callbacks meanwhile.
+    /// Drops buffers of the pool, and the bind groups that hold them. Not under a lock, since wgpu may run callbacks
+    /// meanwhile.
     pub(super) fn let_go(&self, mut surplus: Vec<wgpu::Buffer>) {
         if !surplus.is_empty() {
             surplus.sort_unstable();
@@ -297,19 +308,26 @@ impl Gpu {
         }
     }
 
-    /// Gives back what is free and waits until the device has let go of it.
+    /// Frees all free buffers, and waits until the device has released them.
     fn free_unused(&self) {
         self.trim();
         #[cfg(not(target_arch = "wasm32"))]
         let _ = self.inner.device.poll(wgpu::PollType::wait_indefinitely());
     }
 
-    /// Checks that a buffer of `elements` elements is within the device's limits, and returns its bytes.
+    /// Checks a buffer of `elements` elements against the device's limits, and returns its bytes.
     pub(crate) fn check_size(&self, operator: &'static str, argument: &'static str, elements: usize) -> Result<u64> {
         let bytes = (elements as u64).max(1) * ELEMENT_BYTES;
         let maximum = self.limits().max_buffer_size;
         if bytes > maximum {
-            return Err(Error::LimitExceeded { operator, argument, limit: "max_buffer_size", maximum, actual: bytes });
+            return Err(Error::LimitExceeded {
+                operator,
+                argument,
+                item: None,
+                limit: "max_buffer_size",
+                maximum,
+                actual: bytes,
+            });
         }
         Ok(bytes)
     }
@@ -325,13 +343,8 @@ impl Gpu {
         self.check_device()?;
         let bytes = self.check_size(operator, argument, elements)?;
         let buffer = self.pooled(Kind::Storage, bytes, for_upload)?;
-        lock(&self.inner.pending).bytes += bytes;
+        self.inner.fresh_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(buffer)
-    }
-
-    /// An eager call's workspace of `elements` elements, if it needs one.
-    pub(crate) fn workspace(&self, operator: &'static str, elements: usize) -> Result<Option<PooledBuffer>> {
-        (elements > 0).then(|| self.storage_buffer(operator, "workspace", elements, false)).transpose()
     }
 }
 

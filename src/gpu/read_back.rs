@@ -1,4 +1,4 @@
-//! Read-backs: in pieces, through staging buffers of the pool's.
+//! Read-backs: in pieces, through staging buffers of the pool.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,22 +10,21 @@ use futures_intrusive::channel::shared::{OneshotReceiver, OneshotSender, oneshot
 
 use crate::error::{Error, Result};
 use crate::gpu::pool::{Kind, PooledBuffer};
-use crate::gpu::recorder::foreign_buffer;
-use crate::gpu::tensor::{Storage, TENSOR};
+use crate::gpu::storage::{Storage, TENSOR};
 use crate::gpu::{DeviceState, Gpu, lock};
 
 /// The most bytes of one piece.
 const PIECE_BYTES: u64 = 4 << 20;
 
-/// How many pieces are under way at once: one is copied by the GPU while another is by the CPU.
+/// How many pieces are in flight at once: the GPU copies one while the CPU copies another.
 const PIECES: usize = 2;
 
-/// With more staging in use than this, read-backs that run side by side take one piece at a time, and a small one: no
-/// read-back waits for another, whose future nobody may be polling.
+/// If more staging than this is in use, parallel read-backs take one small piece at a time. No read-back waits for
+/// another, since a future that is not polled makes no progress.
 const MUCH_STAGING: u64 = 32 << 20;
 const SMALL_PIECE_BYTES: u64 = 64 << 10;
 
-/// How often, and how many times, a mapping is looked for that should have come.
+/// How often, and how many times, to look for a mapping that should have arrived.
 #[cfg(not(target_arch = "wasm32"))]
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 #[cfg(not(target_arch = "wasm32"))]
@@ -41,7 +40,7 @@ struct Piece {
     mapping: Mapping,
 }
 
-/// A mapping that somebody has to poll for.
+/// A mapping that needs a thread to poll for it.
 #[derive(Clone)]
 struct Mapping {
     submission: wgpu::SubmissionIndex,
@@ -54,13 +53,13 @@ impl Mapping {
     #[cfg(not(target_arch = "wasm32"))]
     fn wait(self, device: &wgpu::Device, state: &DeviceState) {
         if !poll_until(device, state, self.submission, || self.is_done.load(Ordering::Acquire)) {
-            // The receiver may be gone.
+            // The receiver may have been dropped.
             let _ = self.sender.send(Err("no mapping came".into()));
         }
     }
 }
 
-/// Waits for a submission and for what its end brings about, and says whether that came: on a lost device it may not.
+/// Waits for a submission and for the callback at its end. Returns whether it arrived: on a lost device it may not.
 #[cfg(not(target_arch = "wasm32"))]
 fn poll_until(
     device: &wgpu::Device,
@@ -68,9 +67,9 @@ fn poll_until(
     submission: wgpu::SubmissionIndex,
     is_done: impl Fn() -> bool,
 ) -> bool {
-    // Without a timeout: wgpu-core can panic when one expires while another thread polls.
+    // No timeout: wgpu-core can panic when a timeout expires while another thread polls.
     let _ = device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
-    // Another thread's poll may have taken the callback, and be about to run it.
+    // Another thread's poll may have taken the callback, without having run it yet.
     for _ in 0..LOOKS {
         if is_done() {
             return true;
@@ -84,7 +83,7 @@ fn poll_until(
     is_done()
 }
 
-/// A thread that waits for read-backs, so that no executor has to. It starts with the first of them.
+/// A thread that waits for read-backs, so that executors need not. The first read-back starts it.
 #[derive(Debug)]
 pub(super) struct Waiter {
     device: wgpu::Device,
@@ -112,7 +111,7 @@ impl Waiter {
             sender
         });
         if let Err(mpsc::SendError(mapping)) = sender.send(mapping) {
-            // There is no thread; better to block the executor than to let it wait for ever.
+            // Without the thread, blocking the executor is better than waiting for ever.
             *thread = None;
             drop(thread);
             mapping.wait(&self.device, &self.state);
@@ -126,7 +125,7 @@ impl Waiter {
 }
 
 impl Gpu {
-    /// Waits for a submission and for what its end brings about, and says whether that came.
+    /// Waits for a submission and for the callback at its end. Returns whether it arrived.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn wait_until(&self, submission: wgpu::SubmissionIndex, is_done: impl Fn() -> bool) -> bool {
         poll_until(&self.inner.device, &self.inner.state, submission, is_done)
@@ -137,7 +136,7 @@ impl Gpu {
         is_done()
     }
 
-    /// Reads what `storage` holds after all calls so far. Whoever polls for it is told of each piece.
+    /// Reads what `storage` holds after all calls so far. `wait` gets the mapping of each piece.
     async fn read_pieces<T: bytemuck::Pod>(
         &self,
         storage: &Storage,
@@ -145,7 +144,7 @@ impl Gpu {
         wait: impl Fn(Mapping),
     ) -> Result<Vec<T>> {
         self.check_device()?;
-        // On its own: a failure concerns the tensors that these calls write, and no other.
+        // A failure shows in the tensors that these calls write, and concerns no other.
         let _ = self.submit();
         storage.check()?;
         let mut data = Vec::new();
@@ -174,11 +173,11 @@ impl Gpu {
         Ok(data)
     }
 
-    /// Submits a copy of a piece into a staging buffer of `room`, which is then mapped.
+    /// Submits a copy of a piece into a staging buffer of `room` bytes, and maps the buffer.
     fn copy_piece(&self, storage: &Storage, at: u64, bytes: u64, room: u64) -> Result<Piece> {
         let staging = self.pooled(Kind::ReadBack, room, false)?;
-        // Out of the pool until it is known to be unmapped: a read-back that is dropped while another thread polls may
-        // find its buffer mapped after it was unmapped.
+        // Out of the pool until it is certainly unmapped: if a read-back is dropped while another thread polls, its
+        // buffer may become mapped after the unmap.
         staging.set_exposed(true);
         let submission = self.scoped(|device| {
             let descriptor = wgpu::CommandEncoderDescriptor { label: Some("wgdnn read-back") };
@@ -186,14 +185,14 @@ impl Gpu {
             encoder.copy_buffer_to_buffer(storage.buffer(), storage.offset() + at, staging.buffer(), 0, bytes);
             self.inner.queue.submit([encoder.finish()])
         });
-        let submission = submission.map_err(|error| foreign_buffer(TENSOR, "buffer", error))?;
+        let submission = submission.map_err(|error| error.about_buffer(TENSOR, "buffer".into()))?;
         let (sender, receiver) = oneshot_channel();
         let mapping = Mapping { submission, is_done: Arc::default(), sender: Arc::new(sender) };
         let Mapping { is_done, sender, .. } = mapping.clone();
         self.scoped(|_| {
             staging.buffer().map_async(wgpu::MapMode::Read, ..bytes, move |result| {
                 is_done.store(true, Ordering::Release);
-                // Nobody listens any more if the read-back was dropped.
+                // If the read-back was dropped, nothing receives this.
                 let _ = sender.send(result.map_err(|error| error.to_string()));
             });
         })?;
@@ -201,7 +200,7 @@ impl Gpu {
     }
 
     fn take_piece<T: bytemuck::Pod>(&self, piece: Piece, mapped: Option<MapResult>, data: &mut Vec<T>) -> Result<()> {
-        // After a loss everything seems to succeed, so this comes first.
+        // Checked first, since after a loss everything seems to succeed.
         self.check_device()?;
         mapped
             .unwrap_or_else(|| Err("it was dropped".into()))
@@ -212,7 +211,7 @@ impl Gpu {
             .map_err(|error| self.explained(Error::Validation { reason: error.to_string() }))?;
         match bytemuck::try_cast_slice(&range) {
             Ok(elements) => data.extend_from_slice(elements),
-            // Mapped at an odd address.
+            // The mapping is at an odd address.
             Err(_) => data.extend(bytemuck::pod_collect_to_vec::<u8, T>(&range)),
         }
         drop(range);
@@ -221,7 +220,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Reads a whole buffer of ours.
+    /// Reads a whole buffer of this crate.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn read_buffer_blocking<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>> {
         self.read_storage_blocking(&Storage::over(buffer.clone()), buffer.size())

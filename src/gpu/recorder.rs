@@ -2,31 +2,33 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use smallvec::SmallVec;
+
+use crate::error::{Error, Name, Result};
 use crate::gpu::Gpu;
 use crate::gpu::kernel::{Access, Dispatch};
-use crate::gpu::operator::{Operator, Part, Split};
-use crate::gpu::pipelines::Binding;
-use crate::shape::ELEMENT_BYTES;
+use crate::gpu::pipelines::BoundBuffer;
+use crate::gpu::work::{Part, Parts, Work};
 
 /// Records operators into a command encoder or a compute pass.
 ///
-/// Into an encoder, its first operator begins a compute pass, which holds all that follow and ends when the recorder is
-/// dropped. It never submits, polls, maps or writes through the queue; pipelines, uniforms and bind groups come from the
-/// [`Gpu`]'s caches, which [`Gpu::warm_up`] and an operator's own `warm_up` fill ahead.
+/// In an encoder, the first operator begins a compute pass. All later operators go into that pass, and dropping the
+/// recorder ends it. A recorder never submits, polls, maps or writes through the queue. Pipelines, uniforms and bind
+/// groups come from the [`Gpu`]'s caches; [`Gpu::warm_up`] and [`Operator::warm_up`](crate::Operator::warm_up) fill
+/// these ahead.
 pub struct Recorder<'a> {
     gpu: &'a Gpu,
     target: Target<'a>,
-    /// Of an eager call, which is recorded under a lock: whether it would have to compile something.
+    /// For an eager call, which is recorded under a lock: whether it must be compiled first.
     is_cold: Option<bool>,
 }
 
-// A recorder lives on the stack for as long as one encoder is borrowed; a box would be an allocation while recording.
+// A recorder lives on the stack while an encoder is borrowed; a box would allocate while recording.
 #[allow(clippy::large_enum_variant)]
 enum Target<'a> {
     Encoder {
         encoder: &'a mut wgpu::CommandEncoder,
-        /// Its own borrow of the encoder is forgotten; the one above stands for it.
+        /// The pass's own borrow of the encoder is erased; the field above holds it.
         pass: Option<wgpu::ComputePass<'static>>,
     },
     Pass(&'a mut (dyn Pass + 'a)),
@@ -55,72 +57,26 @@ impl Pass for wgpu::ComputePass<'_> {
     }
 }
 
-/// A buffer that stands for one of an operator's arguments.
+/// A buffer for one of an operator's arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Argument<'a> {
-    pub name: &'static str,
+    pub name: Name,
     pub slice: wgpu::BufferSlice<'a>,
-    /// How many bytes of it the operator uses. An empty array is bound too, with room for one element.
+    /// The bytes of it that the operator uses.
     pub bytes: u64,
-    pub access: Access,
+    pub is_written: bool,
+    /// The elements of each item, if the argument can be cut.
+    pub share: Option<usize>,
 }
 
-impl<'a> Argument<'a> {
-    pub fn read(name: &'static str, slice: wgpu::BufferSlice<'a>, elements: usize) -> Self {
-        Argument { name, slice, bytes: elements.max(1) as u64 * ELEMENT_BYTES, access: Access::Read }
-    }
+/// The arguments of a call.
+pub(crate) type ArgumentList<'a> = SmallVec<[Argument<'a>; 8]>;
 
-    /// An argument that an operator was made with or without: `elements` says which, and the buffer must agree.
-    pub fn optional(
-        operator: &'static str,
-        name: &'static str,
-        slice: Option<wgpu::BufferSlice<'a>>,
-        elements: Option<usize>,
-    ) -> Result<Option<Self>> {
-        match (slice, elements) {
-            (Some(slice), Some(elements)) => Ok(Some(Argument::read(name, slice, elements))),
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(Error::invalid(operator, name, "none", "a buffer")),
-            (None, Some(elements)) => {
-                let bytes = elements.max(1) as u64 * ELEMENT_BYTES;
-                Err(Error::invalid(operator, name, format!("a buffer of at least {bytes} bytes"), "none"))
-            }
-        }
-    }
-
-    /// The workspace of an operator that needs `elements` of it; one that is not needed is not looked at.
-    pub fn workspace(
-        operator: &'static str,
-        slice: Option<wgpu::BufferSlice<'a>>,
-        elements: usize,
-    ) -> Result<Option<Self>> {
-        let Some(slice) = slice.filter(|_| elements > 0) else {
-            if elements == 0 {
-                return Ok(None);
-            }
-            let bytes = elements as u64 * ELEMENT_BYTES;
-            let expected = format!("a buffer of at least {bytes} bytes, as workspace_size or workspace_size_on tells");
-            return Err(Error::invalid(operator, "workspace", expected, "none"));
-        };
-        Ok(Some(Argument::write("workspace", slice, elements)))
-    }
-
-    /// What a part of an operator's items uses of it.
-    fn part(&self, split: &Split, part: &Part) -> Self {
-        let Some(share) = split.share(self.name).filter(|_| part.items < split.items) else { return *self };
-        let base = part.base(self.name) as usize;
-        let [begin, bytes] =
-            [part.begin * share - base, base + part.items * share].map(|elements| elements as u64 * ELEMENT_BYTES);
+impl Argument<'_> {
+    /// The range of the argument that a part of the call uses.
+    fn part(&self, part: &Part) -> Self {
+        let Some((begin, bytes)) = part.range(self.share) else { return *self };
         Argument { slice: self.slice.slice(begin..begin + bytes), bytes, ..*self }
-    }
-
-    /// The same argument, written too.
-    pub fn written(self) -> Self {
-        Argument { access: Access::ReadWrite, ..self }
-    }
-
-    pub fn write(name: &'static str, slice: wgpu::BufferSlice<'a>, elements: usize) -> Self {
-        Argument::read(name, slice, elements).written()
     }
 }
 
@@ -133,7 +89,7 @@ impl<'a> Recorder<'a> {
         Recorder { gpu, target: Target::Pass(pass), is_cold: None }
     }
 
-    /// For an eager call: under a lock, which nothing is compiled under, and no error is looked into.
+    /// A recorder for an eager call, under a lock: it compiles nothing and explains no error.
     pub(crate) fn eager(gpu: &'a Gpu, pass: &'a mut wgpu::ComputePass<'_>) -> Self {
         Recorder { is_cold: Some(false), ..Self::in_pass(gpu, pass) }
     }
@@ -143,36 +99,36 @@ impl<'a> Recorder<'a> {
         self.gpu
     }
 
-    /// Whether an eager call was not recorded, since it has to be compiled first.
+    /// Whether an eager call was not recorded because it must be compiled first.
     pub(crate) fn is_cold(&self) -> bool {
         self.is_cold == Some(true)
     }
 
-    /// Records an operator's dispatches on its arguments, once all of them are known to be right.
-    pub(crate) fn run(&mut self, operator: &dyn Operator, arguments: &[Argument<'_>]) -> Result<()> {
-        let result = self.run_unexplained(operator, arguments);
+    /// Records an operator's dispatches after checking all arguments.
+    pub(crate) fn run(&mut self, work: &dyn Work, arguments: &[Argument<'_>]) -> Result<()> {
+        let result = self.run_unexplained(work, arguments);
         if self.is_cold.is_some() { result } else { result.map_err(|error| self.gpu.explained(error)) }
     }
 
-    fn run_unexplained(&mut self, operator: &dyn Operator, arguments: &[Argument<'_>]) -> Result<()> {
-        let name = operator.name();
+    fn run_unexplained(&mut self, work: &dyn Work, arguments: &[Argument<'_>]) -> Result<()> {
+        let name = work.name();
         self.gpu.check_device()?;
         self.check_arguments(name, arguments)?;
-        let split = operator.split();
-        // All that can still fail comes before the first command: it is the whole or nothing.
-        let mut ready = Vec::new();
-        for part in split.parts(name, self.gpu.limits())? {
-            let cut: Vec<_> = arguments.iter().map(|argument| argument.part(&split, &part)).collect();
+        let shares = arguments.iter().filter_map(|argument| Some((argument.name, argument.share?)));
+        // All that can fail comes before the first command, so either everything is recorded or nothing.
+        let mut ready = SmallVec::<[_; 4]>::new();
+        for part in Parts::new(name, work.items(), shares, self.gpu.limits())? {
+            let cut: ArgumentList<'_> = arguments.iter().map(|argument| argument.part(&part)).collect();
             self.check_bindings(name, &cut)?;
-            for dispatch in operator.dispatches(self.gpu, &part) {
-                self.check_dispatch(name, &dispatch)?;
-                let bindings = bindings(&cut, &dispatch);
-                let made = self.gpu.ready(&dispatch, &bindings, self.is_cold.is_none());
-                let Some((pipeline, group)) = made.map_err(|error| self.blame(name, &cut, error))? else {
-                    self.is_cold = Some(true);
-                    return Ok(());
-                };
-                ready.push((pipeline, group, dispatch.workgroups));
+            let mut result = Ok(());
+            work.dispatches(&part, &mut |dispatch| {
+                if result.is_ok() && !self.is_cold() {
+                    result = self.make_ready(name, &cut, &dispatch).map(|made| ready.extend(made));
+                }
+            });
+            result?;
+            if self.is_cold() {
+                return Ok(());
             }
         }
         if ready.is_empty() {
@@ -192,11 +148,27 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
+    /// What a dispatch puts into the pass; `None` if it must be compiled and may not be.
+    fn make_ready(
+        &mut self,
+        operator: &'static str,
+        arguments: &[Argument<'_>],
+        dispatch: &Dispatch,
+    ) -> Result<Option<(wgpu::ComputePipeline, wgpu::BindGroup, u32)>> {
+        self.check_dispatch(operator, dispatch)?;
+        let bindings = bindings(operator, arguments, dispatch)?;
+        let made = self.gpu.ready(dispatch, &bindings, self.is_cold.is_none());
+        let made = made.map_err(|error| self.blame(operator, arguments, error))?;
+        if made.is_none() {
+            self.is_cold = Some(true);
+        }
+        Ok(made.map(|(pipeline, group)| (pipeline, group, dispatch.workgroups)))
+    }
+
     fn check_arguments(&self, operator: &'static str, arguments: &[Argument<'_>]) -> Result<()> {
         let limits = self.gpu.limits();
         for argument in arguments {
-            let invalid =
-                |expected: String, actual: String| Err(Error::invalid(operator, argument.name, expected, actual));
+            let invalid = |expected: String, actual: String| Err(argument.name.invalid(operator, expected, actual));
             if argument.slice.size() < argument.bytes {
                 return invalid(
                     format!("a buffer of at least {} bytes", argument.bytes),
@@ -218,13 +190,9 @@ impl<'a> Recorder<'a> {
         // wgpu tracks whole buffers, so even disjoint ranges of one cannot be read and written together.
         for (index, written) in arguments.iter().enumerate() {
             for (other_index, other) in arguments.iter().enumerate() {
-                if written.access == Access::ReadWrite
-                    && index != other_index
-                    && written.slice.buffer() == other.slice.buffer()
-                {
-                    return Err(Error::invalid(
+                if written.is_written && index != other_index && written.slice.buffer() == other.slice.buffer() {
+                    return Err(written.name.invalid(
                         operator,
-                        written.name,
                         "a buffer that no other argument uses",
                         format!("the buffer of {}", other.name),
                     ));
@@ -234,7 +202,7 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// An error of wgpu's about bindings, with the argument's name if the buffer of one is behind it.
+    /// wgpu's error about bindings, with the name of the argument whose buffer causes it.
     fn blame(&self, operator: &'static str, arguments: &[Argument<'_>], error: Error) -> Error {
         if !matches!(error, Error::Validation { .. }) {
             return error;
@@ -244,8 +212,8 @@ impl<'a> Recorder<'a> {
             Some((argument.name, result.err()?))
         });
         match refused {
-            // On a lost device every buffer is wrong.
-            Some((argument, reason)) if !self.gpu.is_lost() => foreign_buffer(operator, argument, reason),
+            // On a lost device every buffer fails.
+            Some((argument, reason)) if !self.gpu.is_lost() => reason.about_buffer(operator, argument),
             _ => error,
         }
     }
@@ -253,9 +221,9 @@ impl<'a> Recorder<'a> {
     fn check_bindings(&self, operator: &'static str, arguments: &[Argument<'_>]) -> Result<()> {
         let maximum = self.gpu.limits().max_storage_buffer_binding_size;
         match arguments.iter().find(|argument| argument.bytes > maximum) {
-            Some(&Argument { name: argument, bytes: actual, .. }) => {
+            Some(&Argument { name: Name { field: argument, index: item }, bytes: actual, .. }) => {
                 let limit = "max_storage_buffer_binding_size";
-                Err(Error::LimitExceeded { operator, argument, limit, maximum, actual })
+                Err(Error::LimitExceeded { operator, argument, item, limit, maximum, actual })
             }
             None => Ok(()),
         }
@@ -273,41 +241,38 @@ impl<'a> Recorder<'a> {
             ),
         ] {
             if actual > maximum {
-                return Err(Error::LimitExceeded { operator, argument: "output", limit, maximum, actual });
+                return Err(Error::LimitExceeded { operator, argument: "output", item: None, limit, maximum, actual });
             }
         }
         Ok(())
     }
 }
 
-/// The error about a buffer that wgpu refuses, made of wgpu's own.
-pub(super) fn foreign_buffer(operator: &'static str, argument: &'static str, error: Error) -> Error {
-    match error {
-        Error::Validation { reason } => {
-            // The lines above tell where inside of wgpu it was.
-            let reason = reason.trim_end().lines().last().unwrap_or_default().trim();
-            Error::invalid(operator, argument, "a buffer of this device, neither destroyed nor mapped", reason)
-        }
-        error => error,
-    }
+/// A dispatch's storage bindings. A binding without an argument, or one that writes a read-only argument, is a defect
+/// of the operator.
+fn bindings<'a>(
+    operator: &'static str,
+    arguments: &[Argument<'a>],
+    dispatch: &Dispatch,
+) -> Result<SmallVec<[BoundBuffer<'a>; 8]>> {
+    let each =
+        dispatch.kernel.storage.iter().zip(&dispatch.arguments).map(|(&(number, access), &index)| {
+            match arguments.get(usize::from(index)) {
+                Some(argument) if argument.is_written || access == Access::Read => {
+                    let (buffer, offset) = (argument.slice.buffer(), argument.slice.offset());
+                    Ok(BoundBuffer { number, buffer, offset, bytes: argument.bytes })
+                }
+                argument => Err(argument.map_or("workspace".into(), |argument| argument.name).invalid(
+                    operator,
+                    if argument.is_some() { "an argument that is declared as written" } else { "a declared argument" },
+                    format!("binding {number} of {}::{}", dispatch.kernel.file, dispatch.kernel.entry_point),
+                )),
+            }
+        });
+    each.collect()
 }
 
-/// A dispatch's storage bindings.
-fn bindings<'a>(arguments: &[Argument<'a>], dispatch: &Dispatch) -> Vec<Binding<'a>> {
-    let numbers = dispatch.kernel.storage.iter().map(|&(number, _)| number);
-    numbers
-        .zip(&dispatch.arguments)
-        .map(|(number, name)| {
-            let argument = arguments
-                .iter()
-                .find(|argument| argument.name == *name)
-                .expect("an operator's dispatches use only the arguments that it passes");
-            Binding { number, buffer: argument.slice.buffer(), offset: argument.slice.offset(), bytes: argument.bytes }
-        })
-        .collect()
-}
-
-/// Spreads workgroups over two dimensions, neither above `most`; the few too many end at once.
+/// Spreads workgroups over two dimensions, neither above `most`. The surplus workgroups end at once.
 fn grid(workgroups: u32, most: u32) -> [u32; 2] {
     let y = workgroups.div_ceil(most).max(1);
     [workgroups.div_ceil(y), y]

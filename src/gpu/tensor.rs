@@ -2,19 +2,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
 use crate::error::{Error, Result};
-use crate::gpu::eager::Submission;
-use crate::gpu::pool::PooledBuffer;
-use crate::gpu::recorder::foreign_buffer;
-use crate::gpu::{Gpu, lock};
+use crate::gpu::Gpu;
+use crate::gpu::storage::{Buffer, Storage, TENSOR};
 use crate::shape::{self, ELEMENT_BYTES};
-
-/// The operator's name in errors about tensors themselves.
-pub(super) const TENSOR: &str = "tensor";
 
 mod sealed {
     pub trait Sealed {}
@@ -22,9 +17,9 @@ mod sealed {
     impl Sealed for i32 {}
 }
 
-/// What a tensor can hold: `f32` and, for class indices and positions, `i32`.
+/// The element types of tensors: `f32`, and `i32` for class indices and positions.
 pub trait Element: sealed::Sealed + bytemuck::Pod + Send + Sync {
-    /// The distinct values of freshly uploaded data, where an operator checks them later.
+    /// The distinct values of uploaded data, if an operator checks them later.
     #[doc(hidden)]
     fn distinct(data: &[Self]) -> Option<Arc<[i32]>>;
 }
@@ -37,7 +32,7 @@ impl Element for f32 {
 
 impl Element for i32 {
     fn distinct(data: &[i32]) -> Option<Arc<[i32]>> {
-        // Class indices come in runs, so most of them go before the sort.
+        // Class indices come in runs, so this removes most of them before the sort.
         let mut values: Vec<i32> = data.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
         values.sort_unstable();
         values.dedup();
@@ -47,7 +42,11 @@ impl Element for i32 {
 
 /// A contiguous, row-major tensor on a device.
 ///
-/// It is a handle: clones share one buffer, and so does what [`flatten`](crate::flatten) returns.
+/// It is a handle: clones share one buffer, and so does what [`Tensor::reshape`] and [`flatten`](crate::flatten) return.
+///
+/// The buffers that this crate makes have the usages `STORAGE | COPY_SRC | COPY_DST`, so every method works on them. A
+/// buffer of yours, in [`Tensor::from_buffer`], needs `STORAGE`. The methods that read ([`Tensor::read`],
+/// [`Tensor::read_vec`] and their blocking forms) also need `COPY_SRC`, and [`Tensor::write`] needs `COPY_DST`.
 #[derive(Clone)]
 pub struct Tensor<T = f32> {
     gpu: Gpu,
@@ -63,71 +62,6 @@ impl<T: Element> fmt::Debug for Tensor<T> {
             .field("element", &std::any::type_name::<T>())
             .field("gpu", &self.gpu)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where a tensor and its clones hold their data.
-#[derive(Debug)]
-pub(crate) struct Storage {
-    buffer: Buffer,
-    offset: u64,
-    /// The values that were uploaded, for as long as nobody else has written.
-    distinct: Mutex<Option<Arc<[i32]>>>,
-    /// What wrote it last: an eager call, or the pieces of an upload.
-    submissions: Mutex<Vec<Arc<Submission>>>,
-}
-
-#[derive(Debug)]
-enum Buffer {
-    Own(PooledBuffer),
-    Callers(wgpu::Buffer),
-}
-
-impl Storage {
-    /// A buffer that is no tensor's.
-    pub fn over(buffer: wgpu::Buffer) -> Self {
-        Storage {
-            buffer: Buffer::Callers(buffer),
-            offset: 0,
-            distinct: Mutex::default(),
-            submissions: Mutex::default(),
-        }
-    }
-
-    pub fn buffer(&self) -> &wgpu::Buffer {
-        match &self.buffer {
-            Buffer::Own(buffer) => buffer.buffer(),
-            Buffer::Callers(buffer) => buffer,
-        }
-    }
-
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// It may be written by others than operators.
-    pub fn forget_values(&self) {
-        lock(&self.distinct).take();
-    }
-
-    /// Fails if an eager call that was to write it did not run.
-    pub fn check(&self) -> Result<()> {
-        lock(&self.submissions).iter().try_for_each(|submission| submission.check())
-    }
-
-    /// It is written anew.
-    pub fn set_submission(&self, submission: &Arc<Submission>) {
-        let mut submissions = lock(&self.submissions);
-        submissions.clear();
-        submissions.push(Arc::clone(submission));
-    }
-
-    /// More of it is written.
-    pub fn add_submission(&self, submission: &Arc<Submission>) {
-        let mut submissions = lock(&self.submissions);
-        if submissions.last().is_none_or(|last| !Arc::ptr_eq(last, submission)) {
-            submissions.push(Arc::clone(submission));
-        }
     }
 }
 
@@ -149,7 +83,8 @@ impl<T: Element> Tensor<T> {
     /// Uploads `data` as a row-major tensor of `shape`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if `data` has not as many elements as `shape`; otherwise as [`Tensor::from_array`].
+    /// [`Error::InvalidArgument`] if `data` and `shape` differ in their number of elements; otherwise as
+    /// [`Tensor::from_array`].
     pub fn from_slice(gpu: &Gpu, data: &[T], shape: &[usize]) -> Result<Self> {
         let elements = shape::element_count(TENSOR, "shape", shape)?;
         if elements != data.len() {
@@ -166,8 +101,8 @@ impl<T: Element> Tensor<T> {
         Ok(tensor)
     }
 
-    /// A tensor over a caller's buffer, from `offset` bytes on. The buffer needs the usage `STORAGE`, and `COPY_SRC`
-    /// to be read back.
+    /// A tensor in a caller's buffer, from `offset` bytes on. The buffer needs the usage `STORAGE`; add `COPY_SRC` to
+    /// read the tensor back, and `COPY_DST` for [`Tensor::write`].
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the buffer is too small for `shape`, lacks the usage, is of another device or
@@ -196,18 +131,46 @@ impl<T: Element> Tensor<T> {
             return Err(Error::invalid(TENSOR, "buffer", "the usage STORAGE", format!("{:?}", buffer.usage())));
         }
         gpu.try_binding(&buffer, offset, ELEMENT_BYTES)
-            .map_err(|error| foreign_buffer(TENSOR, "buffer", gpu.explained(error)))?;
+            .map_err(|error| gpu.explained(error).about_buffer(TENSOR, "buffer".into()))?;
         Ok(Self::over(gpu, Buffer::Callers(buffer), offset, shape, None))
     }
 
-    /// A tensor for an operator to write; what it holds until then is not specified.
-    pub(crate) fn uninitialized(gpu: &Gpu, operator: &'static str, shape: &[usize]) -> Result<Self> {
-        let elements = shape::element_count(operator, "output", shape)?;
-        let buffer = Buffer::Own(gpu.storage_buffer(operator, "output", elements, false)?);
+    /// A tensor for an operator to write. Its contents are arbitrary until then.
+    pub(crate) fn uninitialized(
+        gpu: &Gpu,
+        operator: &'static str,
+        argument: &'static str,
+        shape: &[usize],
+    ) -> Result<Self> {
+        let elements = shape::element_count(operator, argument, shape)?;
+        let buffer = Buffer::Own(gpu.storage_buffer(operator, argument, elements, false)?);
         Ok(Self::over(gpu, buffer, 0, shape, None))
     }
 
-    /// A tensor to be written, by [`Gpu::record_own`] say; what it holds until then is not specified.
+    /// A tensor of zeros.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// # let gpu = wgdnn::Gpu::new_blocking()?;
+    /// let running_mean = wgdnn::Tensor::<f32>::zeros(&gpu, &[64])?;
+    /// assert_eq!(running_mean.read_vec_blocking()?, [0.0; 64]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::from_array`].
+    pub fn zeros(gpu: &Gpu, shape: &[usize]) -> Result<Self> {
+        let elements = shape::element_count(TENSOR, "shape", shape)?;
+        let buffer = Buffer::Own(gpu.storage_buffer(TENSOR, "shape", elements, true)?);
+        let zero = [T::zeroed()];
+        let tensor = Self::over(gpu, buffer, 0, shape, T::distinct(&zero[..elements.min(1)]));
+        gpu.clear(&tensor.storage, elements.max(1) as u64 * ELEMENT_BYTES)?;
+        Ok(tensor)
+    }
+
+    /// A tensor to be written, for example by [`Tensor::write`] or [`Gpu::record_own`]. Its contents are arbitrary
+    /// until then.
     ///
     /// # Errors
     /// As [`Tensor::from_array`].
@@ -218,10 +181,9 @@ impl<T: Element> Tensor<T> {
     }
 
     fn over(gpu: &Gpu, buffer: Buffer, offset: u64, shape: &[usize], distinct: Option<Arc<[i32]>>) -> Self {
-        let distinct = Mutex::new(distinct);
         Tensor {
             gpu: gpu.clone(),
-            storage: Arc::new(Storage { buffer, offset, distinct, submissions: Mutex::default() }),
+            storage: Arc::new(Storage::new(buffer, offset, distinct)),
             shape: shape.to_vec(),
             element: PhantomData,
         }
@@ -236,7 +198,28 @@ impl<T: Element> Tensor<T> {
         Tensor { shape, ..self.clone() }
     }
 
-    /// The device it lives on.
+    /// The same data under another shape with as many elements. Both tensors share one buffer.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// # let gpu = wgdnn::Gpu::new_blocking()?;
+    /// let rows = wgdnn::Tensor::from_slice(&gpu, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3])?;
+    /// assert_eq!(rows.reshape(&[3, 2, 1])?.shape(), [3, 2, 1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if `shape` and the tensor differ in their number of elements.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        if shape::element_count(TENSOR, "shape", shape)? != self.len() {
+            let expected = format!("a shape of {} elements, as {:?} has", self.len(), self.shape);
+            return Err(Error::invalid(TENSOR, "shape", expected, format!("{shape:?}")));
+        }
+        Ok(self.with_shape(shape.to_vec()))
+    }
+
+    /// The device that it is on.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
@@ -256,87 +239,133 @@ impl<T: Element> Tensor<T> {
         self.len() == 0
     }
 
-    /// The part of its buffer that holds it, to be used in an encoder of your own or written through the queue. An empty
-    /// tensor has one element's room.
+    /// The slice of its buffer that holds it. Use it in an encoder of your own, or write to it through the queue. An
+    /// empty tensor has room for one element.
     ///
-    /// Eager calls that are pending are submitted first, as by [`Gpu::submit`], so that what you submit from now on comes
-    /// behind them. Submit it before you make eager calls that are to come behind: they may be submitted at any time.
-    /// [`Gpu::record_own`] has dispatches of yours in order without either.
+    /// This first submits the pending eager calls, as [`Gpu::submit`] does, so that what you submit from now on runs
+    /// after them. Submit it before you make eager calls that must run later, since these may be submitted at any time.
+    /// [`Gpu::record_own`] keeps your dispatches in order without either step.
     ///
-    /// The buffer is yours to use for as long as you like: once this was called it is not given to another tensor, even
-    /// when this one is dropped. Since you may write it, operators do not count on the class indices any more that were
-    /// uploaded into it.
+    /// The buffer is yours to use for as long as you like: no other tensor gets it, even after this one is dropped.
+    /// Since you may write it, operators no longer rely on class indices that were uploaded into it.
     ///
     /// # Errors
     /// As [`Tensor::read`].
     pub fn slice(&self) -> Result<wgpu::BufferSlice<'_>> {
         self.gpu.check_device()?;
-        // On its own: a failure concerns the tensors that these calls write, and no other.
+        // A failure shows in the tensors that these calls write, and concerns no other.
         let _ = self.gpu.submit();
         self.storage.check()?;
         self.storage.forget_values();
-        if let Buffer::Own(buffer) = &self.storage.buffer {
-            buffer.set_exposed(true);
-        }
+        self.storage.expose();
         Ok(self.own_slice())
     }
 
-    /// [`Tensor::slice`] for an eager call, behind which the buffer may go to another tensor.
+    /// [`Tensor::slice`] for an eager call. After the call the buffer may go to another tensor.
     pub(crate) fn own_slice(&self) -> wgpu::BufferSlice<'_> {
         let bytes = (self.len() as u64).max(1) * ELEMENT_BYTES;
-        self.storage.buffer().slice(self.storage.offset..self.storage.offset + bytes)
+        self.storage.buffer().slice(self.storage.offset()..self.storage.offset() + bytes)
     }
 
-    /// The distinct values, if it was uploaded and its type is one whose values operators check.
+    /// The distinct values, if it was uploaded and operators check values of its type.
     pub(crate) fn distinct(&self) -> Option<Arc<[i32]>> {
-        lock(&self.storage.distinct).clone()
+        self.storage.distinct()
+    }
+
+    /// Replaces its contents, row-major. Clones and reshaped tensors share its buffer, and so get them too.
+    ///
+    /// Eager calls that this thread made before read the old contents, later ones the new ones. For this the pending
+    /// calls are submitted, as by [`Gpu::submit`]. If you use the tensor in an encoder of your own, call
+    /// [`Tensor::slice`] after this and before your submit.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// # use wgdnn::{Gpu, Tensor, sigmoid};
+    /// let gpu = Gpu::new_blocking()?;
+    /// let frame = Tensor::empty(&gpu, &[2, 2])?;
+    /// for value in [0.0, 0.5, 1.0] {
+    ///     frame.write(&[value; 4])?;
+    ///     println!("{:?}", sigmoid(&frame)?.read_vec_blocking()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if `data` and the tensor differ in their number of elements, and for a buffer of
+    /// yours that lacks `COPY_DST` or is destroyed; [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn write(&self, data: &[T]) -> Result<()> {
+        if data.len() != self.len() {
+            let expected = format!("the {} elements of shape {:?}", self.len(), self.shape);
+            return Err(Error::invalid(TENSOR, "data", expected, format!("{}", data.len())));
+        }
+        self.gpu.check_device()?;
+        self.storage.expect_usage(wgpu::BufferUsages::COPY_DST, "the usage COPY_DST, to be written")?;
+        if self.storage.is_callers() {
+            // Copied together with other uploads, which a destroyed buffer must not spoil.
+            let binding = self.gpu.try_binding(self.storage.buffer(), self.storage.offset(), ELEMENT_BYTES);
+            binding.map_err(|error| self.gpu.explained(error).about_buffer(TENSOR, "buffer".into()))?;
+        }
+        // Uploads are submitted before the pending calls, which may read the old contents. A failure concerns only the
+        // tensors that these calls write.
+        let _ = self.gpu.submit();
+        self.storage.forget_values();
+        self.gpu.upload(&self.storage, bytemuck::cast_slice(data))?;
+        self.storage.set_values(T::distinct(data));
+        Ok(())
     }
 
     /// Reads it back, after everything that writes it. The future does not block its executor.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a foreign buffer without `COPY_SRC`, [`Error::OutOfMemory`],
-    /// [`Error::DeviceLost`], [`Error::Validation`] if wgpu refused something that was pending.
+    /// [`Error::InvalidArgument`] for a buffer of yours without `COPY_SRC`; [`Error::OutOfMemory`],
+    /// [`Error::DeviceLost`], and [`Error::Validation`] if wgpu refused a pending call.
     pub async fn read(&self) -> Result<ArrayD<T>> {
-        let data = self.gpu.read_storage(&self.storage, self.readable()?).await?;
-        Ok(self.to_array(data))
+        Ok(self.to_array(self.read_vec().await?))
     }
 
-    /// [`Tensor::read`], waiting for it.
+    /// [`Tensor::read`], blocking until it is done.
     ///
     /// # Errors
     /// As [`Tensor::read`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read_blocking(&self) -> Result<ArrayD<T>> {
-        let data = self.gpu.read_storage_blocking(&self.storage, self.readable()?)?;
-        Ok(self.to_array(data))
+        Ok(self.to_array(self.read_vec_blocking()?))
     }
 
-    /// The bytes to read back.
+    /// [`Tensor::read`] into a vector, row-major.
+    ///
+    /// ```no_run
+    /// # async fn read() -> Result<(), wgdnn::Error> {
+    /// # let gpu = wgdnn::Gpu::new().await?;
+    /// let tensor = wgdnn::Tensor::from_slice(&gpu, &[1, 2, 3, 4], &[2, 2])?;
+    /// assert_eq!(tensor.read_vec().await?, [1, 2, 3, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    pub async fn read_vec(&self) -> Result<Vec<T>> {
+        self.gpu.read_storage(&self.storage, self.readable()?).await
+    }
+
+    /// [`Tensor::read_vec`], blocking until it is done.
+    ///
+    /// # Errors
+    /// As [`Tensor::read`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read_vec_blocking(&self) -> Result<Vec<T>> {
+        self.gpu.read_storage_blocking(&self.storage, self.readable()?)
+    }
+
+    /// The number of bytes to read back.
     fn readable(&self) -> Result<u64> {
-        let usage = self.storage.buffer().usage();
-        if !usage.contains(wgpu::BufferUsages::COPY_SRC) {
-            let expected = "the usage COPY_SRC, to be read back";
-            return Err(Error::invalid(TENSOR, "buffer", expected, format!("{usage:?}")));
-        }
+        self.storage.expect_usage(wgpu::BufferUsages::COPY_SRC, "the usage COPY_SRC, to be read back")?;
         Ok(self.len() as u64 * ELEMENT_BYTES)
     }
 
     fn to_array(&self, data: Vec<T>) -> ArrayD<T> {
         Array::from_shape_vec(IxDyn(&self.shape), data).expect("a tensor's shape is that of its data")
     }
-}
-
-/// Checks that an operator's arguments are of one [`Gpu`]: each has eager calls of its own pending.
-pub(crate) fn expect_same_gpu(
-    operator: &'static str,
-    gpu: &Gpu,
-    others: &[(&'static str, Option<&Gpu>)],
-) -> Result<()> {
-    for (argument, other) in others {
-        if let Some(actual) = other.and_then(|other| gpu.difference(other)) {
-            return Err(Error::invalid(operator, argument, "a tensor of the Gpu of input", actual));
-        }
-    }
-    Ok(())
 }

@@ -5,27 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
-use crate::gpu::tensor::Storage;
+use crate::gpu::storage::Storage;
 use crate::gpu::{Gpu, lock};
 
-/// How many staging buffers there are at most.
+/// The most staging buffers.
 const CHUNKS: usize = 4;
 
-/// The size of each.
+/// The bytes of each.
 const CHUNK_BYTES: u64 = 2 << 20;
 
-/// Uploads that are not submitted, and what they pass through.
+/// Uploads that are not submitted, and the staging buffers that they use.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    /// Copies out of staging buffers. It is submitted before the calls that are pending.
+    /// The copies out of staging buffers. Submitted before the pending calls.
     encoder: Option<wgpu::CommandEncoder>,
-    /// Full, and in `encoder`.
+    /// Full, and used by `encoder`.
     filled: Vec<Chunk>,
     /// Mapped, and being filled.
     open: Option<Chunk>,
-    /// Submitted, or waiting to be mapped again; the longest submitted first.
+    /// Submitted, or waiting to be mapped again; the first submitted comes first.
     in_flight: VecDeque<Chunk>,
-    /// Staging bytes made, less those dropped, that the pool has not been told of.
+    /// Staging bytes made, less those dropped, that the pool does not know of yet.
     uncounted: i64,
 }
 
@@ -38,18 +38,18 @@ pub(super) struct Chunk {
     submission: Option<wgpu::SubmissionIndex>,
 }
 
-/// What became of a chunk's mapping.
+/// The result of a chunk's mapping.
 const IS_AWAITED: u8 = 0;
 const IS_MAPPED: u8 = 1;
 const IS_BROKEN: u8 = 2;
 
 impl Chunk {
-    /// Ends writing to it. May raise errors of wgpu's, as may [`Chunk::submitted`].
+    /// Ends writing to it. May raise wgpu errors, as may [`Chunk::submitted`].
     pub fn unmap(&self) {
         self.buffer.unmap();
     }
 
-    /// It is submitted, and wanted back when that is done.
+    /// Notes that it is submitted. It is mapped again after the submission is done.
     pub fn submitted(self, index: &wgpu::SubmissionIndex) -> Self {
         let mapping = Arc::<AtomicU8>::default();
         let result = Arc::clone(&mapping);
@@ -61,7 +61,7 @@ impl Chunk {
 }
 
 impl Uploads {
-    /// The copies that are to be submitted, and the chunks that they are from.
+    /// The copies to submit, and the chunks that they read.
     pub fn take(&mut self) -> Option<(wgpu::CommandEncoder, Vec<Chunk>)> {
         let encoder = self.encoder.take()?;
         let chunks: Vec<_> = self.filled.drain(..).chain(self.open.take()).collect();
@@ -69,7 +69,7 @@ impl Uploads {
         Some((encoder, chunks))
     }
 
-    /// Takes chunks back that are submitted, as many as are to be kept.
+    /// Takes back submitted chunks, as many as are kept.
     pub fn give_back(&mut self, chunks: Vec<Chunk>) {
         for chunk in chunks {
             if !self.is_full() {
@@ -79,7 +79,7 @@ impl Uploads {
         }
     }
 
-    /// Drops the staging buffers that hold nothing, and returns how the number of their bytes has changed.
+    /// Drops the staging buffers that hold nothing, and returns the change in their bytes.
     pub fn trim(&mut self) -> i64 {
         if self.encoder.is_none() {
             let dropped = self.in_flight.drain(..).chain(self.open.take()).count();
@@ -97,7 +97,7 @@ impl Uploads {
         self.filled.len() + self.in_flight.len() + usize::from(self.open.is_some()) >= CHUNKS
     }
 
-    /// Makes sure that there is a chunk to fill, or says what has to be done first.
+    /// Makes sure that there is a chunk to fill, or returns what must be done first.
     fn open(&mut self, gpu: &Gpu) -> Result<Step> {
         if self.open.as_ref().is_some_and(|chunk| chunk.used < chunk.buffer.size()) {
             return Ok(Step::Fill);
@@ -136,7 +136,7 @@ impl Uploads {
     }
 }
 
-/// What an upload has to do next.
+/// What an upload must do next.
 enum Step {
     Fill,
     Submit,
@@ -147,7 +147,7 @@ impl Gpu {
     /// Writes `data` to a tensor that no pending call uses.
     pub(super) fn upload(&self, storage: &Storage, data: &[u8]) -> Result<()> {
         if cfg!(target_arch = "wasm32") {
-            // There is no waiting for a staging buffer here; the browser has its own.
+            // A browser cannot wait for a staging buffer here; the queue has its own.
             self.inner.queue.write_buffer(storage.buffer(), storage.offset(), data);
             return Ok(());
         }
@@ -157,15 +157,20 @@ impl Gpu {
                 let mut pending = lock(&self.inner.pending);
                 let step = pending.uploads.open(self).and_then(|step| {
                     if let Step::Fill = step {
-                        done += self.fill(&mut pending.uploads, storage, done as u64, &data[done..])?;
-                        storage.add_submission(&pending.submission);
+                        let filled = self.fill(&mut pending.uploads, storage, done as u64, &data[done..])?;
+                        if done == 0 {
+                            storage.set_submission(&pending.submission);
+                        } else {
+                            storage.add_submission(&pending.submission);
+                        }
+                        done += filled;
                     }
                     Ok(step)
                 });
                 lock(&self.inner.pool).count_staging(std::mem::take(&mut pending.uploads.uncounted));
                 step
             };
-            // These poll or submit, which runs the caller's callbacks: not under the lock.
+            // These poll or submit, which runs the caller's callbacks, so not under the lock.
             match step.map_err(|error| self.explained(error))? {
                 Step::Fill => {}
                 Step::Submit => self.submit()?,
@@ -180,24 +185,41 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies as much of `data` as the open chunk holds, and returns how much that is.
+    /// Zeros the first `bytes` of a tensor that no pending call uses.
+    pub(super) fn clear(&self, storage: &Storage, bytes: u64) -> Result<()> {
+        let cleared = {
+            let mut pending = lock(&self.inner.pending);
+            storage.set_submission(&pending.submission);
+            let encoder = self.upload_encoder(&mut pending.uploads);
+            encoder.map(|encoder| encoder.clear_buffer(storage.buffer(), storage.offset(), Some(bytes)))
+        };
+        cleared.map_err(|error| self.explained(error))
+    }
+
+    fn upload_encoder<'a>(&self, uploads: &'a mut Uploads) -> Result<&'a mut wgpu::CommandEncoder> {
+        let encoder = match uploads.encoder.take() {
+            Some(encoder) => encoder,
+            None => self.new_encoder("wgdnn upload")?,
+        };
+        Ok(uploads.encoder.insert(encoder))
+    }
+
+    /// Copies as much of `data` as fits into the open chunk, and returns how much.
     fn fill(&self, uploads: &mut Uploads, storage: &Storage, at: u64, data: &[u8]) -> Result<usize> {
         let Some(chunk) = &mut uploads.open else { return Ok(0) };
         let bytes = (chunk.buffer.size() - chunk.used).min(data.len() as u64);
-        if uploads.encoder.is_none() {
-            uploads.encoder = Some(self.new_encoder("wgdnn upload")?);
-        }
-        let Some(encoder) = &mut uploads.encoder else { return Ok(0) };
         let filled = write_mapped(&chunk.buffer, chunk.used, &data[..bytes as usize]);
         if let Err(error) = filled {
-            // A lost device's buffers are not mapped any more; this one is of no more use.
+            // A lost device does not map buffers again, so this one is useless.
             uploads.open = None;
             uploads.uncounted -= CHUNK_BYTES as i64;
             return Err(error);
         }
-        encoder.copy_buffer_to_buffer(&chunk.buffer, chunk.used, storage.buffer(), storage.offset() + at, bytes);
+        let (buffer, from) = (chunk.buffer.clone(), chunk.used);
         // Mapped ranges begin at multiples of 8.
         chunk.used += bytes.next_multiple_of(wgpu::MAP_ALIGNMENT);
+        let encoder = self.upload_encoder(uploads)?;
+        encoder.copy_buffer_to_buffer(&buffer, from, storage.buffer(), storage.offset() + at, bytes);
         Ok(bytes as usize)
     }
 }

@@ -1,22 +1,18 @@
 //! batch_norm: every channel shifted and scaled to mean 0 and variance 1.
 
 use crate::error::{Error, Result};
+use crate::operator::{Definition, arguments};
 use crate::shape;
-
-const NAME: &str = "batch_norm";
-
-/// f32s that the workspace holds for each channel, and for each chunk of one.
-const CHANNEL_WORDS: usize = 7;
-const CHUNK_WORDS: usize = 6;
 
 /// Parameters of [`batch_norm`](crate::batch_norm), as in `torch.nn.functional.batch_norm`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchNormParams {
-    /// Take mean and variance from the batch, and update the running ones if there are any; else take the running ones.
+    /// Whether mean and variance come from the batch, which also updates the running ones if they are given. Otherwise
+    /// the running ones are used. Default: false.
     pub training: bool,
-    /// How much of a new mean and variance goes into the running ones.
+    /// The share of the batch's mean and variance in the updated running ones. Default: 0.1.
     pub momentum: f64,
-    /// What is added to the variance under the root; above 0.
+    /// The number added to the variance under the root, above 0. Default: 1e-5.
     pub eps: f64,
 }
 
@@ -26,51 +22,38 @@ impl Default for BatchNormParams {
     }
 }
 
-/// The arguments of [`batch_norm`](crate::batch_norm) beside its input, each (C): their shapes, arrays, tensors or
-/// buffers, as the place asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchNormArguments<T> {
-    /// The running mean: read in inference, updated in training. Both running arguments or neither.
-    pub running_mean: Option<T>,
-    /// The running variance; the update is by the unbiased one.
-    pub running_var: Option<T>,
-    /// What the normalized channel is multiplied by; 1 without it.
-    pub weight: Option<T>,
-    /// What is then added; 0 without it.
-    pub bias: Option<T>,
-}
+#[cfg(feature = "serde")]
+crate::params_serde::implement!(BatchNormParams: default(), training, momentum, eps);
 
-impl<T> Default for BatchNormArguments<T> {
-    fn default() -> Self {
-        BatchNormArguments { running_mean: None, running_var: None, weight: None, bias: None }
+arguments! {
+    /// The inputs of [`batch_norm`](crate::batch_norm): shapes, arrays, tensors or buffers. Training updates the
+    /// running statistics in place.
+    #[derive(Copy, Eq)]
+    pub struct BatchNormInputs<F> {
+        /// f32, (N,C) or (N,C,..).
+        input: float,
+        /// f32, (C): the running mean, read in inference and updated in training. Default: none. Pass both running
+        /// arguments or neither.
+        running_mean: optional float,
+        /// f32, (C): the running variance. Training updates it with the unbiased variance. Default: none.
+        running_var: optional float,
+        /// f32, (C): the factor of each normalized channel. Default: 1.
+        weight: optional float,
+        /// f32, (C): the number then added to each channel. Default: 0.
+        bias: optional float,
     }
 }
 
-impl<T> BatchNormArguments<T> {
-    /// References to the arguments.
-    pub fn as_ref(&self) -> BatchNormArguments<&T> {
-        self.map(|argument| argument)
-    }
-
-    /// The same arguments as something else.
-    pub fn map<'a, U>(&'a self, map: impl Fn(&'a T) -> U) -> BatchNormArguments<U> {
-        BatchNormArguments {
-            running_mean: self.running_mean.as_ref().map(&map),
-            running_var: self.running_var.as_ref().map(&map),
-            weight: self.weight.as_ref().map(&map),
-            bias: self.bias.as_ref().map(&map),
-        }
-    }
-
-    /// [`BatchNormArguments::map`] where that can fail.
-    #[cfg(feature = "gpu")]
-    fn try_map<U>(&self, map: impl Fn(&T) -> Result<U>) -> Result<BatchNormArguments<U>> {
-        Ok(BatchNormArguments {
-            running_mean: self.running_mean.as_ref().map(&map).transpose()?,
-            running_var: self.running_var.as_ref().map(&map).transpose()?,
-            weight: self.weight.as_ref().map(&map).transpose()?,
-            bias: self.bias.as_ref().map(&map).transpose()?,
-        })
+arguments! {
+    /// The outputs of a [`BatchNorm`].
+    #[derive(Copy)]
+    pub struct BatchNormOutputs<F> {
+        /// f32, of the input's shape.
+        output: float,
+        /// f32, (C): the batch's mean. Present with [`BatchNorm::with_saved_statistics`].
+        saved_mean: optional float,
+        /// f32, (C): 1 / sqrt(variance + eps) of the batch. Present with [`BatchNorm::with_saved_statistics`].
+        saved_invstd: optional float,
     }
 }
 
@@ -81,47 +64,54 @@ pub struct BatchNorm {
     pub(crate) params: BatchNormParams,
     pub(crate) batch: usize,
     pub(crate) channels: usize,
-    /// Elements behind the channels.
+    /// Elements of a channel in one item of the batch.
     pub(crate) inner: usize,
     has_running: bool,
     has_weight: bool,
     has_bias: bool,
+    pub(crate) with_saved: bool,
 }
 
 impl BatchNorm {
-    /// Checks the parameters against an input of shape (N,C) or (N,C,..) and the other arguments' shapes.
+    /// Checks the parameters against the inputs' shapes.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for an `input` of fewer than 2 dimensions, or in training of 1 value per channel; an
     /// argument whose shape is not (C); one of the running arguments without the other, or neither in inference; an
     /// `eps` that is not above 0 and a `momentum` that is not finite. [`Error::LimitExceeded`] for sizes that cannot be
     /// counted.
-    pub fn new(input: &[usize], arguments: &BatchNormArguments<&[usize]>, params: &BatchNormParams) -> Result<Self> {
+    pub fn new(inputs: &BatchNormInputs<&[usize]>, params: &BatchNormParams) -> Result<Self> {
+        let BatchNormInputs { input, running_mean, running_var, weight, bias } = *inputs;
         let (batch, channels, rest) = match *input {
             [batch, channels, ref rest @ ..] => (batch, channels, rest),
-            // Without elements PyTorch asks for no second dimension.
+            // PyTorch requires no second dimension where there are no elements.
             [0] => (0, 0, &[][..]),
             _ => {
-                return Err(Error::invalid(NAME, "input", "2 dimensions (N,C) or more", format!("shape {input:?}")));
+                return Err(Error::invalid(
+                    Self::NAME,
+                    "input",
+                    "2 dimensions (N,C) or more",
+                    format!("shape {input:?}"),
+                ));
             }
         };
-        shape::element_count(NAME, "input", input)?;
+        shape::element_count(Self::NAME, "input", input)?;
         let inner = rest.iter().product::<usize>();
-        let BatchNormArguments { running_mean, running_var, weight, bias } = *arguments;
         for (argument, shape) in
             [("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)]
         {
-            shape::expect_vector(NAME, argument, channels, shape)?;
+            shape::expect_vector(Self::NAME, argument, channels, shape)?;
         }
-        // They become float32, so there they have to be what they are.
+        // They become float32, and must be valid there.
         let (eps, momentum) = (params.eps as f32, params.momentum as f32);
         if !(eps > 0.0 && eps.is_finite()) {
-            return Err(Error::invalid(NAME, "eps", "a finite float32 above 0", format!("{}", params.eps)));
+            return Err(Error::invalid(Self::NAME, "eps", "a finite float32 above 0", format!("{}", params.eps)));
         }
         if !momentum.is_finite() {
-            return Err(Error::invalid(NAME, "momentum", "a finite float32", format!("{}", params.momentum)));
+            return Err(Error::invalid(Self::NAME, "momentum", "a finite float32", format!("{}", params.momentum)));
         }
-        let missing = |argument, when: &str| Err(Error::invalid(NAME, argument, format!("an array {when}"), "none"));
+        let missing =
+            |argument, when: &str| Err(Error::invalid(Self::NAME, argument, format!("an array {when}"), "none"));
         match (running_mean, running_var) {
             (None, Some(_)) => return missing("running_mean", "beside running_var"),
             (Some(_), None) => return missing("running_var", "beside running_mean"),
@@ -130,7 +120,7 @@ impl BatchNorm {
         }
         if params.training && batch.checked_mul(inner) == Some(1) {
             return Err(Error::invalid(
-                NAME,
+                Self::NAME,
                 "input",
                 "more than 1 value per channel in training",
                 format!("shape {input:?}"),
@@ -145,39 +135,69 @@ impl BatchNorm {
             has_running: running_mean.is_some(),
             has_weight: weight.is_some(),
             has_bias: bias.is_some(),
+            with_saved: false,
         })
     }
 
-    /// The shape of the output: that of the input.
-    pub fn output_shape(&self) -> Vec<usize> {
-        self.shape.clone()
-    }
-
-    fn chunks(&self) -> usize {
-        shape::reduction_parts(self.batch * self.inner)
-    }
-
-    /// Of what each channel is normalized by.
-    fn terms_elements(&self) -> usize {
-        if self.shape.iter().product::<usize>() == 0 { 0 } else { self.channels * CHANNEL_WORDS }
-    }
-
-    fn workspace_elements(&self) -> usize {
-        match self.terms_elements() {
-            0 => 0,
-            terms if self.params.training => terms + self.channels * self.chunks() * CHUNK_WORDS,
-            _ => 0,
+    /// The same operator, which in training also returns the batch's mean and inverse deviation, for a backward pass.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{BatchNorm, BatchNormInputs, BatchNormParams, Gpu, Operator, Tensor};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let params = BatchNormParams { training: true, ..Default::default() };
+    /// let norm = BatchNorm::new(&BatchNormInputs::new(&[8, 16, 32, 32]), &params)?.with_saved_statistics()?;
+    /// let normalized = norm.call(&BatchNormInputs::new(&Tensor::zeros(&gpu, &[8, 16, 32, 32])?))?;
+    /// assert_eq!(normalized.saved_mean.unwrap().shape(), [16]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] in inference and for an empty `input`, where there are none.
+    pub fn with_saved_statistics(self) -> Result<Self> {
+        if !self.params.training {
+            return Err(Error::invalid(Self::NAME, "training", "true, for statistics to be saved", "false"));
         }
+        if self.shape.contains(&0) {
+            let actual = format!("shape {:?}", self.shape);
+            return Err(Error::invalid(Self::NAME, "input", "values, for statistics to be saved", actual));
+        }
+        Ok(BatchNorm { with_saved: true, ..self })
     }
 
-    /// Bytes of workspace that recording needs: none in inference.
-    pub fn workspace_size(&self) -> u64 {
-        self.workspace_elements() as u64 * shape::ELEMENT_BYTES
+    /// The shape of the output: that of the input.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.shape
     }
 }
 
-#[cfg(feature = "gpu")]
+impl Definition for BatchNorm {
+    const NAME: &'static str = "batch_norm";
+    type Params = BatchNormParams;
+    type Inputs = BatchNormInputs<()>;
+    type Outputs = BatchNormOutputs<()>;
+
+    fn of_shapes(inputs: &BatchNormInputs<Vec<usize>>, params: &BatchNormParams) -> Result<Self> {
+        let inputs = BatchNormInputs {
+            input: &*inputs.input,
+            running_mean: inputs.running_mean.as_deref(),
+            running_var: inputs.running_var.as_deref(),
+            weight: inputs.weight.as_deref(),
+            bias: inputs.bias.as_deref(),
+        };
+        BatchNorm::new(&inputs, params)
+    }
+
+    fn with_outputs(self, wanted: &[&str]) -> Result<Self> {
+        let is_saved = wanted.iter().any(|name| name.starts_with("saved_"));
+        if is_saved { self.with_saved_statistics() } else { Ok(self) }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod on_gpu;

@@ -1,16 +1,17 @@
-//! flatten: several dimensions as one. It has no shader: the data stays where it is and only the shape changes.
+//! flatten: merges several dimensions into one. It has no shader: the data stays where it is and only the shape
+//! changes.
 
 use crate::error::{Error, Result};
+use crate::operator::Definition;
+use crate::ops::elementwise::{UnaryInputs, UnaryOutputs};
 use crate::shape;
-
-const NAME: &str = "flatten";
 
 /// Parameters of [`flatten`](crate::flatten), as in `torch.flatten`. Negative dimensions count from the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlattenParams {
-    /// The first dimension to flatten.
+    /// The first dimension to merge. Default: 0.
     pub start_dim: isize,
-    /// The last dimension to flatten.
+    /// The last dimension to merge; not before `start_dim`. Default: -1, the last of the input.
     pub end_dim: isize,
 }
 
@@ -20,9 +21,13 @@ impl Default for FlattenParams {
     }
 }
 
+#[cfg(feature = "serde")]
+crate::params_serde::implement!(FlattenParams: default(), start_dim, end_dim);
+
 /// A validated [`flatten`](crate::flatten) of an input of known shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flatten {
+    input: Vec<usize>,
     output: Vec<usize>,
 }
 
@@ -30,17 +35,17 @@ impl Flatten {
     /// Checks the dimensions against an input of any shape; a scalar becomes one element.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a dimension that the input has not, and a `start_dim` behind `end_dim`;
+    /// [`Error::InvalidArgument`] for a dimension that the input does not have, and a `start_dim` after `end_dim`;
     /// [`Error::LimitExceeded`] for more elements than can be counted.
     pub fn new(input: &[usize], params: &FlattenParams) -> Result<Self> {
-        shape::element_count(NAME, "input", input)?;
+        shape::element_count(Self::NAME, "input", input)?;
         // A scalar counts as one dimension here, as in PyTorch.
         let rank = input.len().max(1) as isize;
         let resolve = |argument, dim: isize| {
             let resolved = if dim < 0 { dim + rank } else { dim };
             if !(0..rank).contains(&resolved) {
                 return Err(Error::invalid(
-                    NAME,
+                    Self::NAME,
                     argument,
                     format!("a dimension from {} to {} of shape {input:?}", -rank, rank - 1),
                     format!("{dim}"),
@@ -52,7 +57,7 @@ impl Flatten {
         let end = resolve("end_dim", params.end_dim)?;
         if start > end {
             return Err(Error::invalid(
-                NAME,
+                Self::NAME,
                 "start_dim",
                 format!("no later than end_dim, {}", params.end_dim),
                 format!("{}", params.start_dim),
@@ -65,21 +70,27 @@ impl Flatten {
             let merged = &input[start..=end];
             output.splice(start..=end, [merged.iter().product::<usize>()]);
         }
-        Ok(Flatten { output })
+        Ok(Flatten { input: input.to_vec(), output })
     }
 
     /// The shape of the output.
-    pub fn output_shape(&self) -> Vec<usize> {
-        self.output.clone()
-    }
-
-    /// Bytes of workspace: none. There is nothing to record either.
-    pub fn workspace_size(&self) -> u64 {
-        0
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output
     }
 }
 
-/// An input of any shape and element with the dimensions from `start_dim` to `end_dim` as one, as
+impl Definition for Flatten {
+    const NAME: &'static str = "flatten";
+    type Params = FlattenParams;
+    type Inputs = UnaryInputs<()>;
+    type Outputs = UnaryOutputs<()>;
+
+    fn of_shapes(inputs: &UnaryInputs<Vec<usize>>, params: &FlattenParams) -> Result<Self> {
+        Flatten::new(&inputs.input, params)
+    }
+}
+
+/// Merges the dimensions from `start_dim` to `end_dim` of an input of any shape and element type, as
 /// [`torch.flatten`](https://pytorch.org/docs/2.11/generated/torch.flatten.html). The output shares the input's buffer.
 ///
 /// ```no_run
@@ -96,31 +107,44 @@ impl Flatten {
 ///
 /// # Errors
 /// As [`Flatten::new`].
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 pub fn flatten<T: crate::Element>(input: &crate::Tensor<T>, params: &FlattenParams) -> Result<crate::Tensor<T>> {
     Ok(input.with_shape(Flatten::new(input.shape(), params)?.output))
 }
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod on_gpu {
-    use super::{Flatten, NAME};
-    use crate::gpu::Gpu;
-    use crate::gpu::kernel::Dispatch;
-    use crate::gpu::operator::{Operator, Part, Sealed, Split};
+    use std::fmt;
 
-    impl Sealed for Flatten {}
+    use super::{Flatten, UnaryInputs, UnaryOutputs};
+    use crate::gpu::capabilities::Capabilities;
+    use crate::gpu::kernel::{Dispatch, Kernel};
+    use crate::gpu::work::Part;
+    use crate::operator::{Bound, Operator, Slot, Slots};
+
+    /// Nothing runs.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Nothing;
+
+    impl fmt::Display for Nothing {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("nothing runs")
+        }
+    }
 
     impl Operator for Flatten {
-        fn name(&self) -> &'static str {
-            NAME
+        type Plan = Nothing;
+        const KERNELS: &'static [&'static Kernel] = &[];
+
+        fn plan(&self, _: &Capabilities) -> Nothing {
+            Nothing
         }
 
-        fn split(&self) -> Split {
-            Split::none()
+        fn declare(&self, _: &Nothing) -> Slots<Self> {
+            let inputs = UnaryInputs { input: Slot::read(&self.input) };
+            Slots::new(inputs, UnaryOutputs { output: Slot::view(&self.output) })
         }
 
-        fn dispatches(&self, _: &Gpu, _: &Part) -> Vec<Dispatch> {
-            Vec::new()
-        }
+        fn dispatches(&self, _: &Nothing, _: &Part, _: &Bound<Self>, _: &mut dyn FnMut(Dispatch)) {}
     }
 }

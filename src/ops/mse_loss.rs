@@ -1,36 +1,59 @@
 //! mse_loss: the squared difference of two arrays, or its mean or sum.
 
 use crate::error::{Error, Result};
+use crate::operator::{Definition, arguments};
 use crate::ops::Reduction;
 use crate::shape;
 
-const NAME: &str = "mse_loss";
-
-/// f32s of a partial sum.
+/// The number of f32s in a partial sum.
+#[cfg(feature = "gpu-core")]
 const PARTIAL_WORDS: usize = 2;
 
-/// How many dimensions may remain once neighbours that both operands walk alike are taken as one.
+/// The most dimensions that may remain after neighbours are merged that both operands step through alike.
 const MAX_RANK: usize = 4;
 
 /// Parameters of [`mse_loss`](crate::mse_loss), as in `torch.nn.functional.mse_loss`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MseLossParams {
-    /// Whether the squares are returned as they are, or their mean or sum.
+    /// Whether the squares are returned as they are, or as their mean or sum. Default: the mean.
     pub reduction: Reduction,
 }
+
+#[cfg(feature = "serde")]
+crate::params_serde::implement!(MseLossParams: default(), reduction);
 
 /// A validated [`mse_loss`](crate::mse_loss) on arguments of known shapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MseLoss {
     pub(crate) reduction: Reduction,
-    /// What both operands are broadcast to.
+    /// The shape that both operands broadcast to.
     pub(crate) common: Vec<usize>,
     input: Vec<usize>,
     target: Vec<usize>,
     walk: Vec<WalkDimension>,
 }
 
-/// A dimension of the common shape, and how far a step along it moves in each operand.
+arguments! {
+    /// The inputs of an [`MseLoss`].
+    #[derive(Copy)]
+    pub struct MseLossInputs<F> {
+        /// f32, any shape.
+        input: float,
+        /// f32, a shape that broadcasts with the input's.
+        target: float,
+    }
+}
+
+arguments! {
+    /// The outputs of an [`MseLoss`].
+    #[derive(Copy)]
+    pub struct MseLossOutputs<F> {
+        /// f32: the shape that both operands broadcast to, or a scalar with a reduction.
+        output: float,
+    }
+}
+
+/// A dimension of the common shape, and the distance of one step along it in each operand, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct WalkDimension {
     length: usize,
@@ -47,7 +70,7 @@ fn broadcast(input: &[usize], target: &[usize]) -> Result<Vec<usize>> {
             (input, target) if input == target => Ok(input),
             (1, other) | (other, 1) => Ok(other),
             _ => Err(Error::invalid(
-                NAME,
+                MseLoss::NAME,
                 "target",
                 format!("a shape that broadcasts with that of input, {input:?}"),
                 format!("shape {target:?}"),
@@ -56,7 +79,7 @@ fn broadcast(input: &[usize], target: &[usize]) -> Result<Vec<usize>> {
         .collect()
 }
 
-/// Steps of a contiguous operand along the common shape's dimensions: 0 where it is broadcast.
+/// The steps of a contiguous operand along the common shape's dimensions; 0 where it is broadcast.
 fn strides(operand: &[usize], common: &[usize]) -> Vec<usize> {
     let mut step = 1;
     let mut strides = vec![0; common.len()];
@@ -69,7 +92,7 @@ fn strides(operand: &[usize], common: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// The common shape without dimensions of one element, and neighbours taken as one where both operands allow it.
+/// The common shape without dimensions of one element. Neighbours are merged where both operands allow it.
 fn walk(input: &[usize], target: &[usize], common: &[usize]) -> Vec<WalkDimension> {
     let mut walk: Vec<WalkDimension> = Vec::new();
     let steps = strides(input, common).into_iter().zip(strides(target, common));
@@ -95,17 +118,18 @@ impl MseLoss {
     /// # Errors
     /// [`Error::InvalidArgument`] for a `target` whose shape does not broadcast with that of `input`;
     /// [`Error::LimitExceeded`] for more elements than can be counted, and for shapes that alternate more than three
-    /// times between dimensions in which one operand is broadcast and ones in which it is not.
+    /// times between dimensions in which one operand is broadcast and dimensions in which it is not.
     pub fn new(input: &[usize], target: &[usize], params: &MseLossParams) -> Result<Self> {
         let common = broadcast(input, target)?;
-        shape::element_count(NAME, "input", input)?;
-        shape::element_count(NAME, "target", target)?;
-        let count = shape::element_count(NAME, "output", &common)?;
+        shape::element_count(Self::NAME, "input", input)?;
+        shape::element_count(Self::NAME, "target", target)?;
+        let count = shape::element_count(Self::NAME, "output", &common)?;
         let walk = if count == 0 { Vec::new() } else { walk(input, target, &common) };
         if walk.len() > MAX_RANK {
             return Err(Error::LimitExceeded {
-                operator: NAME,
+                operator: Self::NAME,
                 argument: "target",
+                item: None,
                 limit: "the dimensions of a broadcast",
                 maximum: MAX_RANK as u64,
                 actual: walk.len() as u64,
@@ -114,114 +138,133 @@ impl MseLoss {
         Ok(MseLoss { reduction: params.reduction, common, input: input.to_vec(), target: target.to_vec(), walk })
     }
 
-    /// The shape of the output: that of both operands without a reduction, else that of a scalar.
-    pub fn output_shape(&self) -> Vec<usize> {
+    /// The shape of the output: the common shape without a reduction, otherwise that of a scalar.
+    pub fn output_shape(&self) -> &[usize] {
         match self.reduction {
-            Reduction::None => self.common.clone(),
-            Reduction::Mean | Reduction::Sum => Vec::new(),
+            Reduction::None => &self.common,
+            Reduction::Mean | Reduction::Sum => &[],
         }
-    }
-
-    fn partial_count(&self) -> usize {
-        shape::reduction_parts(self.common.iter().product::<usize>())
-    }
-
-    fn workspace_elements(&self) -> usize {
-        match self.reduction {
-            Reduction::None => 0,
-            Reduction::Mean | Reduction::Sum => PARTIAL_WORDS * self.partial_count().max(1),
-        }
-    }
-
-    /// Bytes of workspace that recording needs.
-    pub fn workspace_size(&self) -> u64 {
-        self.workspace_elements() as u64 * shape::ELEMENT_BYTES
     }
 }
 
-#[cfg(feature = "gpu")]
+impl Definition for MseLoss {
+    const NAME: &'static str = "mse_loss";
+    type Params = MseLossParams;
+    type Inputs = MseLossInputs<()>;
+    type Outputs = MseLossOutputs<()>;
+
+    fn of_shapes(inputs: &MseLossInputs<Vec<usize>>, params: &MseLossParams) -> Result<Self> {
+        MseLoss::new(&inputs.input, &inputs.target, params)
+    }
+}
+
+#[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod on_gpu {
-    use super::{MseLoss, MseLossParams, NAME, WalkDimension};
+    use std::fmt;
+
+    use super::{MAX_RANK, MseLoss, MseLossInputs, MseLossOutputs, MseLossParams, PARTIAL_WORDS, WalkDimension};
     use crate::error::Result;
-    use crate::gpu::Gpu;
+    use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
-    use crate::gpu::operator::{Operator, Part, Sealed, Split};
-    use crate::gpu::recorder::{Argument, Recorder};
-    use crate::gpu::tensor::{Tensor, expect_same_gpu};
-    use crate::ops::Reduction;
-    use crate::reference;
-    use crate::validation::{Replay, largest, read, replay, rounding, unless_overflown};
+    use crate::gpu::tensor::Tensor;
+    use crate::gpu::work::Part;
+    use crate::operator::replay::{largest, rounding, unless_overflown};
+    use crate::operator::{ArraysOf, Bound, Computed, Operator, Slot, Slots, Tolerance};
+    use crate::ops::reduction::{Reduction, reduction_parts};
 
     uniform! {
-            struct Params {
-                count: u32,
-                partial_count: u32,
-                is_mean: u32,
-                length_0: u32,
-                length_1: u32,
-                length_2: u32,
-                length_3: u32,
-                input_stride_0: u32,
-                input_stride_1: u32,
-                input_stride_2: u32,
-                input_stride_3: u32,
-                target_stride_0: u32,
-                target_stride_1: u32,
-                target_stride_2: u32,
-                target_stride_3: u32,
-                hidden_zero: u32,
-    base: u32,
-            }
+        struct Params {
+            count: u32,
+            partial_count: u32,
+            is_mean: u32,
+            length_0: u32,
+            length_1: u32,
+            length_2: u32,
+            length_3: u32,
+            input_stride_0: u32,
+            input_stride_1: u32,
+            input_stride_2: u32,
+            input_stride_3: u32,
+            target_stride_0: u32,
+            target_stride_1: u32,
+            target_stride_2: u32,
+            target_stride_3: u32,
+            hidden_zero: u32,
+            base: u32,
         }
-
-    static ELEMENTWISE: Kernel =
-        kernel!("mse_loss" = ["pairs"] "mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
-    static PARTIAL_SUMS: Kernel =
-        kernel!("mse_loss" = ["pairs"] "mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
-    static PARTIAL_SUMS_OF_BLOCKS: Kernel = kernel!("mse_loss" = ["pairs"] "mse_loss", "partial_sums_of_blocks", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
-    static FINISH: Kernel =
-        kernel!("mse_loss" = ["pairs"] "mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
-    pub(crate) const KERNELS: &[&Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &PARTIAL_SUMS_OF_BLOCKS, &FINISH];
-
-    /// The buffers of a recorded [`MseLoss`].
-    #[derive(Debug, Clone, Copy)]
-    pub struct MseLossBuffers<'a> {
-        /// f32, of the input's shape.
-        pub input: wgpu::BufferSlice<'a>,
-        /// f32, of the target's shape.
-        pub target: wgpu::BufferSlice<'a>,
-        /// f32, of the output's shape.
-        pub output: wgpu::BufferSlice<'a>,
-        /// [`MseLoss::workspace_size`] bytes, if that is not 0.
-        pub workspace: Option<wgpu::BufferSlice<'a>>,
     }
 
-    impl Sealed for MseLoss {}
+    static ELEMENTWISE: Kernel = kernel!("mse_loss", "elementwise", Params, [(1, Read), (2, Read), (3, ReadWrite)]);
+    static PARTIAL_SUMS: Kernel = kernel!("mse_loss", "partial_sums", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static PARTIAL_SUMS_OF_BLOCKS: Kernel =
+        kernel!("mse_loss", "partial_sums_of_blocks", Params, [(1, Read), (2, Read), (4, ReadWrite)]);
+    static FINISH: Kernel = kernel!("mse_loss", "finish", Params, [(3, ReadWrite), (4, ReadWrite)]);
+
+    /// How it is computed.
+    #[non_exhaustive]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum MseLossPlan {
+        /// One element of the output from one of each operand, in the same order.
+        Elementwise,
+        /// One element of the output from the elements that the operands broadcast to it.
+        Broadcast,
+        /// Partial sums in the workspace, in blocks of 4 elements where possible.
+        Reduced {
+            /// Whether both operands are read in blocks.
+            blocks: bool,
+        },
+    }
+
+    impl fmt::Display for MseLossPlan {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
+                MseLossPlan::Elementwise => "elementwise",
+                MseLossPlan::Broadcast => "broadcast",
+                MseLossPlan::Reduced { blocks: true } => "sums in parts, by blocks of 4 elements",
+                MseLossPlan::Reduced { blocks: false } => "sums in parts",
+            })
+        }
+    }
 
     impl Operator for MseLoss {
-        fn name(&self) -> &'static str {
-            NAME
-        }
+        type Plan = MseLossPlan;
+        const KERNELS: &'static [&'static Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &PARTIAL_SUMS_OF_BLOCKS, &FINISH];
 
-        fn split(&self) -> Split {
-            if !self.is_elementwise() {
-                return Split::none();
+        fn plan(&self, _: &Capabilities) -> MseLossPlan {
+            match self.reduction {
+                Reduction::None if self.input == self.target => MseLossPlan::Elementwise,
+                Reduction::None => MseLossPlan::Broadcast,
+                Reduction::Mean | Reduction::Sum => {
+                    let blocks = self.input == self.target && self.count().is_multiple_of(BLOCK as usize);
+                    MseLossPlan::Reduced { blocks }
+                }
             }
-            let count = self.common.iter().product::<usize>();
-            Split { items: count, shares: vec![("input", 1), ("target", 1), ("output", 1)] }
         }
 
-        fn dispatches(&self, _: &Gpu, part: &Part) -> Vec<Dispatch> {
-            let count = part.items;
-            let is_elementwise = self.is_elementwise();
-            let count = if is_elementwise { count } else { self.common.iter().product::<usize>() };
-            // Missing dimensions are outer ones of one element.
-            let mut walk = [WalkDimension { length: 1, input_stride: 0, target_stride: 0 }; 4];
+        fn declare(&self, plan: &MseLossPlan) -> Slots<Self> {
+            let [input, target] = [&self.input, &self.target].map(|shape| Slot::read(shape));
+            let output = Slot::write(self.output_shape());
+            match plan {
+                MseLossPlan::Elementwise => {
+                    let inputs = MseLossInputs { input: input.cut(1), target: target.cut(1) };
+                    Slots::new(inputs, MseLossOutputs { output: output.cut(1) }).cut(self.count())
+                }
+                MseLossPlan::Broadcast => Slots::new(MseLossInputs { input, target }, MseLossOutputs { output }),
+                MseLossPlan::Reduced { .. } => Slots::new(MseLossInputs { input, target }, MseLossOutputs { output })
+                    .with_workspace(PARTIAL_WORDS * self.partial_count().max(1)),
+            }
+        }
+
+        fn dispatches(&self, plan: &MseLossPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+            let Bound { inputs, outputs, workspace } = bound;
+            let count = if *plan == MseLossPlan::Elementwise { part.items } else { self.count() };
+            // Missing dimensions are outer dimensions of one element.
+            let mut walk = [WalkDimension { length: 1, input_stride: 0, target_stride: 0 }; MAX_RANK];
             let missing = walk.len() - self.walk.len();
-            if is_elementwise {
+            if *plan == MseLossPlan::Elementwise {
                 walk[3] = WalkDimension { length: count, input_stride: 1, target_stride: 1 };
             } else {
                 walk[missing..].copy_from_slice(&self.walk);
@@ -243,59 +286,45 @@ mod on_gpu {
                 target_stride_2: walk[2].target_stride as u32,
                 target_stride_3: walk[3].target_stride as u32,
                 hidden_zero: 0,
-                base: part.base("input"),
+                base: inputs.input.base,
             }
             .to_bytes();
-            if self.reduction == Reduction::None {
-                if count == 0 {
-                    return Vec::new();
+            match plan {
+                MseLossPlan::Elementwise | MseLossPlan::Broadcast if count == 0 => {}
+                MseLossPlan::Elementwise | MseLossPlan::Broadcast => {
+                    let arguments = [inputs.input, inputs.target, outputs.output];
+                    add(Dispatch::per_element(&ELEMENTWISE, params, &arguments, count));
                 }
-                let arguments = vec!["input", "target", "output"];
-                return vec![Dispatch::per_element(&ELEMENTWISE, params, arguments, count)];
+                MseLossPlan::Reduced { blocks } => {
+                    if count > 0 {
+                        let kernel = if *blocks { &PARTIAL_SUMS_OF_BLOCKS } else { &PARTIAL_SUMS };
+                        let arguments = [inputs.input, inputs.target, *workspace];
+                        add(Dispatch::reduction(kernel, params.clone(), &arguments, self.partial_count()));
+                    }
+                    add(Dispatch::reduction(&FINISH, params, &[outputs.output, *workspace], 1));
+                }
             }
-            let mut dispatches = Vec::new();
-            if count > 0 {
-                let is_in_blocks = self.input == self.target && count.is_multiple_of(BLOCK as usize);
-                dispatches.push(Dispatch::reduction(
-                    if is_in_blocks { &PARTIAL_SUMS_OF_BLOCKS } else { &PARTIAL_SUMS },
-                    params.clone(),
-                    vec!["input", "target", "workspace"],
-                    self.partial_count(),
-                ));
-            }
-            dispatches.push(Dispatch::reduction(&FINISH, params, vec!["output", "workspace"], 1));
-            dispatches
+        }
+
+        fn rounding<'a>(
+            &'a self,
+            _: &MseLossPlan,
+            inputs: &'a ArraysOf<Self>,
+            computed: &'a Computed<Self>,
+        ) -> Result<Tolerance<'a>> {
+            let peak = (largest(&inputs.input) + largest(&inputs.target)).powi(2) * self.count() as f64;
+            let sizes = computed.outputs.output.clone().into_flat();
+            Ok(Box::new(move |_, index| unless_overflown(peak, rounding(16, sizes[index].into()))))
         }
     }
 
     impl MseLoss {
-        /// Whether each element of the output is of one of each operand, in the same order.
-        fn is_elementwise(&self) -> bool {
-            self.reduction == Reduction::None && self.input == self.target
+        fn count(&self) -> usize {
+            self.common.iter().product()
         }
 
-        /// Compiles what recording needs, now rather than then.
-        ///
-        /// # Errors
-        /// As [`Gpu::warm_up`].
-        pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-            gpu.warm_up(&[self])
-        }
-
-        /// Records the operator on the caller's buffers.
-        ///
-        /// # Errors
-        /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
-        /// misaligned, without `STORAGE`, or both read and written;
-        /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-        pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &MseLossBuffers<'_>) -> Result<()> {
-            let mut arguments = vec![
-                Argument::read("input", buffers.input, self.input.iter().product::<usize>()),
-                Argument::read("target", buffers.target, self.target.iter().product::<usize>()),
-                Argument::write("output", buffers.output, self.output_shape().iter().product::<usize>()),
-            ];
-            arguments.extend(Argument::workspace(NAME, buffers.workspace, self.workspace_elements())?);
-            recorder.run(self, &arguments)
+        fn partial_count(&self) -> usize {
+            reduction_parts(self.count())
         }
     }
 
@@ -316,36 +345,9 @@ mod on_gpu {
     /// ```
     ///
     /// # Errors
-    /// As [`MseLoss::new`] and [`MseLoss::record`].
+    /// As [`MseLoss::new`] and [`Operator::call`].
     pub fn mse_loss(input: &Tensor, target: &Tensor, params: &MseLossParams) -> Result<Tensor> {
-        let gpu = input.gpu();
         let operator = MseLoss::new(input.shape(), target.shape(), params)?;
-        expect_same_gpu(NAME, gpu, &[("target", Some(target.gpu()))])?;
-        gpu.check_size(NAME, "workspace", operator.workspace_elements())?;
-        let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-        let workspace = gpu.workspace(NAME, operator.workspace_elements())?;
-        gpu.eager(&operator, &[input.storage(), target.storage()], &[output.storage()], |recorder| {
-            operator.record(
-                recorder,
-                &MseLossBuffers {
-                    input: input.own_slice(),
-                    target: target.own_slice(),
-                    output: output.own_slice(),
-                    workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
-                },
-            )
-        })?;
-        replay(gpu, NAME, || {
-            let [x, y] = [read(input)?, read(target)?];
-            let expected = reference::mse_loss(&x, &y, params)?;
-            let peak = (largest(&x) + largest(&y)).powi(2) * operator.common.iter().product::<usize>() as f64;
-            let sizes = expected.clone().into_flat();
-            let shapes = vec![("input", input.shape().to_vec()), ("target", target.shape().to_vec())];
-            Replay { operator: NAME, shapes }.floats("output", &output, &expected, |index| {
-                unless_overflown(peak, rounding(16, sizes[index].into()))
-            })?;
-            Ok(())
-        })?;
-        Ok(output)
+        Ok(operator.call(&MseLossInputs { input, target })?.output)
     }
 }

@@ -1,7 +1,8 @@
 use ndarray::{Array4, ArrayD, IxDyn, s};
 
-use super::{AsArray, batch_of, elements_of, matrix_of, pixel_blocks, weight_of};
-use crate::{ConvTranspose2d, ConvTranspose2dParams, Result};
+use super::{AsArray, batch_of, compute, elements_of, matrix_of, owned, pixel_blocks, weight_of};
+use crate::operator::{ArraysOf, Computed, OnCpu};
+use crate::{ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dOutputs, ConvTranspose2dParams, Result};
 
 /// The transposed convolution of an input with a weight, as PyTorch does it on the CPU: every input pixel's product with
 /// the weights, a product of matrices, is added where it belongs.
@@ -14,43 +15,49 @@ pub fn conv_transpose2d(
     bias: Option<&dyn AsArray<f32>>,
     params: &ConvTranspose2dParams,
 ) -> Result<ArrayD<f32>> {
-    let bias_shape = bias.map(|bias| bias.as_view().shape().to_vec());
-    let operator =
-        ConvTranspose2d::new(input.as_view().shape(), weight.as_view().shape(), bias_shape.as_deref(), params)?;
-    let image = &operator.input;
-    let planes = batch_of(input.as_view(), image);
-    let weight = weight_of(weight);
-    let bias = bias.map_or_else(|| vec![0.0; operator.out_channels], elements_of);
-    let [rows, cols] = &operator.windows;
-    let in_channels = image.channels / operator.groups;
-    let out_channels = operator.out_channels / operator.groups;
-    let products = out_channels * rows.kernel * cols.kernel;
+    let [input, weight] = [input, weight].map(owned);
+    let inputs = ConvTranspose2dInputs { input, weight, bias: bias.map(owned) };
+    Ok(compute::<ConvTranspose2d>(&inputs, params)?.outputs.output)
+}
 
-    let shape = (image.batch, operator.out_channels, operator.out_rows, operator.out_cols);
-    let mut sums = Array4::from_shape_fn(shape, |(_, channel, _, _)| bias[channel]);
-    for group in 0..operator.groups {
-        let channels = group * in_channels..(group + 1) * in_channels;
-        let weights = matrix_of(weight.slice(s![channels.clone(), .., .., ..]), in_channels);
-        for n in 0..image.batch {
-            let inputs = matrix_of(planes.slice(s![n, channels.clone(), .., ..]), in_channels);
-            for block in pixel_blocks(image.rows * image.cols, products) {
-                let columns = weights.t().dot(&inputs.slice(s![.., block.clone()]));
-                for ((element, pixel), product) in columns.indexed_iter() {
-                    let pixel = block.start + pixel;
-                    let (kernel_row, kernel_col) = (element / cols.kernel % rows.kernel, element % cols.kernel);
-                    let channel = group * out_channels + element / cols.kernel / rows.kernel;
-                    // Where the window that a convolution would read its output's pixel from has this element.
-                    let y = rows.position(pixel / image.cols, kernel_row, operator.out_rows);
-                    let x = cols.position(pixel % image.cols, kernel_col, operator.out_cols);
-                    if let (Some(y), Some(x)) = (y, x) {
-                        sums[[n, channel, y, x]] += product;
+impl OnCpu for ConvTranspose2d {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let image = &self.input;
+        let planes = batch_of(inputs.input.view(), image);
+        let weight = weight_of(&inputs.weight);
+        let bias = inputs.bias.as_ref().map_or_else(|| vec![0.0; self.out_channels], elements_of);
+        let [rows, cols] = &self.windows;
+        let in_channels = image.channels / self.groups;
+        let out_channels = self.out_channels / self.groups;
+        let products = out_channels * rows.kernel * cols.kernel;
+
+        let shape = (image.batch, self.out_channels, self.out_rows, self.out_cols);
+        let mut sums = Array4::from_shape_fn(shape, |(_, channel, _, _)| bias[channel]);
+        for group in 0..self.groups {
+            let channels = group * in_channels..(group + 1) * in_channels;
+            let weights = matrix_of(weight.slice(s![channels.clone(), .., .., ..]), in_channels);
+            for n in 0..image.batch {
+                let inputs = matrix_of(planes.slice(s![n, channels.clone(), .., ..]), in_channels);
+                for block in pixel_blocks(image.rows * image.cols, products) {
+                    let columns = weights.t().dot(&inputs.slice(s![.., block.clone()]));
+                    for ((element, pixel), product) in columns.indexed_iter() {
+                        let pixel = block.start + pixel;
+                        let (kernel_row, kernel_col) = (element / cols.kernel % rows.kernel, element % cols.kernel);
+                        let channel = group * out_channels + element / cols.kernel / rows.kernel;
+                        // Where the window that a convolution would read its output's pixel from has this element.
+                        let y = rows.position(pixel / image.cols, kernel_row, self.out_rows);
+                        let x = cols.position(pixel % image.cols, kernel_col, self.out_cols);
+                        if let (Some(y), Some(x)) = (y, x) {
+                            sums[[n, channel, y, x]] += product;
+                        }
                     }
                 }
             }
         }
+        let output = sums
+            .mapv(|sum| sum as f32)
+            .into_shape_with_order(IxDyn(self.output_shape()))
+            .expect("only the batch dimension may go");
+        Ok(Computed::new(ConvTranspose2dOutputs { output }))
     }
-    Ok(sums
-        .mapv(|sum| sum as f32)
-        .into_shape_with_order(IxDyn(&operator.output_shape()))
-        .expect("only the batch dimension may go"))
 }

@@ -1,8 +1,9 @@
 use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
-use crate::{Flatten, FlattenParams, Result};
+use crate::operator::{ArraysOf, Computed, OnCpu};
+use crate::{Flatten, FlattenParams, Result, UnaryOutputs};
 
-/// The dimensions from `start_dim` to `end_dim` as one.
+/// Merges the dimensions from `start_dim` to `end_dim`.
 ///
 /// # Errors
 /// As [`Flatten::new`].
@@ -10,7 +11,16 @@ pub fn flatten<T: Clone>(
     input: &ArrayBase<impl Data<Elem = T>, impl Dimension>,
     params: &FlattenParams,
 ) -> Result<ArrayD<T>> {
-    let operator = Flatten::new(input.shape(), params)?;
+    Ok(reshaped(input, Flatten::new(input.shape(), params)?.output_shape()))
+}
+
+fn reshaped<T: Clone>(input: &ArrayBase<impl Data<Elem = T>, impl Dimension>, shape: &[usize]) -> ArrayD<T> {
     let data = input.iter().cloned().collect();
-    Ok(ArrayD::from_shape_vec(IxDyn(&operator.output_shape()), data).expect("flattening keeps the number of elements"))
+    ArrayD::from_shape_vec(IxDyn(shape), data).expect("flattening keeps the number of elements")
+}
+
+impl OnCpu for Flatten {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        Ok(Computed::new(UnaryOutputs { output: reshaped(&inputs.input, self.output_shape()) }))
+    }
 }

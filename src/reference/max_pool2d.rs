@@ -1,60 +1,59 @@
 use ndarray::{ArrayD, IxDyn};
 
-use super::{AsArray, batch_of};
-use crate::{MaxPool2d, MaxPool2dParams, Result};
-
-/// What [`max_pool2d`] returns.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MaxPool2dOutput {
-    /// The maxima.
-    pub output: ArrayD<f32>,
-    /// With `return_indices`: where each is, as row * width + column in its plane of the input.
-    pub indices: Option<ArrayD<i32>>,
-}
+use super::{AsArray, batch_of, compute, owned};
+use crate::operator::{ArraysOf, Computed, OnCpu};
+use crate::{MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams, Result};
 
 /// The maximum over sliding windows.
 ///
 /// # Errors
 /// As [`MaxPool2d::new`].
-pub fn max_pool2d(input: &dyn AsArray<f32>, params: &MaxPool2dParams) -> Result<MaxPool2dOutput> {
-    let input = input.as_view();
-    let operator = MaxPool2d::new(input.shape(), params)?;
-    let image = &operator.input;
-    let planes = batch_of(input, image);
-    let [rows, cols] = &operator.windows;
+pub fn max_pool2d(
+    input: &dyn AsArray<f32>,
+    params: &MaxPool2dParams,
+) -> Result<MaxPool2dOutputs<ArrayD<f32>, ArrayD<i32>>> {
+    Ok(compute::<MaxPool2d>(&MaxPool2dInputs { input: owned(input) }, params)?.outputs)
+}
 
-    let shape = operator.output_shape();
-    let (mut output, mut indices) = (Vec::new(), Vec::new());
-    for n in 0..image.batch {
-        for c in 0..image.channels {
-            for y in 0..operator.out_rows {
-                for x in 0..operator.out_cols {
-                    // Where PyTorch's search starts: the first position of the window that is not in the padding
-                    // before the input. A window may have none at all inside.
-                    let first = |start: i64, step: i64| {
-                        if start < 0 { start.rem_euclid(step) } else { start }
-                    };
-                    let mut best = f32::NEG_INFINITY;
-                    let mut index = first(rows.start(y), rows.dilation as i64) * image.cols as i64
-                        + first(cols.start(x), cols.dilation as i64);
-                    for (_, row) in rows.taps(y, image.rows) {
-                        for (_, col) in cols.taps(x, image.cols) {
-                            let value = planes[[n, c, row, col]];
-                            if value > best || value.is_nan() {
-                                best = value;
-                                index = (row * image.cols + col) as i64;
+impl OnCpu for MaxPool2d {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let image = &self.input;
+        let planes = batch_of(inputs.input.view(), image);
+        let [rows, cols] = &self.windows;
+
+        let shape = self.output_shape();
+        let (mut output, mut indices) = (Vec::new(), Vec::new());
+        for n in 0..image.batch {
+            for c in 0..image.channels {
+                for y in 0..self.out_rows {
+                    for x in 0..self.out_cols {
+                        // PyTorch's search starts here: the first position of the window that is not in the padding
+                        // before the input. A window may have no position inside.
+                        let first = |start: i64, step: i64| {
+                            if start < 0 { start.rem_euclid(step) } else { start }
+                        };
+                        let mut best = f32::NEG_INFINITY;
+                        let mut index = first(rows.start(y), rows.dilation as i64) * image.cols as i64
+                            + first(cols.start(x), cols.dilation as i64);
+                        for (_, row) in rows.taps(y, image.rows) {
+                            for (_, col) in cols.taps(x, image.cols) {
+                                let value = planes[[n, c, row, col]];
+                                if value > best || value.is_nan() {
+                                    best = value;
+                                    index = (row * image.cols + col) as i64;
+                                }
                             }
                         }
+                        output.push(best);
+                        indices.push(index as i32);
                     }
-                    output.push(best);
-                    indices.push(index as i32);
                 }
             }
         }
+        let wrong = "one value for each element of the output";
+        Ok(Computed::new(MaxPool2dOutputs {
+            output: ArrayD::from_shape_vec(IxDyn(shape), output).expect(wrong),
+            indices: self.return_indices.then(|| ArrayD::from_shape_vec(IxDyn(shape), indices).expect(wrong)),
+        }))
     }
-    let wrong = "one value for each element of the output";
-    Ok(MaxPool2dOutput {
-        output: ArrayD::from_shape_vec(IxDyn(&shape), output).expect(wrong),
-        indices: operator.return_indices.then(|| ArrayD::from_shape_vec(IxDyn(&shape), indices).expect(wrong)),
-    })
 }

@@ -1,4 +1,4 @@
-//! What the adapter can do at most, measured.
+//! The most that the adapter can do, measured.
 
 use wgdnn::{Gpu, wgpu};
 
@@ -27,7 +27,7 @@ impl Ceilings {
     }
 }
 
-/// Measures both by the protocol that operators are measured by.
+/// Measures both by the protocol that measures operators.
 pub fn measure(gpu: &Gpu, protocol: &Protocol) -> Result<Ceilings, Box<dyn std::error::Error>> {
     let device = gpu.device();
     let is_cpu = gpu.adapter_info().device_type == wgpu::DeviceType::Cpu;

@@ -1,11 +1,9 @@
-//! `wgdnn bench`: how long operators take, and how near that is to what the adapter can do.
+//! `wgdnn bench`: how long operators take, and how near that is to the adapter's limits.
 
 mod ceilings;
-pub(super) mod inputs;
 mod measure;
 mod plot;
 mod subject;
-pub(super) mod workload;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -16,12 +14,12 @@ use std::time::Duration;
 use comfy_table::CellAlignment;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use wgdnn::cases::{Refusal, workload::Workload};
 use wgdnn::{Gpu, GpuOptions};
 
 use self::ceilings::Ceilings;
 use self::measure::{Protocol, median, time};
 use self::subject::Subject;
-use self::workload::Workload;
 use super::escape::escaped;
 use super::files::{self, Output};
 use super::table::table;
@@ -67,7 +65,7 @@ pub struct Arguments {
     plot: Option<PathBuf>,
 }
 
-/// What was measured of a workload. Times are absent where it is not supported or failed.
+/// The measurements of a workload. Times are absent if it is not supported or failed.
 #[derive(Debug, Default, Serialize)]
 pub struct Record {
     peer: String,
@@ -85,11 +83,15 @@ pub struct Record {
     gbs: Option<f64>,
     /// The least time that the adapter's ceilings allow, over the time it took.
     roofline: Option<f64>,
+    /// What ran.
+    plan: String,
     note: String,
     #[serde(skip)]
     flops: f64,
     #[serde(skip)]
     bytes: f64,
+    #[serde(skip)]
+    operator: String,
 }
 
 /// Runs the benchmark; exit status 1 if a workload failed or is wrong.
@@ -100,15 +102,17 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
     if arguments.samples == 0 {
         return Err("--samples must be at least 1".into());
     }
-    if let Some(name) = &arguments.algorithm
-        && !inputs::is_algorithm(name)
-    {
-        return Err(format!("--algorithm {name}: expected one of {}", inputs::algorithms().join(", ")).into());
+    if let Some(name) = &arguments.algorithm {
+        let algorithms = Subject::algorithms(&read_workloads(&arguments.workloads)?);
+        if !Subject::is_one_of(name, &algorithms) {
+            return Err(format!("--algorithm {name}: expected one of {}", algorithms.join(", ")).into());
+        }
     }
     let workloads = workloads(arguments)?;
-    // Before the minutes that measuring takes.
+    // Before the minutes of measuring.
     let plot = arguments.plot.as_deref().map(Output::new).transpose()?;
-    let options = GpuOptions { adapter: arguments.adapter.clone(), ..Default::default() };
+    let mut options = GpuOptions::default();
+    options.adapter.clone_from(&arguments.adapter);
     let (gpu, device) = super::device(Some(super::Device::Gpu), &options)?;
     let gpu = gpu.ok_or("the benchmark needs a GPU")?;
     let protocol = Protocol { batch: Duration::from_secs_f64(arguments.batch), samples: arguments.samples };
@@ -122,20 +126,17 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Box<d
         let mut record = Record {
             peer: arguments.peer.clone(),
             workload: workload.id.clone(),
+            operator: workload.op.clone(),
             flops: workload.flops,
             bytes: workload.min_bytes,
             ..Record::default()
         };
         match Subject::new(workload, arguments.algorithm.as_deref()) {
-            Err(unsupported) => record.note = format!("unsupported: {}", unsupported.0),
+            Err(Refusal::Unsupported(reason)) => record.note = format!("unsupported: {reason}"),
+            Err(Refusal::BadInput(reason) | Refusal::BadCase(reason)) => record.note = format!("failed: {reason}"),
             Ok(subject) => {
                 if let Err(error) = measure_subject(&subject, &options, &protocol, &ceilings, &mut record) {
-                    // An algorithm by name may be for other kernels or channels.
-                    let is_refused = matches!(
-                        error.downcast_ref(),
-                        Some(wgdnn::Error::InvalidArgument { argument: "algorithm", .. })
-                    );
-                    record.note = format!("{}: {error}", if is_refused { "unsupported" } else { "failed" });
+                    record.note = format!("failed: {error}");
                 }
             }
         }
@@ -193,8 +194,9 @@ fn measure_subject(
     ceilings: &Ceilings,
     record: &mut Record,
 ) -> Result<(), Box<dyn Error>> {
-    // A device of its own, on which nothing is compiled yet.
+    // A new device, on which nothing is compiled.
     let gpu = Gpu::with_options_blocking(options)?;
+    record.plan = subject.plan(&gpu);
     let call = subject.upload(&gpu)?;
     measure::finish(&gpu)?;
     let first = time(&gpu, || call().map(drop))?;
@@ -213,14 +215,11 @@ fn measure_subject(
     (record.gflops, record.gbs) = (rate(record.flops), rate(record.bytes));
     record.roofline = Some(ceilings.seconds(record.flops, record.bytes) / times.median);
 
-    let check = subject.check(&call()?.read_blocking()?)?;
+    let check = subject.check(call()?.read_blocking()?.into())?;
     (record.max_abs_err, record.ref_max) = (Some(check.max_abs_err), Some(check.ref_max));
-    if let Some((count, of)) = check.sampled {
-        record.note = format!("error of {count} of {of} parts");
-    }
     if check.max_abs_err.is_infinite() {
         // JSON has no infinity.
-        record.note = format!("NON-FINITE: wrong by an infinity or a NaN; {}", record.note);
+        record.note = "NON-FINITE: wrong by an infinity or a NaN".into();
     }
     Ok(())
 }
@@ -233,7 +232,7 @@ fn progress_bar(workloads: usize, is_quiet: bool) -> ProgressBar {
     ProgressBar::new(workloads as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// A number with three digits that count.
+/// A number with three significant digits.
 fn short(number: Option<f64>) -> String {
     match number {
         None => "-".into(),
@@ -273,6 +272,9 @@ fn print_table(records: &[Record], ceilings: &Ceilings, out: &mut dyn Write) -> 
         ]);
     }
     writeln!(out, "{table}")?;
+    for record in records.iter().filter(|record| !record.plan.is_empty()) {
+        writeln!(out, "{}: {}", escaped(&record.workload), record.plan)?;
+    }
     for record in records.iter().filter(|record| record.median_ms.is_none()) {
         writeln!(out, "{}: {}", escaped(&record.workload), escaped(&record.note))?;
     }

@@ -9,20 +9,23 @@ use super::ceilings::Ceilings;
 
 const SIZE: (u32, u32) = (1100, 700);
 
-/// Operators, and the colours of their points.
-const COLOURS: [(&str, RGBColor); 9] = [
-    ("conv2d", RGBColor(31, 119, 180)),
-    ("conv_transpose2d", RGBColor(255, 127, 14)),
-    ("max_pool2d", RGBColor(44, 160, 44)),
-    ("avg_pool2d", RGBColor(148, 196, 60)),
-    ("batch_norm", RGBColor(214, 39, 40)),
-    ("cross_entropy", RGBColor(148, 103, 189)),
-    ("sigmoid", RGBColor(140, 86, 75)),
-    ("mse_loss", RGBColor(227, 119, 194)),
-    ("roi_pool", RGBColor(100, 100, 100)),
+/// The colours of operators, in the order in which they come.
+const COLOURS: [RGBColor; 12] = [
+    RGBColor(31, 119, 180),
+    RGBColor(255, 127, 14),
+    RGBColor(44, 160, 44),
+    RGBColor(148, 196, 60),
+    RGBColor(214, 39, 40),
+    RGBColor(148, 103, 189),
+    RGBColor(140, 86, 75),
+    RGBColor(227, 119, 194),
+    RGBColor(100, 100, 100),
+    RGBColor(23, 190, 207),
+    RGBColor(188, 160, 34),
+    RGBColor(60, 60, 160),
 ];
 
-/// Operators that the workloads count no operations for are given one for each byte.
+/// An operator whose workload counts no operations is drawn at one operation a byte.
 fn intensity(record: &Record) -> f64 {
     if record.flops > 0.0 { record.flops / record.bytes } else { 1.0 }
 }
@@ -62,18 +65,20 @@ pub fn draw(records: &[Record], ceilings: &Ceilings, adapter: &str) -> Result<St
     let roof = [0.5, peak / bandwidth, most_x].map(|x| (x, (x * bandwidth).min(peak)));
     chart.draw_series(LineSeries::new(roof, BLACK.stroke_width(2)))?;
 
-    for (operator, colour) in COLOURS {
-        let of_operator: Vec<_> =
-            points.iter().filter(|(record, ..)| record.workload.split('.').next() == Some(operator)).collect();
-        if of_operator.is_empty() {
-            continue;
+    let mut operators: Vec<&str> = Vec::new();
+    for (record, ..) in &points {
+        if !operators.contains(&&*record.operator) {
+            operators.push(&record.operator);
         }
+    }
+    for (operator, colour) in operators.into_iter().zip(COLOURS.into_iter().cycle()) {
+        let of_operator: Vec<_> = points.iter().filter(|(record, ..)| record.operator == operator).collect();
         chart
             .draw_series(of_operator.iter().map(|(_, x, y)| Circle::new((*x, *y), 5, colour.filled())))?
             .label(operator)
             .legend(move |(x, y)| Circle::new((x + 10, y), 5, colour.filled()));
     }
-    // Names beside the points, but for the memory-bound ones, which stand above each other.
+    // Names stand beside the points, but above each other for memory-bound ones.
     let mut taken: Vec<[i32; 4]> = Vec::new();
     for (record, x, y) in points.iter().filter(|point| point.1 > 1.0) {
         let name = record.workload.split('.').nth(1).unwrap_or(&record.workload).to_owned();
@@ -95,12 +100,12 @@ pub fn draw(records: &[Record], ceilings: &Ceilings, adapter: &str) -> Result<St
     Ok(svg)
 }
 
-/// Left, top, right and bottom of a name of so many letters.
+/// Left, top, right and bottom of a name of this many letters.
 fn name_box((x, y): (i32, i32), (right, down): (i32, i32), letters: usize) -> [i32; 4] {
     [x + right, y + down, x + right + 7 * letters as i32, y + down + 12]
 }
 
-/// Where a name covers no other: right of its point, below, above or left of it.
+/// A place for a name where it covers no other: right of its point, below, above or left of it.
 fn free_offset(taken: &[[i32; 4]], at: (i32, i32), letters: usize) -> (i32, i32) {
     let places = [(8, -6), (8, 6), (8, -18), (-8 - 6 * letters as i32, -6)];
     let is_free = |offset: &(i32, i32)| {

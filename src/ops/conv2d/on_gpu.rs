@@ -1,104 +1,210 @@
-//! conv2d on the GPU: what is dispatched, recorded, and called eagerly.
+//! conv2d on the GPU: its arguments, its dispatches, and the eager call.
 
-use super::winograd_on_gpu::PackWeight;
-use super::{Conv2d, Conv2dAlgorithm, Conv2dParams, NAME};
+use super::transforms::TRANSFORMS;
+use super::{Conv2d, Conv2dInputs, Conv2dOutputs, Conv2dParams, Conv2dPlan};
 use crate::error::Result;
-use crate::gpu::Gpu;
-use crate::gpu::kernel::Dispatch;
-use crate::gpu::operator::{Operator, Part, Sealed, Split};
-use crate::gpu::recorder::{Argument, Recorder};
-use crate::gpu::tensor::{Tensor, expect_same_gpu};
-use crate::reference;
-use crate::shape::ELEMENT_BYTES;
-use crate::validation::{Replay, largest, magnitudes, read, replay, rounding};
+use crate::gpu::capabilities::Capabilities;
+use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, UniformBytes, kernel};
+use crate::gpu::tensor::Tensor;
+use crate::gpu::work::Part;
+use crate::operator::replay::{largest, magnitudes, rounding};
+use crate::operator::{AnyOperator, ArraysOf, Bound, Computed, OnCpu, Operator, Packed, Slot, Slots, Tolerance};
+use crate::ops::convolution::gemm::{Gemm, GemmParams};
+use crate::ops::convolution::patches::{LANES, patches};
+use crate::ops::convolution::weights::weights_kernels;
+use crate::ops::convolution::{ConvolutionParams, Geometry};
 
-/// The buffers of a recorded [`Conv2d`].
-#[derive(Debug, Clone, Copy)]
-pub struct Conv2dBuffers<'a> {
-    /// f32, of the input's shape.
-    pub input: wgpu::BufferSlice<'a>,
-    /// f32, (O, C / groups, R, S).
-    pub weight: wgpu::BufferSlice<'a>,
-    /// f32, (O); if the operator was made with one.
-    pub bias: Option<wgpu::BufferSlice<'a>>,
-    /// f32, of the output's shape.
-    pub output: wgpu::BufferSlice<'a>,
-    /// [`Conv2d::workspace_size`] bytes, if that is not 0; those of [`Conv2d::workspace_size_on`] will do.
-    pub workspace: Option<wgpu::BufferSlice<'a>>,
-}
+static DIRECT: Kernel =
+    kernel!("conv2d", "conv2d", ConvolutionParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static PATCHES: [Kernel; 2] = weights_kernels!("conv2d_patches", "convolve_patches", ConvolutionParams);
+static TILES: [Kernel; 2] = weights_kernels!("conv2d_tiles", "convolve_tiles", ConvolutionParams);
+static POINTS: [Kernel; 2] = weights_kernels!("conv2d_points", "convolve_points", ConvolutionParams);
+static WINOGRAD2X2: Kernel = kernel!(
+    "conv2d_winograd2x2_fused",
+    "convolve_winograd2x2",
+    ConvolutionParams,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
 
-impl Sealed for Conv2d {}
+static MULTIPLY: Kernel =
+    kernel!("conv2d_gemm", "multiply", GemmParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static ADD_SPLITS: Kernel = kernel!("conv2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
+
+/// The tiles and output channels of one workgroup, where Winograd's algorithm runs in one dispatch.
+const WINOGRAD_TILES: usize = 32;
+const WINOGRAD_CHANNELS: usize = 32;
 
 impl Operator for Conv2d {
-    fn name(&self) -> &'static str {
-        NAME
+    type Plan = Conv2dPlan;
+    const KERNELS: &'static [&'static Kernel] = &[
+        &DIRECT,
+        &PATCHES[0],
+        &PATCHES[1],
+        &TILES[0],
+        &TILES[1],
+        &POINTS[0],
+        &POINTS[1],
+        &WINOGRAD2X2,
+        &MULTIPLY,
+        &ADD_SPLITS,
+        TRANSFORMS[0],
+        TRANSFORMS[1],
+        TRANSFORMS[2],
+        TRANSFORMS[3],
+        TRANSFORMS[4],
+        TRANSFORMS[5],
+        TRANSFORMS[6],
+        TRANSFORMS[7],
+        TRANSFORMS[8],
+        TRANSFORMS[9],
+    ];
+
+    fn plan(&self, on: &Capabilities) -> Conv2dPlan {
+        self.plan_on(on)
     }
 
-    fn split(&self) -> Split {
-        let input = self.input.channels * self.input.rows * self.input.cols;
-        let output = self.out_channels * self.out_rows * self.out_cols;
-        // The workspace is small, or used again for every part.
-        Split { items: self.input.batch, shares: vec![("input", input), ("output", output)] }
+    fn declare(&self, plan: &Conv2dPlan) -> Slots<Self> {
+        let [input, output] = [
+            self.input.channels * self.input.rows * self.input.cols,
+            self.out_channels * self.out_rows * self.out_cols,
+        ];
+        let (workspace, packed_weight) = match plan {
+            Conv2dPlan::Direct { .. }
+            | Conv2dPlan::Patches { .. }
+            | Conv2dPlan::Tiles { .. }
+            | Conv2dPlan::WinogradFused { .. } => (0, None),
+            Conv2dPlan::ImplicitGemm { tiles, .. } => {
+                (if tiles.splits > 1 { tiles.splits * self.input.batch * output } else { 0 }, None)
+            }
+            Conv2dPlan::Winograd { layout, .. } => {
+                (layout.workspace_elements(self.is_packed), self.is_packed.then(|| self.packed_slot(layout)))
+            }
+        };
+        let inputs = Conv2dInputs {
+            input: Slot::read(&self.input.shape).cut(input),
+            weight: Slot::read(&self.weight_shape()),
+            bias: self.has_bias.then(|| Slot::read(&[self.out_channels])),
+            packed_weight: Some(packed_weight.unwrap_or_else(|| Packed::unused(Slot::unused()))),
+        };
+        let outputs = Conv2dOutputs { output: Slot::write(&self.output).cut(output) };
+        // The workspace is small, or each part of the call uses it again.
+        Slots::new(inputs, outputs).cut(self.input.batch).with_workspace(workspace)
     }
 
-    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+    fn dispatches(&self, plan: &Conv2dPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
         if part.items == 0 {
-            return Vec::new();
+            return;
         }
-        self.dispatches_by(self.algorithm_on(gpu), gpu, part)
+        // Without a bias the weight stands in for it; kernels do not look at it.
+        let Conv2dInputs { input, weight, bias, .. } = bound.inputs;
+        let arguments = [input, weight, bias.unwrap_or(weight), bound.outputs.output];
+        match plan {
+            Conv2dPlan::Direct { parts } => self.each(part, bound, parts, &mut |params| {
+                add(Dispatch::per_element(&DIRECT, params, &arguments, self.output_count(part)));
+            }),
+            Conv2dPlan::Patches { parts, by_subgroups, is_pointwise } => {
+                let kernels = if *is_pointwise { &POINTS } else { &PATCHES };
+                self.each(part, bound, parts, &mut |params| {
+                    let planes = [part.items * self.groups, self.out_rows * self.out_cols, self.group_out_channels()];
+                    add(patches(&kernels[usize::from(*by_subgroups)], params, arguments, planes));
+                });
+            }
+            Conv2dPlan::Tiles { parts, by_subgroups } => self.each(part, bound, parts, &mut |params| {
+                let kernel = &TILES[usize::from(*by_subgroups)];
+                let [tile_channels, halves, workgroups] = self.tile_shape();
+                let workgroups = part.items * self.groups * workgroups;
+                add(Dispatch::per_workgroup(kernel, params, &arguments, workgroups)
+                    .with_constant("WORKGROUP_SIZE", LANES as u32)
+                    .with_constant("CHANNELS", tile_channels as u32)
+                    .with_constant("HALVES", halves as u32));
+            }),
+            Conv2dPlan::WinogradFused { parts } => self.each(part, bound, parts, &mut |params| {
+                let tiles = part.items * self.out_rows.div_ceil(2) * self.out_cols.div_ceil(2);
+                let channels = self.group_out_channels().div_ceil(WINOGRAD_CHANNELS);
+                let workgroups = self.groups * tiles.div_ceil(WINOGRAD_TILES) * channels;
+                add(Dispatch::per_workgroup(&WINOGRAD2X2, params, &arguments, workgroups));
+            }),
+            Conv2dPlan::Winograd { layout, subgroup_tiles } => {
+                self.transformed(layout, *subgroup_tiles, part, bound, add);
+            }
+            Conv2dPlan::ImplicitGemm { tiles, loop_budget } => {
+                let gemm = Gemm {
+                    kernels: [&MULTIPLY, &ADD_SPLITS],
+                    tiles: *tiles,
+                    problems: self.groups,
+                    k: self.k(),
+                    arguments,
+                    workspace: bound.workspace,
+                    output_count: self.output_count(part),
+                    loop_budget: *loop_budget,
+                };
+                let params = GemmParams::new(&self.geometry(bound), part.items);
+                let largest_pixels = (part.items * self.out_rows * self.out_cols) as i32;
+                gemm.dispatches(GemmParams { largest_pixels, ..params }, add);
+            }
+        }
+    }
+
+    fn rounding<'a>(
+        &'a self,
+        plan: &'a Conv2dPlan,
+        inputs: &'a ArraysOf<Self>,
+        _: &'a Computed<Self>,
+    ) -> Result<Tolerance<'a>> {
+        let sizes = Conv2dInputs {
+            bias: inputs.bias.as_ref().map(magnitudes),
+            ..Conv2dInputs::new(magnitudes(&inputs.input), magnitudes(&inputs.weight))
+        };
+        let sums = self.compute(&sizes)?.outputs.output.into_flat();
+        let terms = self.k() + 2;
+        match plan {
+            Conv2dPlan::Direct { .. }
+            | Conv2dPlan::Patches { .. }
+            | Conv2dPlan::Tiles { .. }
+            | Conv2dPlan::ImplicitGemm { .. } => Ok(Box::new(move |_, index| rounding(terms, sums[index].into()))),
+            // The transforms also round inputs outside an output's own window, by up to 100 times the products there.
+            Conv2dPlan::WinogradFused { .. } | Conv2dPlan::Winograd { .. } => {
+                let largest_sum = sums.iter().copied().filter(|sum| sum.is_finite()).fold(0.0, f32::max);
+                let beside = 2.0 * f64::from(largest_sum) + 100.0 * largest(&inputs.input) * largest(&inputs.weight);
+                Ok(Box::new(move |_, _| rounding(terms, beside)))
+            }
+        }
+    }
+
+    fn companions(&self, plan: &Conv2dPlan) -> Vec<Box<dyn AnyOperator>> {
+        let pack = if self.is_packed { self.pack_weight_by(plan) } else { None };
+        pack.into_iter().map(|pack| Box::new(pack) as Box<dyn AnyOperator>).collect()
     }
 }
 
 impl Conv2d {
-    fn workspace_elements_on(&self, gpu: &Gpu) -> usize {
-        match self.algorithm_on(gpu) {
-            Conv2dAlgorithm::Winograd2x2 if self.transformed_tile(gpu).is_none() => 0,
-            algorithm => self.workspace_elements_by(algorithm),
+    /// The uniforms of the ranges that the plan cuts its loops into.
+    fn each(&self, part: &Part, bound: &Bound<Self>, parts: &[LoopPart], take: &mut dyn FnMut(UniformBytes)) {
+        for (index, range) in parts.iter().enumerate() {
+            let count = self.output_count(part);
+            take(ConvolutionParams::new(&self.geometry(bound), count, range, index == 0).to_bytes());
         }
     }
 
-    /// Bytes of workspace that recording needs on this device.
-    pub fn workspace_size_on(&self, gpu: &Gpu) -> u64 {
-        self.workspace_elements_on(gpu) as u64 * ELEMENT_BYTES
+    fn geometry(&self, bound: &Bound<Self>) -> Geometry<'_> {
+        let Bound { inputs, outputs, workspace } = bound;
+        Geometry {
+            input: &self.input,
+            windows: &self.windows,
+            groups: self.groups,
+            output: [self.out_channels, self.out_rows, self.out_cols],
+            has_bias: self.has_bias,
+            bases: [inputs.input.base, outputs.output.base, workspace.base],
+        }
     }
 
-    /// Compiles what recording needs, now rather than then.
-    ///
-    /// # Errors
-    /// As [`Gpu::warm_up`].
-    pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-        gpu.warm_up(&[self, &PackWeight(self)])
+    fn output_count(&self, part: &Part) -> usize {
+        part.items * self.out_channels * self.out_rows * self.out_cols
     }
 
-    /// Records the operator on the caller's buffers.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
-    /// misaligned, without `STORAGE`, or both read and written;
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-    pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &Conv2dBuffers<'_>) -> Result<()> {
-        self.record_with(recorder, buffers, None)
-    }
-
-    pub(super) fn record_with(
-        &self,
-        recorder: &mut Recorder<'_>,
-        buffers: &Conv2dBuffers<'_>,
-        packed_weight: Option<wgpu::BufferSlice<'_>>,
-    ) -> Result<()> {
-        let mut arguments = vec![
-            Argument::read("input", buffers.input, self.input.count()),
-            Argument::read("weight", buffers.weight, self.weight_count()),
-            Argument::write("output", buffers.output, self.output_shape().iter().product()),
-        ];
-        let bias_count = self.has_bias.then_some(self.out_channels);
-        arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
-        let elements = self.workspace_elements_on(recorder.gpu());
-        arguments.extend(Argument::workspace(NAME, buffers.workspace, elements)?);
-        let packed = self.packed_elements_on(recorder.gpu());
-        let packed_weight = packed_weight.filter(|_| packed > 0);
-        arguments.extend(Argument::optional(NAME, "packed_weight", packed_weight, (packed > 0).then_some(packed))?);
-        recorder.run(self, &arguments)
+    pub(super) fn weight_shape(&self) -> [usize; 4] {
+        let [rows, cols] = &self.windows;
+        [self.out_channels, self.in_channels(), rows.kernel, cols.kernel]
     }
 }
 
@@ -122,149 +228,8 @@ impl Conv2d {
 /// ```
 ///
 /// # Errors
-/// As [`Conv2d::new`] and [`Conv2d::record`].
+/// As [`Conv2d::new`] and [`Operator::call`].
 pub fn conv2d(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2dParams) -> Result<Tensor> {
-    convolve(input, weight, None, bias, params)
-}
-
-/// A weight of [`conv2d_packed`] with what algorithms make of it, made once.
-#[derive(Clone)]
-pub struct PackedWeight {
-    weight: Tensor,
-    packed: Option<Packed>,
-}
-
-impl std::fmt::Debug for PackedWeight {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tile = self.packed.as_ref().map(|packed| packed.tile);
-        f.debug_struct("PackedWeight").field("weight", &self.weight).field("tile", &tile).finish_non_exhaustive()
-    }
-}
-
-/// A packed weight, and what it was packed for.
-#[derive(Clone)]
-struct Packed {
-    tensor: Tensor,
-    tile: usize,
-    groups: usize,
-}
-
-impl PackedWeight {
-    /// Packs a weight (O,C/groups,R,S) for the algorithm that these parameters take on its device, if that can use it: for
-    /// [`Conv2dAlgorithm::Auto`] the one that it takes for a large image.
-    ///
-    /// # Errors
-    /// As [`Conv2d::new`] for the weight and the parameters.
-    pub fn new(weight: &Tensor, params: &Conv2dParams) -> Result<Self> {
-        let gpu = weight.gpu();
-        let [_, in_channels, rows, cols] = super::weight_shape(NAME, weight.shape())?;
-        let extent = |kernel: usize, dilation: usize| (kernel - 1).saturating_mul(dilation).saturating_add(64);
-        let channels = in_channels.saturating_mul(params.groups);
-        let input = [1, channels, extent(rows, params.dilation[0]), extent(cols, params.dilation[1])];
-        let operator = Conv2d::new(&input, weight.shape(), None, params)?.with_packed_weight();
-        let packed = match operator.transformed_tile(gpu) {
-            Some(tile) => {
-                let tensor = Tensor::uninitialized(gpu, NAME, &[operator.packed_elements_on(gpu)])?;
-                gpu.eager(&PackWeight(&operator), &[weight.storage()], &[tensor.storage()], |recorder| {
-                    operator.record_pack_weight(recorder, weight.own_slice(), tensor.own_slice())
-                })?;
-                Some(Packed { tensor, tile, groups: params.groups })
-            }
-            None => None,
-        };
-        Ok(PackedWeight { weight: weight.clone(), packed })
-    }
-
-    /// The weight as it was.
-    pub fn weight(&self) -> &Tensor {
-        &self.weight
-    }
-}
-
-/// [`conv2d`] with a weight that was packed once, for those that are used many times. Where parameters or the input lead to
-/// another algorithm than it was packed for, the weight itself is used.
-///
-/// ```no_run
-/// # fn main() -> Result<(), wgdnn::Error> {
-/// use ndarray::Array4;
-/// use wgdnn::{Conv2dAlgorithm, Conv2dParams, Gpu, PackedWeight, Tensor, conv2d_packed};
-///
-/// let gpu = Gpu::new_blocking()?;
-/// let params = Conv2dParams { algorithm: Conv2dAlgorithm::Winograd4x4, ..Default::default() };
-/// let weight = Tensor::from_array(&gpu, &Array4::<f32>::zeros((64, 64, 3, 3)))?;
-/// let weight = PackedWeight::new(&weight, &params)?;
-/// let mut features = Tensor::from_array(&gpu, &Array4::<f32>::zeros((1, 64, 56, 56)))?;
-/// for _ in 0..10 {
-///     features = conv2d_packed(&features, &weight, None, &params)?;
-/// }
-/// assert_eq!(features.shape(), [1, 64, 36, 36]);
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// As [`conv2d`].
-pub fn conv2d_packed(
-    input: &Tensor,
-    weight: &PackedWeight,
-    bias: Option<&Tensor>,
-    params: &Conv2dParams,
-) -> Result<Tensor> {
-    convolve(input, &weight.weight, weight.packed.as_ref(), bias, params)
-}
-
-fn convolve(
-    input: &Tensor,
-    weight: &Tensor,
-    packed: Option<&Packed>,
-    bias: Option<&Tensor>,
-    params: &Conv2dParams,
-) -> Result<Tensor> {
-    let gpu = input.gpu();
-    let mut operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
-    let mut fitting = None;
-    if let Some(packed) = packed.filter(|packed| packed.groups == params.groups) {
-        let with_packed = operator.clone().with_packed_weight();
-        if with_packed.transformed_tile(gpu) == Some(packed.tile) {
-            operator = with_packed;
-            fitting = Some(&packed.tensor);
-        }
-    }
-    let packed = fitting;
-    expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
-    let workspace = gpu.workspace(NAME, operator.workspace_elements_on(gpu))?;
-    let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-    let mut reads = vec![input.storage(), weight.storage()];
-    reads.extend(bias.map(Tensor::storage));
-    reads.extend(packed.map(Tensor::storage));
-    gpu.eager(&operator, &reads, &[output.storage()], |recorder| {
-        let buffers = Conv2dBuffers {
-            input: input.own_slice(),
-            weight: weight.own_slice(),
-            bias: bias.map(Tensor::own_slice),
-            output: output.own_slice(),
-            workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
-        };
-        operator.record_with(recorder, &buffers, packed.map(Tensor::own_slice))
-    })?;
-    replay(gpu, NAME, || {
-        let [x, w] = [read(input)?, read(weight)?];
-        let b = bias.map(read).transpose()?;
-        let expected = reference::conv2d(&x, &w, b.as_ref().map(|b| b as _), params)?;
-        let b = b.as_ref().map(magnitudes);
-        let b = b.as_ref().map(|b| b as _);
-        let sums = reference::conv2d(&magnitudes(&x), &magnitudes(&w), b, params)?.into_flat();
-        let terms = operator.in_channels() * operator.windows[0].kernel * operator.windows[1].kernel;
-        // Winograd's transforms also round what is beside an output's own window, by up to 100 times the products there.
-        let is_winograd =
-            matches!(operator.algorithm_on(gpu), Conv2dAlgorithm::Winograd2x2 | Conv2dAlgorithm::Winograd4x4);
-        let largest_sum = sums.iter().copied().filter(|sum| sum.is_finite()).fold(0.0, f32::max);
-        let beside = 2.0 * f64::from(largest_sum) + 100.0 * largest(&x) * largest(&w);
-        let sum_at = |index: usize| if is_winograd { beside } else { sums[index].into() };
-        let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
-        Replay { operator: NAME, shapes }
-            .floats("output", &output, &expected, |index| rounding(terms + 2, sum_at(index)))?;
-        Ok(())
-    })?;
-    Ok(output)
+    let operator = Conv2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
+    Ok(operator.call(&Conv2dInputs { bias, ..Conv2dInputs::new(input, weight) })?.output)
 }

@@ -1,85 +1,265 @@
-//! conv_transpose2d on the GPU: what is dispatched, recorded, and called eagerly.
+//! conv_transpose2d on the GPU: its arguments, its dispatches, and the eager call.
 
-use super::{ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, NAME};
+use super::plan::inverse;
+use super::{
+    ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dOutputs, ConvTranspose2dParams, ConvTranspose2dPlan,
+};
 use crate::error::Result;
-use crate::gpu::Gpu;
-use crate::gpu::kernel::Dispatch;
-use crate::gpu::operator::{Operator, Part, Sealed, Split};
-use crate::gpu::recorder::{Argument, Recorder};
-use crate::gpu::tensor::{Tensor, expect_same_gpu};
-use crate::reference;
-use crate::validation::{Replay, magnitudes, read, replay, rounding};
+use crate::gpu::capabilities::Capabilities;
+use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, UniformBytes, UniformWindow, kernel, uniform};
+use crate::gpu::tensor::Tensor;
+use crate::gpu::work::Part;
+use crate::operator::replay::{magnitudes, rounding};
+use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
+use crate::ops::convolution::gemm::{Gemm, GemmParams};
+use crate::ops::convolution::gemm_tiles::GemmTiles;
+use crate::ops::convolution::patches::patches;
+use crate::ops::convolution::weights::weights_kernels;
+use crate::ops::convolution::{ConvolutionParams, Geometry};
 
-/// The buffers of a recorded [`ConvTranspose2d`].
-#[derive(Debug, Clone, Copy)]
-pub struct ConvTranspose2dBuffers<'a> {
-    /// f32, of the input's shape.
-    pub input: wgpu::BufferSlice<'a>,
-    /// f32, (C, O / groups, R, S).
-    pub weight: wgpu::BufferSlice<'a>,
-    /// f32, (O); if the operator was made with one.
-    pub bias: Option<wgpu::BufferSlice<'a>>,
-    /// f32, of the output's shape.
-    pub output: wgpu::BufferSlice<'a>,
-    /// [`ConvTranspose2d::workspace_size`] bytes, if that is not 0.
-    pub workspace: Option<wgpu::BufferSlice<'a>>,
+uniform! {
+    struct PhaseParams {
+        rows: UniformWindow,
+        cols: UniformWindow,
+        output_count: u32,
+        groups: i32,
+        in_channels: i32,
+        out_channels: i32,
+        in_rows: i32,
+        in_cols: i32,
+        out_rows: i32,
+        out_cols: i32,
+        divisor_rows: i32,
+        divisor_cols: i32,
+        inverse_rows: i32,
+        inverse_cols: i32,
+        channel_begin: i32,
+        channel_end: i32,
+        tap_row_begin: i32,
+        tap_row_end: i32,
+        tap_col_begin: i32,
+        tap_col_end: i32,
+        is_first: u32,
+        has_bias: u32,
+        input_base: u32,
+        output_base: u32,
+    }
 }
 
-impl Sealed for ConvTranspose2d {}
+static GATHER: Kernel =
+    kernel!("conv_transpose2d", "conv_transpose2d", PhaseParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static FILL: Kernel = kernel!("conv_transpose2d", "fill", PhaseParams, [(3, Read), (4, ReadWrite)]);
+static PHASES: [Kernel; 2] = weights_kernels!("conv_transpose2d_phases", "convolve_phases", PhaseParams);
+static POINTS: [Kernel; 2] = weights_kernels!("conv_transpose2d_points", "convolve_points", PhaseParams);
+static MULTIPLY: Kernel =
+    kernel!("conv_transpose2d_gemm", "multiply", GemmParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static ADD_SPLITS: Kernel =
+    kernel!("conv_transpose2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
+
+static START: Kernel = kernel!("conv_transpose2d_scatter_add", "start", ConvolutionParams, [(3, Read), (4, ReadWrite)]);
+static SCATTER_ADD: Kernel =
+    kernel!("conv_transpose2d_scatter_add", "scatter_add", ConvolutionParams, [(1, Read), (2, Read), (4, ReadWrite)]);
+static START_FLOAT32_ATOMIC: Kernel = kernel!(
+    "conv_transpose2d_scatter_add" with "float32_atomic_add" as "conv_transpose2d_scatter_add_float32_atomic",
+    "start",
+    ConvolutionParams,
+    [(3, Read), (4, ReadWrite)]
+);
+static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
+    "conv_transpose2d_scatter_add" with "float32_atomic_add" as "conv_transpose2d_scatter_add_float32_atomic",
+    "scatter_add",
+    ConvolutionParams,
+    [(1, Read), (2, Read), (4, ReadWrite)]
+);
 
 impl Operator for ConvTranspose2d {
-    fn name(&self) -> &'static str {
-        NAME
+    type Plan = ConvTranspose2dPlan;
+    const KERNELS: &'static [&'static Kernel] = &[
+        &GATHER,
+        &FILL,
+        &PHASES[0],
+        &PHASES[1],
+        &POINTS[0],
+        &POINTS[1],
+        &MULTIPLY,
+        &ADD_SPLITS,
+        &START,
+        &SCATTER_ADD,
+        &START_FLOAT32_ATOMIC,
+        &SCATTER_ADD_FLOAT32_ATOMIC,
+    ];
+
+    fn plan(&self, on: &Capabilities) -> ConvTranspose2dPlan {
+        self.plan_on(on)
     }
 
-    fn split(&self) -> Split {
+    fn declare(&self, plan: &ConvTranspose2dPlan) -> Slots<Self> {
+        let [rows, cols] = &self.windows;
         let input = self.input.channels * self.input.rows * self.input.cols;
         let output = self.out_channels * self.out_rows * self.out_cols;
-        let workspace = self.workspace_elements() / self.input.batch.max(1);
-        Split { items: self.input.batch, shares: vec![("input", input), ("output", output), ("workspace", workspace)] }
+        let inputs = ConvTranspose2dInputs {
+            input: Slot::read(&self.input.shape).cut(input),
+            weight: Slot::read(&[self.input.channels, self.group_out_channels(), rows.kernel, cols.kernel]),
+            bias: self.has_bias.then(|| Slot::read(&[self.out_channels])),
+        };
+        let outputs = ConvTranspose2dOutputs { output: Slot::write(&self.output).cut(output) };
+        let slots = Slots::new(inputs, outputs).cut(self.input.batch);
+        match plan {
+            ConvTranspose2dPlan::Gather { .. }
+            | ConvTranspose2dPlan::Phases { .. }
+            | ConvTranspose2dPlan::ScatterAdd { .. } => slots,
+            ConvTranspose2dPlan::ImplicitGemm { tiles: GemmTiles { splits, .. }, .. } => {
+                let share = if *splits > 1 { splits * output } else { 0 };
+                slots.with_shared_workspace(share * self.input.batch, share)
+            }
+        }
     }
 
-    fn dispatches(&self, gpu: &Gpu, part: &Part) -> Vec<Dispatch> {
+    fn dispatches(&self, plan: &ConvTranspose2dPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
         if part.items == 0 {
-            return Vec::new();
+            return;
         }
-        self.dispatches_by(self.algorithm_on(gpu), gpu, part)
+        // Without a bias the weight stands in for it; kernels do not look at it.
+        let ConvTranspose2dInputs { input, weight, bias } = bound.inputs;
+        let (bias, output) = (bias.unwrap_or(weight), bound.outputs.output);
+        let arguments = [input, weight, bias, output];
+        let output_count = self.output_count(part);
+        let fill = |add: &mut dyn FnMut(Dispatch)| {
+            if !self.are_phases_all() {
+                let params = self.phase_params(part, bound, &[0..0, 0..0, 0..0], true);
+                add(Dispatch::per_element(&FILL, params, &[bias, output], output_count));
+            }
+        };
+        match plan {
+            ConvTranspose2dPlan::Gather { parts } => {
+                for (index, range) in parts.iter().enumerate() {
+                    let params = self.phase_params(part, bound, range, index == 0);
+                    add(Dispatch::per_element(&GATHER, params, &arguments, output_count));
+                }
+            }
+            ConvTranspose2dPlan::Phases { parts, by_subgroups, is_pointwise } => {
+                fill(add);
+                let planes = part.items * self.groups;
+                let (kernels, sizes) = if *is_pointwise {
+                    let elements = self.windows[0].kernel * self.windows[1].kernel;
+                    let pixels = self.input.rows * self.input.cols;
+                    (&POINTS, [planes, pixels, self.group_out_channels() * elements])
+                } else {
+                    (&PHASES, [planes * self.phases(), self.phase_pixels(), self.group_out_channels()])
+                };
+                for (index, range) in parts.iter().enumerate() {
+                    let params = self.phase_params(part, bound, range, index == 0);
+                    add(patches(&kernels[usize::from(*by_subgroups)], params, arguments, sizes));
+                }
+            }
+            ConvTranspose2dPlan::ImplicitGemm { tiles, loop_budget } => {
+                fill(add);
+                let [divisor_rows, divisor_cols] = self.divisors();
+                let gemm = Gemm {
+                    kernels: [&MULTIPLY, &ADD_SPLITS],
+                    tiles: *tiles,
+                    problems: self.groups * self.phases(),
+                    k: self.k(),
+                    arguments,
+                    workspace: bound.workspace,
+                    output_count,
+                    loop_budget: *loop_budget,
+                };
+                let params = GemmParams {
+                    largest_pixels: (part.items * self.phase_pixels()) as i32,
+                    divisor_rows: divisor_rows as i32,
+                    divisor_cols: divisor_cols as i32,
+                    ..GemmParams::new(&self.geometry(bound), part.items)
+                };
+                gemm.dispatches(params, add);
+            }
+            ConvTranspose2dPlan::ScatterAdd { parts, is_native } => {
+                let [start, scatter_add] = if *is_native {
+                    [&START_FLOAT32_ATOMIC, &SCATTER_ADD_FLOAT32_ATOMIC]
+                } else {
+                    [&START, &SCATTER_ADD]
+                };
+                let params = ConvolutionParams::new(&self.geometry(bound), output_count, &parts[0], true).to_bytes();
+                add(Dispatch::per_element(start, params, &[bias, output], output_count));
+                let input_count = part.items * self.input.channels * self.input.rows * self.input.cols;
+                for range in parts {
+                    let params = ConvolutionParams::new(&self.geometry(bound), input_count, range, false).to_bytes();
+                    add(Dispatch::per_element(scatter_add, params, &[input, weight, output], input_count));
+                }
+            }
+        }
+    }
+
+    fn rounding<'a>(
+        &'a self,
+        _: &ConvTranspose2dPlan,
+        inputs: &'a ArraysOf<Self>,
+        _: &'a Computed<Self>,
+    ) -> Result<Tolerance<'a>> {
+        let sizes = ConvTranspose2dInputs {
+            bias: inputs.bias.as_ref().map(magnitudes),
+            ..ConvTranspose2dInputs::new(magnitudes(&inputs.input), magnitudes(&inputs.weight))
+        };
+        let sums = self.compute(&sizes)?.outputs.output.into_flat();
+        let terms = self.input.channels / self.groups * self.windows[0].kernel * self.windows[1].kernel;
+        Ok(Box::new(move |_, index| rounding(terms + 2, sums[index].into())))
     }
 }
 
 impl ConvTranspose2d {
-    /// Only products in tiles are ever split.
-    fn workspace_elements_on(&self, gpu: &Gpu) -> usize {
-        if self.algorithm_on(gpu) == ConvTranspose2dAlgorithm::ImplicitGemm { self.workspace_elements() } else { 0 }
+    fn output_count(&self, part: &Part) -> usize {
+        part.items * self.out_channels * self.out_rows * self.out_cols
     }
 
-    /// Compiles what recording needs, now rather than then.
-    ///
-    /// # Errors
-    /// As [`Gpu::warm_up`].
-    pub fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-        gpu.warm_up(&[self])
-    }
-
-    /// Records the operator on the caller's buffers.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a buffer that is missing, too small,
-    /// misaligned, without `STORAGE`, or both read and written;
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the device's limits.
-    pub fn record(&self, recorder: &mut Recorder<'_>, buffers: &ConvTranspose2dBuffers<'_>) -> Result<()> {
+    fn phase_params(
+        &self,
+        part: &Part,
+        bound: &Bound<Self>,
+        [channels, tap_rows, tap_cols]: &LoopPart,
+        is_first: bool,
+    ) -> UniformBytes {
         let [rows, cols] = &self.windows;
-        let weight_count = self.input.channels * self.group_out_channels() * rows.kernel * cols.kernel;
-        let mut arguments = vec![
-            Argument::read("input", buffers.input, self.input.count()),
-            Argument::read("weight", buffers.weight, weight_count),
-            Argument::write("output", buffers.output, self.output_shape().iter().product()),
-        ];
-        let bias_count = self.has_bias.then_some(self.out_channels);
-        arguments.extend(Argument::optional(NAME, "bias", buffers.bias, bias_count)?);
-        let elements = self.workspace_elements_on(recorder.gpu());
-        arguments.extend(Argument::workspace(NAME, buffers.workspace, elements)?);
-        recorder.run(self, &arguments)
+        let [divisor_rows, divisor_cols] = self.divisors();
+        let [step_rows, step_cols] = self.kernel_steps();
+        PhaseParams {
+            output_count: self.output_count(part) as u32,
+            groups: self.groups as i32,
+            in_channels: (self.input.channels / self.groups) as i32,
+            out_channels: self.group_out_channels() as i32,
+            in_rows: self.input.rows as i32,
+            in_cols: self.input.cols as i32,
+            out_rows: self.out_rows as i32,
+            out_cols: self.out_cols as i32,
+            rows: rows.into(),
+            cols: cols.into(),
+            divisor_rows: divisor_rows as i32,
+            divisor_cols: divisor_cols as i32,
+            inverse_rows: inverse(rows.dilation / divisor_rows, step_rows) as i32,
+            inverse_cols: inverse(cols.dilation / divisor_cols, step_cols) as i32,
+            channel_begin: channels.start as i32,
+            channel_end: channels.end as i32,
+            tap_row_begin: tap_rows.start as i32,
+            tap_row_end: tap_rows.end as i32,
+            tap_col_begin: tap_cols.start as i32,
+            tap_col_end: tap_cols.end as i32,
+            is_first: u32::from(is_first),
+            has_bias: u32::from(self.has_bias),
+            input_base: bound.inputs.input.base,
+            output_base: bound.outputs.output.base,
+        }
+        .to_bytes()
+    }
+
+    fn geometry(&self, bound: &Bound<Self>) -> Geometry<'_> {
+        let Bound { inputs, outputs, workspace } = bound;
+        Geometry {
+            input: &self.input,
+            windows: &self.windows,
+            groups: self.groups,
+            output: [self.out_channels, self.out_rows, self.out_cols],
+            has_bias: self.has_bias,
+            bases: [inputs.input.base, outputs.output.base, workspace.base],
+        }
     }
 }
 
@@ -102,44 +282,13 @@ impl ConvTranspose2d {
 /// ```
 ///
 /// # Errors
-/// As [`ConvTranspose2d::new`] and [`ConvTranspose2d::record`].
+/// As [`ConvTranspose2d::new`] and [`Operator::call`].
 pub fn conv_transpose2d(
     input: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
     params: &ConvTranspose2dParams,
 ) -> Result<Tensor> {
-    let gpu = input.gpu();
     let operator = ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
-    expect_same_gpu(NAME, gpu, &[("weight", Some(weight.gpu())), ("bias", bias.map(Tensor::gpu))])?;
-    let workspace = gpu.workspace(NAME, operator.workspace_elements_on(gpu))?;
-    let output = Tensor::uninitialized(gpu, NAME, &operator.output_shape())?;
-    let mut reads = vec![input.storage(), weight.storage()];
-    reads.extend(bias.map(Tensor::storage));
-    gpu.eager(&operator, &reads, &[output.storage()], |recorder| {
-        operator.record(
-            recorder,
-            &ConvTranspose2dBuffers {
-                input: input.own_slice(),
-                weight: weight.own_slice(),
-                bias: bias.map(Tensor::own_slice),
-                output: output.own_slice(),
-                workspace: workspace.as_ref().map(|workspace| workspace.buffer().slice(..)),
-            },
-        )
-    })?;
-    replay(gpu, NAME, || {
-        let [x, w] = [read(input)?, read(weight)?];
-        let b = bias.map(read).transpose()?;
-        let expected = reference::conv_transpose2d(&x, &w, b.as_ref().map(|b| b as _), params)?;
-        let b = b.as_ref().map(magnitudes);
-        let b = b.as_ref().map(|b| b as _);
-        let sums = reference::conv_transpose2d(&magnitudes(&x), &magnitudes(&w), b, params)?.into_flat();
-        let terms = operator.input.channels / operator.groups * operator.windows[0].kernel * operator.windows[1].kernel;
-        let shapes = vec![("input", input.shape().to_vec()), ("weight", weight.shape().to_vec())];
-        Replay { operator: NAME, shapes }
-            .floats("output", &output, &expected, |index| rounding(terms + 2, sums[index].into()))?;
-        Ok(())
-    })?;
-    Ok(output)
+    Ok(operator.call(&ConvTranspose2dInputs { input, weight, bias })?.output)
 }

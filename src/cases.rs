@@ -1,19 +1,18 @@
 //! Conformance cases: what a call of an operator must give, as data.
 //!
-//! A folder holds `cases.jsonl`, a case a line, and `tensors.safetensors`, their arrays. A case names an operator,
-//! PyTorch's keyword parameters, its inputs and what must come out. This file reads them, runs them on the CPU
-//! references and on a GPU, and compares. The program and the tests both use it.
+//! A folder holds `cases.jsonl`, one case a line, and `tensors.safetensors`, their arrays. A case names an operator,
+//! PyTorch's keyword parameters, its inputs and the expected results. This module reads cases, runs them on the CPU
+//! references and on a GPU, and compares. The program and the tests use it; it is not part of the public interface.
 
 mod arguments;
 mod call;
 mod compare;
-#[cfg(feature = "gpu")]
-mod eager;
+#[cfg(feature = "cli")]
+pub mod workload;
 
-pub use call::{Call, CaseBoxes};
+pub use arguments::read_params;
+pub use call::{Call, operators, parameters_of, takes};
 pub use compare::{Difference, Verdict, compare, difference, judge};
-#[cfg(feature = "gpu")]
-pub use eager::class_indices;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -51,13 +50,13 @@ impl CaseArray {
     }
 }
 
-/// What one output of a case must be.
+/// The expected result for one output of a case.
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub array: Arc<CaseArray>,
-    /// How far a float may be off.
+    /// The largest error allowed for a float.
     pub atol: f64,
-    /// The root mean square error of PyTorch's own float32, where the case tells it.
+    /// The root mean square error of PyTorch's own float32, if the case gives it.
     pub rmse_float32: Option<f64>,
 }
 
@@ -75,14 +74,14 @@ pub struct Case {
     pub is_error: bool,
 }
 
-/// Why a case cannot be run, or was refused.
+/// Why a case cannot run, or was refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Refusal {
-    /// The operator, or the typed parameters before it, refused the arguments.
+    /// The operator or its parameters refused the arguments.
     BadInput(String),
-    /// The case asks for something that does not exist here.
+    /// The case needs something that this crate does not have.
     Unsupported(String),
-    /// The case itself is wrong: a parameter that no such operator has, say.
+    /// The case itself is wrong, for example by an unknown parameter.
     BadCase(String),
 }
 
@@ -96,16 +95,16 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl From<wgdnn::Error> for Refusal {
-    fn from(error: wgdnn::Error) -> Self {
+impl From<crate::Error> for Refusal {
+    fn from(error: crate::Error) -> Self {
         Refusal::BadInput(error.to_string())
     }
 }
 
-/// A folder's arrays by name; cases share them.
+/// A folder's arrays by name, which cases share.
 pub type Arrays = BTreeMap<String, Arc<CaseArray>>;
 
-/// What came out of a call, by name.
+/// The results of a call, by name.
 pub type Outputs = BTreeMap<&'static str, CaseArray>;
 
 /// Reads the arrays of a safetensors file, which are F32 and I64.

@@ -1,15 +1,15 @@
-//! Results held against what was expected.
+//! Compares results with what was expected.
 
 use ndarray::ArrayD;
 
 use super::{Call, Case, CaseArray, Outputs, Refusal};
 
-/// How far an array of floats is from what was expected.
+/// How far an array of floats is from the expected one.
 #[derive(Debug, Clone, Default)]
 pub struct Difference {
-    /// The largest absolute difference, infinite where a NaN or infinity is not where it should be.
+    /// The largest absolute difference; infinite if a NaN or an infinity is out of place.
     pub largest: f64,
-    /// Where that is, in row-major order.
+    /// The index of that element, in row-major order.
     pub index: usize,
     /// The root mean square of the differences.
     pub rmse: f64,
@@ -42,7 +42,7 @@ pub fn difference(got: &ArrayD<f32>, expected: &ArrayD<f32>) -> Difference {
     difference
 }
 
-/// Holds what came out of a case against what must, or says what is wrong with it.
+/// Compares the results of a case with the expected ones. Returns what is wrong.
 pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
     for (name, expected) in &case.outputs {
         let Some(got) = outputs.get(name.as_str()) else {
@@ -76,18 +76,18 @@ pub fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
     Ok(())
 }
 
-/// What became of a case.
+/// The outcome of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     Passed,
     Failed(String),
-    /// It asks for something that does not exist here.
+    /// It needs something that this crate does not have.
     Unsupported(String),
 }
 
-/// Runs a case and holds what comes of it against what must.
+/// Runs a case and compares its results with the expected ones.
 pub fn judge(case: &Case, run: impl FnOnce(&Call) -> Result<Outputs, Refusal>) -> Verdict {
-    match (Call::new(case).and_then(|call| run(&call)), case.is_error) {
+    match (Call::of_case(case).and_then(|call| run(&call)), case.is_error) {
         (Err(Refusal::Unsupported(reason)), _) => Verdict::Unsupported(reason),
         (Err(Refusal::BadInput(_)), true) => Verdict::Passed,
         (Err(refusal), _) => Verdict::Failed(refusal.to_string()),

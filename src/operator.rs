@@ -1,0 +1,209 @@
+//! What an operator is: its arguments, declared once, and everything that all operators derive from them.
+
+pub(crate) mod arguments;
+mod by_name;
+#[cfg(feature = "gpu-core")]
+mod call;
+#[cfg(feature = "gpu-core")]
+mod erased;
+#[cfg(all(feature = "gpu-core", any(test, feature = "testing")))]
+mod misdeclared;
+#[cfg(feature = "gpu-core")]
+mod on_gpu;
+#[cfg(feature = "gpu-core")]
+mod planned;
+#[cfg(feature = "gpu-core")]
+pub(crate) mod replay;
+#[cfg(feature = "gpu-core")]
+mod slots;
+
+use std::convert::Infallible;
+
+use ndarray::ArrayD;
+
+use crate::error::{Error, Result};
+
+pub(crate) use arguments::arguments;
+pub use arguments::{Arguments, FloatOrInteger, Map, Name, Packed, PackedLayout, Source};
+use by_name::{Flat, Named};
+#[cfg(feature = "gpu-core")]
+pub use erased::{AnyOperator, AnyTensorValue, BoundCall, FlatSlot, Group};
+#[cfg(all(feature = "gpu-core", any(test, feature = "testing")))]
+pub use misdeclared::misdeclared;
+#[cfg(feature = "gpu-core")]
+pub use on_gpu::{Operator, Tolerance};
+#[cfg(feature = "gpu-core")]
+pub use slots::{Bound, Role, Slot, Slots};
+
+/// An operator's inputs: `F` stands for each float argument, `I` for each integer argument. For `Conv2d` and `F =
+/// &Tensor` it is `Conv2dInputs<&Tensor>`.
+pub type InputsOf<O, F, I> = <<O as Definition>::Inputs as Arguments>::Of<F, I>;
+
+/// An operator's outputs: `F` stands for each float argument, `I` for each integer argument.
+pub type OutputsOf<O, F, I> = <<O as Definition>::Outputs as Arguments>::Of<F, I>;
+
+/// An operator's inputs as arrays.
+pub type ArraysOf<O> = InputsOf<O, ArrayD<f32>, ArrayD<i32>>;
+
+/// An array of f32 or of i32.
+pub type AnyArray = FloatOrInteger<ArrayD<f32>, ArrayD<i32>>;
+
+/// Looks up the arrays of a case by name.
+pub type ArraySource<'a> = dyn Source<ArrayD<f32>, ArrayD<i64>, Error> + 'a;
+
+/// An operator: parameters and shapes that fit together, already checked. It owns no GPU object.
+pub trait Definition: Clone + Send + Sync + 'static {
+    /// PyTorch's name, such as `conv2d`.
+    const NAME: &'static str;
+    /// The operator's parameters, such as [`Conv2dParams`](crate::Conv2dParams).
+    type Params: Clone;
+    /// The arguments that it reads, and those that it updates in place.
+    type Inputs: Arguments;
+    /// The arguments that it writes.
+    type Outputs: Arguments;
+
+    /// Makes the operator for inputs of these shapes.
+    #[doc(hidden)]
+    fn of_shapes(inputs: &InputsOf<Self, Vec<usize>, Vec<usize>>, params: &Self::Params) -> Result<Self>;
+
+    /// Makes the operator and its inputs from a case's arrays.
+    #[doc(hidden)]
+    fn of_arrays(from: &mut ArraySource<'_>, params: &Self::Params) -> Result<(Self, ArraysOf<Self>)> {
+        let arrays = Self::Inputs::build(from)?;
+        let operator = Self::of_shapes(&Self::Inputs::try_map(&arrays, &mut ShapesOf)?, params)?;
+        Ok((operator, Self::Inputs::try_map(&arrays, &mut Narrowed(Self::NAME))?))
+    }
+
+    /// Whether the operator has an input of this name.
+    #[doc(hidden)]
+    fn takes(name: &str) -> bool {
+        let mut names = Names(Vec::new());
+        let Ok(_) = Self::Inputs::build(&mut names);
+        names.0.contains(&name)
+    }
+
+    /// The operator, set to give these outputs too, where they are optional.
+    #[doc(hidden)]
+    fn with_outputs(self, _: &[&str]) -> Result<Self> {
+        Ok(self)
+    }
+
+    /// The operator set to take a packed argument, if it has one.
+    #[doc(hidden)]
+    fn on_packed(&self) -> Option<Self> {
+        None
+    }
+
+    /// The operator with each algorithm that a caller can name, and unchanged as `Auto`; each with the algorithm's
+    /// name.
+    #[doc(hidden)]
+    fn by_every_algorithm(&self) -> Vec<(String, Self)> {
+        vec![("Auto".to_owned(), self.clone())]
+    }
+}
+
+/// An operator's CPU reference, from `src/reference`.
+pub trait OnCpu: Definition {
+    /// Computes the outputs. The inputs must have the shapes that the operator was made with.
+    #[doc(hidden)]
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>>;
+}
+
+/// What an operator computes on the CPU.
+#[doc(hidden)]
+pub struct Computed<O: Definition> {
+    /// The outputs.
+    pub outputs: OutputsOf<O, ArrayD<f32>, ArrayD<i32>>,
+    /// The new values of the inputs that it updates, by name.
+    pub updated: Vec<(&'static str, ArrayD<f32>)>,
+}
+
+impl<O: Definition> Computed<O> {
+    /// The result of an operator that updates no input.
+    pub(crate) fn new(outputs: OutputsOf<O, ArrayD<f32>, ArrayD<i32>>) -> Self {
+        Computed { outputs, updated: Vec::new() }
+    }
+}
+
+/// The parameters of an operator that has none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cases", derive(serde::Deserialize))]
+pub struct NoParams {}
+
+/// Computes an operator on arrays that are given by name.
+#[doc(hidden)]
+pub fn compute_by_name<O: OnCpu>(operator: &O, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
+    let mut source = Named { operator: O::NAME, values: inputs, layouts: Vec::new() };
+    let computed = operator.compute(&O::Inputs::build(&mut source)?)?;
+    source.finish()?;
+    let mut flat = Flat(Vec::new());
+    O::Outputs::try_map(&computed.outputs, &mut flat)?;
+    flat.0.extend(computed.updated.into_iter().map(|(name, array)| (name.into(), FloatOrInteger::Float(array))));
+    Ok(flat.0)
+}
+
+/// Collects the names of the arguments that are asked for.
+struct Names(Vec<&'static str>);
+
+impl Source<(), (), Infallible> for Names {
+    fn float(&mut self, name: Name) -> Result<Option<()>, Infallible> {
+        self.0.push(name.field);
+        Ok(Some(()))
+    }
+
+    fn integer(&mut self, name: Name) -> Result<Option<()>, Infallible> {
+        self.float(name)
+    }
+
+    fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<(), ()>>, Infallible> {
+        self.0.push(name.field);
+        Ok(Some(FloatOrInteger::Float(())))
+    }
+
+    fn list(&mut self, _: &'static str) -> Result<Option<Vec<()>>, Infallible> {
+        Ok(None)
+    }
+
+    fn count(&mut self, field: &'static str) -> usize {
+        self.0.push(field);
+        0
+    }
+
+    // A case has no packed argument.
+    fn layout(&mut self, _: Name) -> Option<PackedLayout> {
+        None
+    }
+
+    fn missing(&mut self, _: Name) -> Infallible {
+        unreachable!("everything is there")
+    }
+}
+
+/// Maps arrays to their shapes.
+pub(crate) struct ShapesOf;
+
+impl<'a, I> Map<'a, ArrayD<f32>, ArrayD<I>, Vec<usize>, Vec<usize>, Error> for ShapesOf {
+    fn float(&mut self, _: Name, array: &'a ArrayD<f32>) -> Result<Vec<usize>> {
+        Ok(array.shape().to_vec())
+    }
+
+    fn integer(&mut self, _: Name, array: &'a ArrayD<I>) -> Result<Vec<usize>> {
+        Ok(array.shape().to_vec())
+    }
+}
+
+/// Maps 64-bit integers to i32, as on the GPU. Holds the operator's name, for errors.
+struct Narrowed(&'static str);
+
+impl<'a> Map<'a, ArrayD<f32>, ArrayD<i64>, ArrayD<f32>, ArrayD<i32>, Error> for Narrowed {
+    fn float(&mut self, _: Name, array: &'a ArrayD<f32>) -> Result<ArrayD<f32>> {
+        Ok(array.clone())
+    }
+
+    fn integer(&mut self, name: Name, array: &'a ArrayD<i64>) -> Result<ArrayD<i32>> {
+        match array.iter().find(|&&number| i32::try_from(number).is_err()) {
+            Some(number) => Err(name.invalid(self.0, "numbers of 32 bits", number.to_string())),
+            None => Ok(array.mapv(|number| number as i32)),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Arguments by name, for operators of any type.
+
+use super::{FloatOrInteger, Map, Name, PackedLayout, Source};
+use crate::error::{Error, Result};
+
+/// Values that are taken out by name.
+pub(super) struct Named<F, I> {
+    pub operator: &'static str,
+    pub values: Vec<(Name, FloatOrInteger<F, I>)>,
+    pub layouts: Vec<(Name, PackedLayout)>,
+}
+
+impl<F, I> Named<F, I> {
+    /// Fails if any value was not taken.
+    pub fn finish(self) -> Result<()> {
+        match self.values.first() {
+            None => Ok(()),
+            Some((name, _)) => Err(name.invalid(self.operator, "no such argument", "one")),
+        }
+    }
+
+    fn wrong(&self, name: Name, expected: &str, actual: &str) -> Error {
+        name.invalid(self.operator, expected, actual)
+    }
+}
+
+impl<F, I> Source<F, I, Error> for Named<F, I> {
+    fn float(&mut self, name: Name) -> Result<Option<F>> {
+        match self.either(name)? {
+            Some(FloatOrInteger::Integer(_)) => Err(self.wrong(name, "floats", "integers")),
+            Some(FloatOrInteger::Float(value)) => Ok(Some(value)),
+            None => Ok(None),
+        }
+    }
+
+    fn integer(&mut self, name: Name) -> Result<Option<I>> {
+        match self.either(name)? {
+            Some(FloatOrInteger::Float(_)) => Err(self.wrong(name, "integers", "floats")),
+            Some(FloatOrInteger::Integer(value)) => Ok(Some(value)),
+            None => Ok(None),
+        }
+    }
+
+    fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<F, I>>> {
+        let place = self.values.iter().position(|(other, _)| *other == name);
+        Ok(place.map(|place| self.values.remove(place).1))
+    }
+
+    fn list(&mut self, _: &'static str) -> Result<Option<Vec<F>>> {
+        Ok(None)
+    }
+
+    fn count(&mut self, field: &'static str) -> usize {
+        self.values.iter().filter(|(name, _)| name.field == field).count()
+    }
+
+    fn layout(&mut self, name: Name) -> Option<PackedLayout> {
+        self.layouts.iter().find(|(other, _)| *other == name).map(|(_, layout)| *layout)
+    }
+
+    fn missing(&mut self, name: Name) -> Error {
+        self.wrong(name, "one", "none")
+    }
+}
+
+/// Collects values with their names.
+pub(super) struct Flat<F, I>(pub Vec<(Name, FloatOrInteger<F, I>)>);
+
+impl<'a, F: Clone, I: Clone> Map<'a, F, I, (), (), Error> for Flat<F, I> {
+    fn float(&mut self, name: Name, value: &'a F) -> Result<()> {
+        self.0.push((name, FloatOrInteger::Float(value.clone())));
+        Ok(())
+    }
+
+    fn integer(&mut self, name: Name, value: &'a I) -> Result<()> {
+        self.0.push((name, FloatOrInteger::Integer(value.clone())));
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Operators of any type, to warm up, list, check and measure them alike.
+
+use super::by_name::{Flat, Named};
+use super::planned::Planned;
+use super::{Arguments, FloatOrInteger, Map, Name, Operator, PackedLayout, Slot};
+use crate::error::{Error, Result};
+use crate::gpu::capabilities::Capabilities;
+use crate::gpu::kernel::Dispatch;
+use crate::gpu::recorder::Recorder;
+use crate::gpu::tensor::Tensor;
+use crate::gpu::work::Work;
+use crate::operator::AnyArray;
+
+/// A float or an integer tensor.
+pub type AnyTensorValue = FloatOrInteger<Tensor, Tensor<i32>>;
+
+/// An eager call that owns its tensors. It returns the outputs by name.
+pub type BoundCall = Box<dyn Fn() -> Result<Vec<(Name, AnyTensorValue)>>>;
+
+/// Whether an argument is an input, an output or the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Read, or updated in place.
+    Input,
+    /// Written.
+    Output,
+    /// The workspace.
+    Workspace,
+}
+
+/// One argument of a plan.
+#[derive(Debug, Clone)]
+pub struct FlatSlot {
+    /// The argument's name.
+    pub name: Name,
+    /// Its role, type and shape.
+    pub slot: Slot,
+    /// Input, output or workspace.
+    pub group: Group,
+}
+
+/// Any [`Operator`], whatever its type: `&conv` is a `&dyn AnyOperator`. [`Gpu::warm_up`](crate::Gpu::warm_up) takes a
+/// list of them.
+pub trait AnyOperator: Send + Sync {
+    /// PyTorch's name, such as `conv2d`.
+    fn name(&self) -> &'static str;
+
+    /// The plan for a device with these capabilities, as one line.
+    fn plan_on(&self, on: &Capabilities) -> String;
+
+    /// The arguments of that plan, in order.
+    fn slots_on(&self, on: &Capabilities) -> Vec<FlatSlot>;
+
+    /// All dispatches of the operator and its companions on such a device.
+    #[doc(hidden)]
+    fn dispatches_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>>;
+
+    /// The operator with each algorithm that a caller can name.
+    #[doc(hidden)]
+    fn all_algorithms(&self) -> Vec<(String, Box<dyn AnyOperator>)>;
+
+    /// The operator set to take a packed argument, if it has one.
+    #[doc(hidden)]
+    fn packed(&self) -> Option<Box<dyn AnyOperator>>;
+
+    /// [`Operator::companions`] on such a device.
+    #[doc(hidden)]
+    fn companions_on(&self, on: &Capabilities) -> Vec<Box<dyn AnyOperator>>;
+
+    /// [`Operator::call`] on tensors by name, as a call that can be repeated. It returns the outputs, not the updated
+    /// inputs.
+    #[doc(hidden)]
+    fn bind_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<BoundCall>;
+
+    /// [`Operator::record`] on buffers that are given by name.
+    #[doc(hidden)]
+    fn record_by_name(&self, recorder: &mut Recorder<'_>, buffers: &[(Name, wgpu::BufferSlice<'_>)]) -> Result<()>;
+
+    /// Computes the operator on the CPU, on arrays by name. It returns the outputs and the updated inputs.
+    #[doc(hidden)]
+    fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>>;
+}
+
+impl<O: Operator> AnyOperator for O {
+    fn name(&self) -> &'static str {
+        O::NAME
+    }
+
+    fn plan_on(&self, on: &Capabilities) -> String {
+        self.plan(on).to_string()
+    }
+
+    fn slots_on(&self, on: &Capabilities) -> Vec<FlatSlot> {
+        let mut flat = Vec::new();
+        self.declare(&self.plan(on)).each(&mut |name, slot, group| {
+            flat.push(FlatSlot { name, slot: slot.clone(), group });
+        });
+        flat
+    }
+
+    fn dispatches_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>> {
+        let plan = self.plan(on);
+        let slots = self.declare(&plan);
+        let mut dispatches = Planned { operator: self, plan: &plan, slots: &slots }.all_dispatches(&on.limits)?;
+        for companion in self.companions(&plan) {
+            dispatches.extend(companion.dispatches_on(on)?);
+        }
+        Ok(dispatches)
+    }
+
+    fn all_algorithms(&self) -> Vec<(String, Box<dyn AnyOperator>)> {
+        let each = self.by_every_algorithm().into_iter();
+        each.map(|(name, operator)| (name, Box::new(operator) as Box<dyn AnyOperator>)).collect()
+    }
+
+    fn packed(&self) -> Option<Box<dyn AnyOperator>> {
+        self.on_packed().map(|operator| Box::new(operator) as Box<dyn AnyOperator>)
+    }
+
+    fn companions_on(&self, on: &Capabilities) -> Vec<Box<dyn AnyOperator>> {
+        self.companions(&self.plan(on))
+    }
+
+    fn bind_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<BoundCall> {
+        let gpu = inputs.first().map(|(_, tensor)| match tensor {
+            FloatOrInteger::Float(tensor) => tensor.gpu().clone(),
+            FloatOrInteger::Integer(tensor) => tensor.gpu().clone(),
+        });
+        let layouts = gpu.map_or_else(Vec::new, |gpu| layouts(&self.slots_on(gpu.capabilities())));
+        let mut source = Named { operator: O::NAME, values: inputs, layouts };
+        let inputs = O::Inputs::build(&mut source)?;
+        source.finish()?;
+        let operator = self.clone();
+        Ok(Box::new(move || {
+            let outputs = operator.call(&O::Inputs::try_map(&inputs, &mut ByReference)?)?;
+            let mut flat = Flat(Vec::new());
+            O::Outputs::try_map(&outputs, &mut flat)?;
+            Ok(flat.0)
+        }))
+    }
+
+    fn record_by_name(&self, recorder: &mut Recorder<'_>, buffers: &[(Name, wgpu::BufferSlice<'_>)]) -> Result<()> {
+        let slots = self.slots_on(recorder.gpu().capabilities());
+        let mut workspace = None;
+        let mut values = Vec::new();
+        for &(name, slice) in buffers {
+            let slot = slots.iter().find(|slot| slot.name == name);
+            match slot {
+                // A workspace that is not needed may be passed.
+                _ if name == "workspace".into() => workspace = Some(slice),
+                Some(FlatSlot { slot, .. }) if slot.is_integer => values.push((name, FloatOrInteger::Integer(slice))),
+                _ => values.push((name, FloatOrInteger::Float(slice))),
+            }
+        }
+        let mut source = Named { operator: O::NAME, values, layouts: layouts(&slots) };
+        let inputs = O::Inputs::build(&mut source)?;
+        let outputs = O::Outputs::build(&mut source)?;
+        source.finish()?;
+        self.record(recorder, &inputs, &outputs, workspace)
+    }
+
+    fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
+        super::compute_by_name(self, inputs)
+    }
+}
+
+fn layouts(slots: &[FlatSlot]) -> Vec<(Name, PackedLayout)> {
+    slots.iter().filter_map(|slot| Some((slot.name, slot.slot.layout?))).collect()
+}
+
+/// Maps tensors to references to them.
+struct ByReference;
+
+impl<'a> Map<'a, Tensor, Tensor<i32>, &'a Tensor, &'a Tensor<i32>, Error> for ByReference {
+    fn float(&mut self, _: Name, tensor: &'a Tensor) -> Result<&'a Tensor> {
+        Ok(tensor)
+    }
+
+    fn integer(&mut self, _: Name, tensor: &'a Tensor<i32>) -> Result<&'a Tensor<i32>> {
+        Ok(tensor)
+    }
+}

@@ -1,0 +1,32 @@
+//! relu: numbers below 0 become 0.
+
+#[cfg(feature = "gpu-core")]
+use crate::{Operator, Result, Tensor, UnaryInputs};
+
+use crate::ops::elementwise::elementwise;
+
+elementwise! {
+    /// A validated [`relu`](crate::relu) on an input of known shape.
+    pub struct Relu = "relu", "relu_blocks", 0;
+}
+
+/// max(x, 0) of every element of an input of any shape, as
+/// [`torch.relu`](https://pytorch.org/docs/2.11/generated/torch.relu.html). NaN stays NaN, and -0 stays -0.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{Gpu, Tensor, relu};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let input = Tensor::from_array(&gpu, &ndarray::array![-1.0, 0.0, 1.0])?;
+/// assert_eq!(relu(&input)?.read_vec_blocking()?, [0.0, 0.0, 1.0]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Relu::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn relu(input: &Tensor) -> Result<Tensor> {
+    Ok(Relu::new(input.shape())?.call(&UnaryInputs { input })?.output)
+}
