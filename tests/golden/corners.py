@@ -157,6 +157,13 @@ def corners():
     yield "mse_loss", "an overflowing square", {"reduction": "none"}, {"input": torch.tensor([3e38, 1.0]), "target": torch.tensor([-3e38, 0.0])}
     yield "mse_loss", "a square that is no normal number", {"reduction": "none"}, {"input": torch.tensor([1e-20, 1.0]), "target": torch.tensor([0.0, 0.0])}
 
+    yield "relu", "batch of 0", {}, {"input": torch.zeros(0, 3)}
+    yield "relu", "a NaN stays a NaN, with its sign", {}, {"input": torch.tensor([nan, -nan, 1.0, -1.0])}
+    yield "relu", "infinities and the largest numbers", {}, {"input": torch.tensor([inf, -inf, 3.4028235e38, -3.4028235e38])}
+    yield "relu", "-0 stays -0", {}, {"input": torch.tensor([-0.0, 0.0, 1.0])}
+    yield "relu", "the smallest numbers above and below 0", {}, {"input": torch.tensor([1e-45, -1e-45, 1e-38, -1e-38])}
+    yield "relu", "a scalar", {}, {"input": torch.tensor(-2.5)}
+
 
 def refused():
     """Corners that PyTorch refuses: (operator, what is asked, parameters, tensors)."""
@@ -276,3 +283,6 @@ def bad_inputs():
     yield "mse_loss", {}, {"input": ramp(2)}
     yield "mse_loss", {}, {"target": ramp(2)}
     yield "mse_loss", {}, {"input": torch.ones(2, dtype=torch.long), "target": ramp(2)}
+
+    yield "relu", {}, {}
+    yield "relu", {}, {"input": torch.ones(3, dtype=torch.long)}

@@ -102,6 +102,10 @@ def sigmoid():
     return {}, {"input": floats(*[rng.randint(1, 6) for _ in range(rng.randint(1, 3))])}
 
 
+def relu():
+    return sigmoid()
+
+
 def roi_pool():
     tensors = {"input": image(low=4)}
     boxes = torch.rand(rng.randint(1, 3), 4) * 8
@@ -155,7 +159,7 @@ def mse_loss():
 def overflows(op, params, tensors, output):
     """Whether float32 overflows on the way to what float64 has finite, or beside an infinity: then the order of a sum
     decides what comes of it."""
-    if op in ("max_pool2d", "flatten", "sigmoid", "roi_pool"):
+    if op in ("max_pool2d", "flatten", "sigmoid", "relu", "roi_pool"):
         return False
     huge = {name: (t.abs() > 1e18) & t.isfinite() if t.is_floating_point() else None for name, t in tensors.items()}
     count = {name: int(h.sum()) for name, h in huge.items() if h is not None}
@@ -179,7 +183,7 @@ def overflows(op, params, tensors, output):
     return bool(((sizes > LARGEST) & ((sizes > signed.abs() * 1.01) | ~output.isfinite())).any())
 
 
-OPERATORS = [max_pool2d, avg_pool2d, conv2d, conv_transpose2d, flatten, sigmoid, roi_pool, batch_norm, cross_entropy, mse_loss]
+OPERATORS = [max_pool2d, avg_pool2d, conv2d, conv_transpose2d, flatten, sigmoid, roi_pool, batch_norm, cross_entropy, mse_loss, relu]
 
 
 def draw(operator):
