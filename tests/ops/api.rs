@@ -76,7 +76,7 @@ pub fn expect_recording_only<R>(work: impl FnOnce() -> R) -> (R, Vec<String>) {
 fn recording_again_on_the_same_buffers_makes_nothing_at_all() {
     use crate::harness::{gpu, random};
     use wgdnn::wgpu::{BufferDescriptor, BufferUsages};
-    use wgdnn::{Conv2d, Conv2dBuffers, Tensor, sigmoid};
+    use wgdnn::{Conv2d, Conv2dInputs, Conv2dOutputs, Operator, Tensor, sigmoid};
 
     // The count itself: an eager call makes buffers, and a read-back submits, maps and polls.
     let ((), eager) = calls(|| {
@@ -96,16 +96,12 @@ fn recording_again_on_the_same_buffers_makes_nothing_at_all() {
         gpu().device().create_buffer(&BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
     };
     let (input, weight, output) = (buffer(4 * 3 * 11 * 13), buffer(4 * 5 * 3 * 9), buffer(4 * 5 * 9 * 11));
-    let buffers = Conv2dBuffers {
-        input: input.slice(..),
-        weight: weight.slice(..),
-        bias: None,
-        output: output.slice(..),
-        workspace: None,
-    };
+    let inputs = Conv2dInputs::new(input.slice(..), weight.slice(..));
+    let outputs = Conv2dOutputs::new(output.slice(..));
     for time in 1..=5 {
         let mut encoder = gpu().device().create_command_encoder(&Default::default());
-        let (result, calls) = expect_recording_only(|| conv.record(&mut gpu().record(&mut encoder), &buffers));
+        let (result, calls) =
+            expect_recording_only(|| conv.record(&mut gpu().record(&mut encoder), &inputs, &outputs, None));
         assert_eq!(result, Ok(()));
         let binds = calls.iter().any(|call| call == "Device::create_bind_group");
         assert_eq!(binds, time <= 2, "the {time}. time: {calls:?}");
@@ -121,17 +117,18 @@ fn a_sequence_of_operators_is_one_pass() {
     use crate::harness::{gpu, random};
     use wgdnn::wgpu::{Buffer, BufferUsages, util::DeviceExt};
     use wgdnn::{
-        BatchNorm, BatchNormArguments, BatchNormBuffers, BatchNormParams, Conv2d, Conv2dBuffers, Flatten, MaxPool2d,
-        MaxPool2dBuffers, MaxPool2dParams, Sigmoid, SigmoidBuffers, Tensor, reference,
+        BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams, Conv2d, Conv2dInputs, Conv2dOutputs, Flatten,
+        MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams, Operator, Sigmoid, Tensor, UnaryInputs,
+        UnaryOutputs, reference,
     };
 
     let (image, kernel) = (random(&[2, 3, 12, 12], 1), random(&[4, 3, 3, 3], 2));
     let conv = Conv2d::new(image.shape(), kernel.shape(), None, &Default::default()).unwrap();
     let training = BatchNormParams { training: true, ..Default::default() };
-    let norm = BatchNorm::new(&conv.output_shape(), &BatchNormArguments::default(), &training).unwrap();
-    let sigmoid = Sigmoid::new(&norm.output_shape()).unwrap();
-    let pool = MaxPool2d::new(&conv.output_shape(), &MaxPool2dParams::new([2, 2])).unwrap();
-    let flat = Flatten::new(&pool.output_shape(), &Default::default()).unwrap();
+    let norm = BatchNorm::new(&BatchNormInputs::new(conv.output_shape()), &training).unwrap();
+    let sigmoid = Sigmoid::new(norm.output_shape()).unwrap();
+    let pool = MaxPool2d::new(conv.output_shape(), &MaxPool2dParams::new([2, 2])).unwrap();
+    let flat = Flatten::new(pool.output_shape(), &Default::default()).unwrap();
     gpu().warm_up(&[&conv, &norm, &sigmoid, &pool, &flat]).unwrap();
 
     let buffer = |contents: &[u8]| {
@@ -142,8 +139,8 @@ fn a_sequence_of_operators_is_one_pass() {
     let empty = |shape: &[usize]| buffer(&vec![0; 4 * shape.iter().product::<usize>()]);
     let bytes = |array: &ndarray::ArrayD<f32>| array.iter().flat_map(|x| x.to_ne_bytes()).collect::<Vec<_>>();
     let (input, weight) = (buffer(&bytes(&image)), buffer(&bytes(&kernel)));
-    let features: [Buffer; 3] = std::array::from_fn(|_| empty(&conv.output_shape()));
-    let (workspace, output) = (empty(&[norm.workspace_size() as usize / 4]), empty(&flat.output_shape()));
+    let features: [Buffer; 3] = std::array::from_fn(|_| empty(conv.output_shape()));
+    let (workspace, output) = (empty(&[norm.workspace_size(gpu()) as usize / 4]), empty(flat.output_shape()));
 
     let mut last = Vec::new();
     for _ in 0..3 {
@@ -152,12 +149,11 @@ fn a_sequence_of_operators_is_one_pass() {
             let recorder = &mut gpu().record(encoder);
             let [a, b, c] = features.each_ref().map(|buffer| buffer.slice(..));
             let (input, weight) = (input.slice(..), weight.slice(..));
-            conv.record(recorder, &Conv2dBuffers { input, weight, bias: None, output: a, workspace: None })?;
+            conv.record(recorder, &Conv2dInputs::new(input, weight), &Conv2dOutputs::new(a), None)?;
             let workspace = Some(workspace.slice(..));
-            let arguments = BatchNormArguments::default();
-            norm.record(recorder, &BatchNormBuffers { input: a, arguments, output: b, workspace })?;
-            sigmoid.record(recorder, &SigmoidBuffers { input: b, output: c })?;
-            pool.record(recorder, &MaxPool2dBuffers { input: c, output: output.slice(..), indices: None })
+            norm.record(recorder, &BatchNormInputs::new(a), &BatchNormOutputs::new(b), workspace)?;
+            sigmoid.record(recorder, &UnaryInputs { input: b }, &UnaryOutputs { output: c }, None)?;
+            pool.record(recorder, &MaxPool2dInputs { input: c }, &MaxPool2dOutputs::new(output.slice(..)), None)
         };
         let (result, recording) = expect_recording_only(|| record(&mut encoder));
         assert_eq!(result, Ok(()));
@@ -171,11 +167,11 @@ fn a_sequence_of_operators_is_one_pass() {
     assert_eq!(last.iter().filter(|call| *call == "ComputePass::dispatch").count(), 6, "{last:?}");
 
     let expected = reference::conv2d(&image, &kernel, None, &Default::default()).unwrap();
-    let expected = reference::batch_norm(&expected, &BatchNormArguments::default(), &training).unwrap().output;
+    let expected = reference::batch_norm(&BatchNormInputs::new(&expected as _), &training).unwrap().output;
     let expected = reference::sigmoid(&expected).unwrap();
     let expected = reference::max_pool2d(&expected, &MaxPool2dParams::new([2, 2])).unwrap().output;
     let expected = reference::flatten(&expected, &Default::default()).unwrap();
-    let got: Tensor = Tensor::from_buffer(gpu(), output, 0, &flat.output_shape()).unwrap();
+    let got: Tensor = Tensor::from_buffer(gpu(), output, 0, flat.output_shape()).unwrap();
     let got = got.read_blocking().unwrap();
     assert!(got.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-5));
 }

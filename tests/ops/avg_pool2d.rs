@@ -3,15 +3,16 @@
 use serde_json::json;
 use wgdnn::{AvgPool2d, AvgPool2dParams, Error};
 
-use crate::harness::{call, expect_refused, floats, golden_tests};
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
 
 golden_tests!("avg_pool2d", at_least 40);
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod exact {
     use super::*;
-    use crate::cases::Call;
     use crate::harness::{expect_exact, expect_within, random, random_integers};
+    use wgdnn::AvgPool2dInputs;
+    use wgdnn::cases::Call;
 
     #[test]
     fn integers_are_exact() {
@@ -19,13 +20,16 @@ mod exact {
             // With a power of two as divisor nothing is rounded.
             let params = AvgPool2dParams {
                 stride: Some([3, 1]),
-                padding: [2, 1],
+                padding: [2, 1].into(),
                 ceil_mode: true,
                 count_include_pad,
                 divisor_override: Some(4),
                 ..AvgPool2dParams::new([5, 3])
             };
-            expect_exact(&Call::AvgPool2d { input: random_integers(&[2, 3, 17, 9], 1), params });
+            expect_exact(
+                &Call::new::<AvgPool2d>(AvgPool2dInputs { input: random_integers(&[2, 3, 17, 9], 1) }, &params)
+                    .unwrap(),
+            );
         }
     }
 
@@ -42,14 +46,16 @@ mod exact {
             for count_include_pad in [true, false] {
                 let params = |divisor_override| AvgPool2dParams {
                     stride: Some(stride),
-                    padding,
+                    padding: padding.into(),
                     count_include_pad,
                     divisor_override,
                     ..AvgPool2dParams::new(kernel)
                 };
                 let input = random_integers(&[2, 3, size[0], size[1]], 1);
-                expect_exact(&Call::AvgPool2d { input: input.clone(), params: params(Some(4)) });
-                expect_within(&Call::AvgPool2d { input, params: params(None) }, 2.5e-7);
+                expect_exact(
+                    &Call::new::<AvgPool2d>(AvgPool2dInputs { input: input.clone() }, &params(Some(4))).unwrap(),
+                );
+                expect_within(&Call::new::<AvgPool2d>(AvgPool2dInputs { input }, &params(None)).unwrap(), 2.5e-7);
             }
         }
     }
@@ -58,9 +64,92 @@ mod exact {
     fn windows_beyond_a_drivers_loop_limit() {
         // 90,000 elements in one window; llvmpipe ends a loop after 65,535.
         let params = AvgPool2dParams::new([300, 300]);
-        expect_within(&Call::AvgPool2d { input: random(&[2, 1, 300, 300], 2), params }, 1e-9);
+        expect_within(
+            &Call::new::<AvgPool2d>(AvgPool2dInputs { input: random(&[2, 1, 300, 300], 2) }, &params).unwrap(),
+            1e-9,
+        );
         let params = AvgPool2dParams { divisor_override: Some(1), ..AvgPool2dParams::new([1, 70_000]) };
-        expect_exact(&Call::AvgPool2d { input: random_integers(&[1, 1, 2, 70_000], 4), params });
+        expect_exact(
+            &Call::new::<AvgPool2d>(AvgPool2dInputs { input: random_integers(&[1, 1, 2, 70_000], 4) }, &params)
+                .unwrap(),
+        );
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random_integers;
+    use crate::properties::{agree, commutes_with_a_split, config, image, pair, rounding};
+    use ndarray::ArrayD;
+    use proptest::prelude::*;
+    use wgdnn::AvgPool2dInputs;
+    use wgdnn::cases::Call;
+
+    prop_compose! {
+        fn problem()(
+            shape in image(), kernel_size in pair(1..6), stride in prop::option::of(pair(1..5)), half in pair(0..3),
+            ceil_mode: bool, count_include_pad: bool, divisor_override in prop::option::of(-8..8_i64), seed: u64,
+        ) -> (ArrayD<f32>, AvgPool2dParams) {
+            let padding = [half[0].min(kernel_size[0] / 2), half[1].min(kernel_size[1] / 2)];
+            let params =
+                AvgPool2dParams { kernel_size, stride, padding: padding.into(), ceil_mode, count_include_pad, divisor_override };
+            (random_integers(&shape, seed), params)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference((input, params) in problem()) {
+            // Sums of whole numbers are exact, and then a division is rounded.
+            agree(Call::new::<AvgPool2d>(AvgPool2dInputs { input }, &params), rounding(100.0))?;
+        }
+
+        #[test]
+        fn it_commutes_with_a_split_of_the_batch((input, params) in problem(), cut in 0..4_usize) {
+            commutes_with_a_split(|input| Call::new::<AvgPool2d>(AvgPool2dInputs { input }, &params), &input, cut)?;
+        }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_cut_to_a_devices_bindings() {
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+    use wgdnn::AvgPool2dInputs;
+    use wgdnn::cases::Call;
+
+    for shape in [&[200, 7, 9][..], &[27, 2, 6, 5]] {
+        let inputs = AvgPool2dInputs { input: random(shape, 3) };
+        expect_cut(&Call::new::<AvgPool2d>(inputs, &AvgPool2dParams::new([2, 2])).unwrap(), 1e-7);
+    }
+}
+
+mod serde {
+    use super::*;
+    use crate::params_serde::{comes_back, config, pair};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back(
+            (kernel_size, stride, padding) in (pair(), proptest::option::of(pair()), pair()),
+            (ceil_mode, count_include_pad) in any::<(bool, bool)>(), divisor_override in any::<Option<i64>>(),
+        ) {
+            comes_back(&AvgPool2dParams {
+                kernel_size,
+                stride,
+                padding: padding.into(),
+                ceil_mode,
+                count_include_pad,
+                divisor_override,
+            });
+        }
     }
 }
 
@@ -96,3 +185,43 @@ fn sizes_that_overflow_are_refused() {
         Err(Error::LimitExceeded { .. })
     ));
 }
+
+/// Padding that differs before and after is that of an input padded before; what a sum is divided by knows both.
+#[test]
+fn sides_are_padded_each_by_its_own() {
+    use crate::harness::{padded, random};
+    use wgdnn::{AvgPool2dParams, Padding, reference};
+
+    for (sides, cols) in [([[0, 1], [1, 0]], 8), ([[1, 0], [0, 1]], 12), ([[0, 1], [0, 1]], 7)] {
+        let input = random(&[2, 3, 9, cols], 1).mapv(|x| (x * 4.0).round());
+        let params =
+            AvgPool2dParams { stride: Some([2, 1]), padding: Padding::Sides(sides), ..AvgPool2dParams::new([2, 4]) };
+        let output = reference::avg_pool2d(&input, &params).unwrap();
+        let around = padded(&input, sides, 0.0);
+        let alone = AvgPool2dParams { padding: Padding::Valid, ..params.clone() };
+        assert_eq!(output, reference::avg_pool2d(&around, &alone).unwrap());
+        for (count_include_pad, ceil_mode) in [(true, true), (false, true), (false, false)] {
+            let params = AvgPool2dParams { count_include_pad, ceil_mode, ..params.clone() };
+            // The means of ones tell how many elements count.
+            let ones = reference::avg_pool2d(&input.mapv(|_| 1.0), &params).unwrap();
+            assert!(ones.iter().all(|&share| if count_include_pad { share <= 1.0 } else { share == 1.0 }));
+            #[cfg(feature = "gpu-core")]
+            {
+                use wgdnn::{AvgPool2d, AvgPool2dInputs, cases::Call};
+                let inputs = AvgPool2dInputs::new(input.clone());
+                crate::harness::expect_within(&Call::new::<AvgPool2d>(inputs, &params).unwrap(), 1e-6);
+            }
+        }
+    }
+}
+
+planted_faults!(
+    "avg_pool2d",
+    [
+        ("avg_pool2d", "params.padded_rows)", "params.in_rows)"),
+        ("avg_pool2d", "else if (params.count_include_pad != 0u)", "else if (params.count_include_pad == 0u)"),
+        ("avg_pool2d", "select(total / divisor, 0.0, is_outside)", "total * divisor"),
+        ("avg_pool2d", "let first_col = max(start_col, 0);", "let first_col = max(start_col, 1);"),
+        ("avg_pool2d_quads", "visit(&sum_3, &span, 3)", "visit(&sum_3, &span, 2)"),
+    ]
+);

@@ -4,98 +4,39 @@ use std::collections::BTreeSet;
 
 use naga::valid::ModuleInfo;
 use ndarray::ArrayD;
-use wgdnn::{
-    AdapterClass, BatchNorm, BatchNormArguments, BatchNormParams, Conv2d, Conv2dAlgorithm, Conv2dParams,
-    ConvTranspose2d, ConvTranspose2dAlgorithm, ConvTranspose2dParams, CrossEntropy, CrossEntropyParams,
-    CrossEntropyTarget, Dispatch, Gpu, Kernel, MseLoss, MseLossParams, Operator, PackedWeight, Tensor,
-};
+use wgdnn::operator::{FloatOrInteger, Name};
+use wgdnn::{AdapterClass, Dispatch, Gpu, Kernel};
 
-use crate::cases::{Call, CaseArray};
-use crate::harness::{portable_gpu, random, random_integers};
+use crate::harness::portable_gpu;
 use crate::interpreter::Workgroup;
 use crate::races::races;
 use crate::shaders::{shaders, validated};
+use wgdnn::cases::{Call, CaseArray};
 
-/// A call that runs kernels with workgroup memory, and the modules that these are of.
-struct Problem {
-    call: Call,
-    files: &'static [&'static str],
-    class: AdapterClass,
-    is_packed: bool,
+/// A call that goes several rounds through every loop with a barrier of its kernels, on hardware.
+pub struct Problem {
+    pub call: Call,
+    /// The modules of these kernels.
+    pub files: &'static [&'static str],
 }
 
-/// Calls that go several rounds through every loop with a barrier.
-fn problems() -> Vec<Problem> {
-    let conv2d = |input: &[usize], weight: &[usize], algorithm| Call::Conv2d {
-        input: random_integers(input, 1),
-        weight: random_integers(weight, 2),
-        bias: None,
-        params: Conv2dParams { algorithm, ..Default::default() },
+macro_rules! problems {
+    ($($module:ident: $operator:ident),* $(,)?) => {
+        /// Those of every operator.
+        fn problems() -> Vec<Problem> {
+            let mut problems = Vec::new();
+            $(problems.extend(crate::$module::barriers());)*
+            problems
+        }
     };
-    let batch_norm = |input: &[usize]| Call::BatchNorm {
-        input: random(input, 1),
-        arguments: BatchNormArguments::default(),
-        params: BatchNormParams { training: true, ..Default::default() },
-    };
-    let mse_loss = |count: usize| Call::MseLoss {
-        input: random(&[count], 1),
-        target: random(&[count], 2),
-        params: MseLossParams::default(),
-    };
-    let hardware = AdapterClass::Hardware;
-    let problem = |call, files, class| Problem { call, files, class, is_packed: false };
-    let winograd = || conv2d(&[1, 64, 8, 8], &[24, 64, 3, 3], Conv2dAlgorithm::Winograd4x4);
-    let classes = |reduction| CrossEntropyParams { reduction, label_smoothing: 0.1, ..Default::default() };
-    let probabilities = random(&[6, 4096], 3).mapv(f32::abs);
-    let strided = random(&[3, 40, 30], 5);
-    let losses = |input: ArrayD<f32>, target| Call::CrossEntropy {
-        input,
-        target,
-        weight: None,
-        params: classes(wgdnn::Reduction::Mean),
-    };
-    let labels = |shape: &[usize]| CrossEntropyTarget::Classes(random(shape, 4).mapv(|x| (x.abs() * 39.0) as i64));
-    vec![
-        problem(conv2d(&[1, 4, 9, 9], &[40, 4, 3, 3], Conv2dAlgorithm::ImplicitGemm), &["conv2d_gemm"], hardware),
-        problem(conv2d(&[1, 40, 64, 64], &[160, 40, 1, 1], Conv2dAlgorithm::ImplicitGemm), &["conv2d_gemm"], hardware),
-        problem(
-            Call::ConvTranspose2d {
-                input: random_integers(&[1, 12, 6, 6], 1),
-                weight: random_integers(&[12, 20, 3, 3], 2),
-                bias: None,
-                params: ConvTranspose2dParams {
-                    algorithm: ConvTranspose2dAlgorithm::ImplicitGemm,
-                    stride: [2, 2],
-                    ..Default::default()
-                },
-            },
-            &["conv_transpose2d_gemm"],
-            hardware,
-        ),
-        problem(
-            conv2d(&[1, 10, 12, 12], &[24, 10, 3, 3], Conv2dAlgorithm::Winograd2x2),
-            &["conv2d_winograd2x2_fused"],
-            hardware,
-        ),
-        problem(winograd(), &["conv2d_winograd_multiply"], hardware),
-        Problem { call: winograd(), files: &["conv2d_winograd_multiply_packed"], class: hardware, is_packed: true },
-        problem(batch_norm(&[3, 5, 40, 40]), &["batch_norm"], hardware),
-        problem(batch_norm(&[3, 5, 33, 33]), &["batch_norm"], hardware),
-        problem(losses(random(&[6, 4096], 1), labels(&[6])), &["cross_entropy_in_blocks", "cross_entropy"], hardware),
-        problem(
-            losses(random(&[6, 4096], 1), CrossEntropyTarget::Probabilities(probabilities.clone())),
-            &["cross_entropy_in_blocks", "cross_entropy"],
-            hardware,
-        ),
-        problem(losses(strided.clone(), labels(&[3, 30])), &["cross_entropy"], hardware),
-        problem(
-            losses(strided.clone(), CrossEntropyTarget::Probabilities(strided.mapv(f32::abs))),
-            &["cross_entropy"],
-            hardware,
-        ),
-        problem(mse_loss(5000), &["mse_loss"], hardware),
-        problem(mse_loss(5001), &["mse_loss"], hardware),
-    ]
+}
+wgdnn::operators!(problems);
+
+/// A portable device that is taken for hardware.
+fn portable_hardware() -> Gpu {
+    let gpu = portable_gpu();
+    gpu.take_for(AdapterClass::Hardware);
+    gpu
 }
 
 /// Barriers of which the lint alone sees that they are gone: vectors of llvmpipe happen to run in an order that is right,
@@ -108,41 +49,19 @@ const UNSEEN: &[(&str, usize)] = &[
 ];
 
 impl Problem {
-    fn operator(&self) -> Box<dyn Operator> {
-        match &self.call {
-            Call::Conv2d { input, weight, params, .. } => {
-                let operator = Conv2d::new(input.shape(), weight.shape(), None, params).unwrap();
-                Box::new(if self.is_packed { operator.with_packed_weight() } else { operator })
-            }
-            Call::ConvTranspose2d { input, weight, params, .. } => {
-                Box::new(ConvTranspose2d::new(input.shape(), weight.shape(), None, params).unwrap())
-            }
-            Call::BatchNorm { input, params, .. } => {
-                Box::new(BatchNorm::new(input.shape(), &BatchNormArguments::default(), params).unwrap())
-            }
-            Call::CrossEntropy { input, target, params, .. } => {
-                let target = match target {
-                    CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.shape()),
-                    CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(array.shape()),
-                };
-                Box::new(CrossEntropy::new(input.shape(), target, None, params).unwrap())
-            }
-            Call::MseLoss { input, target, params } => {
-                Box::new(MseLoss::new(input.shape(), target.shape(), params).unwrap())
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
+    /// The output, with arguments packed by what packs them.
     fn run(&self, gpu: &Gpu) -> ArrayD<f32> {
-        if let (true, Call::Conv2d { input, weight, params, .. }) = (self.is_packed, &self.call) {
-            let up = |array: &ArrayD<f32>| Tensor::from_array(gpu, array).unwrap();
-            let weight = PackedWeight::new(&up(weight), params).unwrap();
-            return wgdnn::conv2d_packed(&up(input), &weight, None, params).unwrap().read_blocking().unwrap();
+        let operator = self.call.operator();
+        let mut tensors = self.call.upload(gpu).unwrap();
+        for companion in operator.companions_on(gpu.capabilities()) {
+            let slots = companion.slots_on(gpu.capabilities());
+            let is_input = |name: Name| slots.iter().any(|slot| slot.name == name);
+            let inputs = tensors.iter().filter(|(name, _)| is_input(*name)).cloned().collect();
+            tensors.extend(companion.bind_by_name(inputs).and_then(|call| call()).unwrap());
         }
-        match self.call.run_eager(gpu).unwrap().remove("output") {
-            Some(CaseArray::F32(output)) => output,
-            other => panic!("{other:?}"),
+        match &operator.bind_by_name(tensors).and_then(|call| call()).unwrap()[..] {
+            [(_, FloatOrInteger::Float(output)), ..] => output.read_blocking().unwrap(),
+            _ => panic!("no output"),
         }
     }
 
@@ -172,13 +91,11 @@ struct Dispatched {
 fn dispatched() -> Vec<Dispatched> {
     let mut all = Vec::new();
     for problem in problems() {
-        let gpu = portable_gpu();
-        gpu.take_for(problem.class);
-        for dispatch in gpu.dispatches_of(&*problem.operator()).unwrap() {
-            if dispatch.kernel.source.contains("workgroupBarrier()") {
+        for dispatch in problem.call.operator().dispatches_on(portable_hardware().capabilities()).unwrap() {
+            if dispatch.kernel.source().contains("workgroupBarrier()") {
                 let constants = dispatch.constants.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
                 let Dispatch { kernel, uniform, workgroups, .. } = dispatch;
-                all.push(Dispatched { kernel, constants, uniform, workgroups });
+                all.push(Dispatched { kernel, constants, uniform: uniform.to_vec(), workgroups });
             }
         }
     }
@@ -202,14 +119,14 @@ impl Dispatched {
 fn no_kernel_has_a_race() {
     let mut seen = BTreeSet::new();
     for dispatched in dispatched() {
-        let Kernel { file, source, entry_point, .. } = dispatched.kernel;
-        let problems = dispatched.races(&validated(file, source));
-        assert!(problems.is_empty(), "{file}, {entry_point}: {problems:#?}");
-        seen.insert((*file, *entry_point));
+        let Kernel { module, entry_point, .. } = dispatched.kernel;
+        let problems = dispatched.races(&validated(module, &dispatched.kernel.source()));
+        assert!(problems.is_empty(), "{module}, {entry_point}: {problems:#?}");
+        seen.insert((*module, *entry_point));
     }
     // All that have memory of a workgroup were looked at.
     for kernel in wgdnn::kernels() {
-        let (module, info) = validated(kernel.file, kernel.source);
+        let (module, info) = validated(kernel.module, &kernel.source());
         let index = module.entry_points.iter().position(|entry| entry.name == kernel.entry_point).unwrap();
         let usage = info.get_entry_point(index);
         let has_memory = module
@@ -217,9 +134,9 @@ fn no_kernel_has_a_race() {
             .iter()
             .any(|(handle, variable)| variable.space == naga::AddressSpace::WorkGroup && !usage[handle].is_empty());
         assert!(
-            !has_memory || seen.contains(&(kernel.file, kernel.entry_point)),
+            !has_memory || seen.contains(&(kernel.module, kernel.entry_point)),
             "{} {}",
-            kernel.file,
+            kernel.module,
             kernel.entry_point
         );
     }
@@ -231,12 +148,12 @@ fn every_barrier_that_is_gone_is_a_race() {
     let (mut barriers, mut unseen) = (0, Vec::new());
     for (name, source) in shaders() {
         // A variant is also looked at by what only the other one dispatches.
-        let stem = name.trim_end_matches("_in_blocks");
+        let file = wgdnn::kernels().into_iter().find(|kernel| kernel.module == name).unwrap().file;
         for number in 0.. {
             let Some(wrong) = without_barrier(&source, number) else { break };
             barriers += 1;
             let wrong = validated(&name, &wrong);
-            let of_this = all.iter().filter(|dispatched| dispatched.kernel.file.trim_end_matches("_in_blocks") == stem);
+            let of_this = all.iter().filter(|dispatched| dispatched.kernel.file == file);
             if !of_this.into_iter().any(|dispatched| !dispatched.races(&wrong).is_empty()) {
                 unseen.push(format!("{name}: {number}"));
             }
@@ -256,8 +173,7 @@ fn barriers_that_are_gone_give_wrong_results() {
     let (mut unseen, mut seen) = (BTreeSet::new(), BTreeSet::new());
     for problem in problems() {
         let Some(CaseArray::F32(expected)) = problem.call.run_reference().unwrap().remove("output") else { panic!() };
-        let gpu = portable_gpu();
-        gpu.take_for(problem.class);
+        let gpu = portable_hardware();
         assert!(problem.is_right(&gpu, &expected), "{:?}", problem.files);
         for &file in problem.files {
             let (_, source) = shaders().into_iter().find(|(name, _)| name == file).unwrap();

@@ -1,17 +1,41 @@
 //! batch_norm: every channel shifted and scaled to mean 0 and variance 1.
 
 use serde_json::json;
-use wgdnn::{BatchNorm, BatchNormArguments, BatchNormParams, Error};
+use wgdnn::{BatchNorm, BatchNormInputs, BatchNormParams, Error};
 
-use crate::harness::{call, expect_refused, floats, golden_tests};
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
 
-golden_tests!("batch_norm", at_least 40);
+golden_tests!("batch_norm", at_least 40, barriers problems);
 
-#[cfg(feature = "gpu")]
+/// Calls that go several rounds through every loop with a barrier.
+#[cfg(feature = "gpu-core")]
+fn problems() -> Vec<crate::barriers::Problem> {
+    use crate::barriers::Problem;
+    use crate::harness::random;
+    use wgdnn::cases::Call;
+
+    let problem = |shape: &[usize]| {
+        let params = BatchNormParams { training: true, ..Default::default() };
+        let call = Call::new::<BatchNorm>(BatchNormInputs::new(random(shape, 1)), &params).unwrap();
+        Problem { call, files: &["batch_norm"] }
+    };
+    vec![problem(&[3, 5, 40, 40]), problem(&[3, 5, 33, 33])]
+}
+
+#[test]
+fn golden_cases_ask_for_the_optional_outputs() {
+    for name in ["saved_mean", "saved_invstd"] {
+        let cases = crate::harness::golden_of("batch_norm");
+        let count = cases.iter().filter(|case| case.outputs.contains_key(name)).count();
+        assert!(count >= 60, "{name}: {count}");
+    }
+}
+
+#[cfg(feature = "gpu-core")]
 mod accurate {
     use super::*;
-    use crate::cases::Call;
     use crate::harness::{expect_within, golden_of, gpu, random, rmse_beside_pytorch};
+    use wgdnn::cases::Call;
 
     #[test]
     fn no_worse_than_pytorchs_float32() {
@@ -20,11 +44,8 @@ mod accurate {
     }
 
     fn training(input: ndarray::ArrayD<f32>) -> Call {
-        Call::BatchNorm {
-            input,
-            arguments: BatchNormArguments::default(),
-            params: BatchNormParams { training: true, ..Default::default() },
-        }
+        Call::new::<BatchNorm>(BatchNormInputs::new(input), &BatchNormParams { training: true, ..Default::default() })
+            .unwrap()
     }
 
     #[test]
@@ -44,16 +65,17 @@ mod accurate {
         for (rows, cols) in [(1, 4), (5, 7), (6, 6), (8, 9), (33, 64), (65, 65)] {
             let of_channels = |seed, least| Some(random(&[3], seed).mapv(|x| x.abs() + least));
             expect_within(
-                &Call::BatchNorm {
-                    input: random(&[2, 3, rows, cols], 1),
-                    arguments: BatchNormArguments {
+                &Call::new::<BatchNorm>(
+                    BatchNormInputs {
                         running_mean: of_channels(2, 0.0),
                         running_var: of_channels(3, 0.5),
                         weight: of_channels(4, 0.5),
                         bias: of_channels(5, 0.0),
+                        ..BatchNormInputs::new(random(&[2, 3, rows, cols], 1))
                     },
-                    params: BatchNormParams::default(),
-                },
+                    &BatchNormParams::default(),
+                )
+                .unwrap(),
                 5e-7,
             );
         }
@@ -61,42 +83,48 @@ mod accurate {
 
     #[test]
     fn infinities_in_inference() {
-        let call = Call::BatchNorm {
-            input: ndarray::array![[f32::INFINITY, 1.0], [f32::NEG_INFINITY, 2.0], [3e38, f32::NAN]].into_dyn(),
-            arguments: BatchNormArguments {
+        let call = Call::new::<BatchNorm>(
+            BatchNormInputs {
                 running_mean: Some(ndarray::array![1.0, 2.0].into_dyn()),
                 running_var: Some(ndarray::array![0.01, 4.0].into_dyn()),
                 weight: Some(ndarray::array![-2.0, 1.0].into_dyn()),
                 bias: Some(ndarray::array![5.0, 1.0].into_dyn()),
+                ..BatchNormInputs::new(
+                    ndarray::array![[f32::INFINITY, 1.0], [f32::NEG_INFINITY, 2.0], [3e38, f32::NAN]].into_dyn(),
+                )
             },
-            params: BatchNormParams::default(),
-        };
+            &BatchNormParams::default(),
+        )
+        .unwrap();
         expect_within(&call, 1e-6);
     }
 
     /// But on devices that bind too few buffers, which say so.
     #[test]
     fn inference_needs_no_workspace() {
-        use wgdnn::{Gpu, GpuOptions, wgpu};
+        use wgdnn::{Gpu, GpuOptions, Operator, wgpu};
 
         let channels = Some(&[3][..]);
-        let arguments =
-            BatchNormArguments { running_mean: channels, running_var: channels, weight: channels, bias: channels };
-        let shape = &[2, 3, 4, 4];
-        let inference = BatchNorm::new(shape, &arguments, &BatchNormParams::default()).unwrap();
-        assert_eq!(inference.workspace_size(), 0);
+        let inputs = BatchNormInputs {
+            input: &[2, 3, 4, 4][..],
+            running_mean: channels,
+            running_var: channels,
+            weight: channels,
+            bias: channels,
+        };
+        let inference = BatchNorm::new(&inputs, &BatchNormParams::default()).unwrap();
+        assert_eq!(inference.workspace_size(gpu()), 0);
         let with_buffers = |count| {
             let limits =
                 wgpu::Limits { max_storage_buffers_per_shader_stage: count, ..wgpu::Limits::downlevel_defaults() };
-            let options = GpuOptions { limits: Some(limits), ..Default::default() };
+            let options = GpuOptions::default().limits(limits);
             Gpu::with_options_blocking(&options).unwrap()
         };
-        assert_eq!(inference.workspace_size_on(&with_buffers(6)), 0);
-        assert_eq!(inference.workspace_size_on(&with_buffers(4)), 3 * 28);
+        assert_eq!(inference.workspace_size(&with_buffers(6)), 0);
+        assert_eq!(inference.workspace_size(&with_buffers(4)), 3 * 28);
         let training = BatchNormParams { training: true, ..Default::default() };
-        let training = BatchNorm::new(shape, &arguments, &training).unwrap();
-        assert_eq!(training.workspace_size(), 3 * (28 + 24));
-        assert_eq!(training.workspace_size_on(gpu()), training.workspace_size());
+        let training = BatchNorm::new(&inputs, &training).unwrap();
+        assert_eq!(training.workspace_size(gpu()), 3 * (28 + 24));
     }
 
     /// Numbers whose squares overflow, everywhere, here and there, and as one constant.
@@ -112,16 +140,20 @@ mod accurate {
             expect_within(&training(here_and_there.clone()), 2e-4);
             expect_within(&training(here_and_there.mapv(|x| if x > 1.0 { 1e21 } else { x })), 2e-4);
             let constant = training(ndarray::ArrayD::from_elem(shape, 3e38));
-            let crate::cases::CaseArray::F32(output) = &constant.run_eager(gpu()).unwrap()["output"] else { panic!() };
+            let wgdnn::cases::CaseArray::F32(output) = &constant.run_eager(gpu()).unwrap()["output"] else { panic!() };
             assert!(output.iter().all(|x| *x == 0.0), "{shape:?}");
         }
         // The mean is finite, and the variance is not.
         let (mean, variance) = (Some(ndarray::array![1e38].into_dyn()), Some(ndarray::array![2.0].into_dyn()));
-        let call = Call::BatchNorm {
-            input: ndarray::array![[3e38], [-1e38], [2.5e38], [3.1e38]].into_dyn(),
-            arguments: BatchNormArguments { running_mean: mean, running_var: variance, ..Default::default() },
-            params: BatchNormParams { training: true, momentum: 0.5, ..Default::default() },
-        };
+        let call = Call::new::<BatchNorm>(
+            BatchNormInputs {
+                running_mean: mean,
+                running_var: variance,
+                ..BatchNormInputs::new(ndarray::array![[3e38], [-1e38], [2.5e38], [3.1e38]].into_dyn())
+            },
+            &BatchNormParams { training: true, momentum: 0.5, ..Default::default() },
+        )
+        .unwrap();
         expect_within(&call, 5e31);
     }
 
@@ -132,18 +164,124 @@ mod accurate {
     }
 }
 
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random;
+    use crate::properties::{agree, config, eager, rounding};
+    use ndarray::{ArrayD, Axis};
+    use proptest::prelude::*;
+    use wgdnn::cases::Call;
+
+    prop_compose! {
+        fn problem()(
+            batch in 1..5_usize, channels in 1..6_usize, rest in prop::collection::vec(1..9_usize, 0..3),
+            training: bool, has in [any::<bool>(), any::<bool>(), any::<bool>()], momentum in 0.0..1.0_f64,
+            mean in -1e4..1e4_f32, seed: u64,
+        ) -> (BatchNormInputs<ArrayD<f32>>, BatchNormParams) {
+            let vector = |is: bool, of: u64| is.then(|| random(&[channels], seed ^ of));
+            let has_running = has[0] || !training;
+            let input = random(&[&[batch, channels][..], &rest].concat(), seed).mapv(|x| x + mean);
+            let inputs = BatchNormInputs {
+                running_mean: vector(has_running, 1),
+                running_var: vector(has_running, 2).map(|var| var.mapv(|x| x.abs() + 0.1)),
+                weight: vector(has[1], 3),
+                bias: vector(has[2], 4),
+                ..BatchNormInputs::new(input)
+            };
+            (inputs, BatchNormParams { training, momentum, ..Default::default() })
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference((inputs, params) in problem()) {
+            // The largest are running means, of up to 10,000; outputs have their own property below.
+            agree(Call::new::<BatchNorm>(inputs, &params), rounding(5e3))?;
+        }
+
+        #[test]
+        fn it_gives_mean_0_and_variance_1(
+            batch in 8..40_usize, channels in 1..4_usize, inner in 1..30_usize, mean in -1e3..1e3_f32,
+            spread in 0.5..100.0_f32, seed: u64,
+        ) {
+            let input = random(&[batch, channels, inner], seed).mapv(|x| x * spread + mean);
+            let params = BatchNormParams { training: true, eps: 1e-12, ..Default::default() };
+            let output = eager(&Call::new::<BatchNorm>(BatchNormInputs::new(input), &params).unwrap());
+            for channel in output.axis_iter(Axis(1)) {
+                let values = channel.mapv(f64::from);
+                let mean = values.mean().unwrap();
+                let variance = values.mapv(|x| (x - mean).powi(2)).mean().unwrap();
+                let is_right = mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6;
+                prop_assert!(is_right, "mean {}, variance {}", mean, variance);
+            }
+        }
+
+        #[test]
+        fn saved_statistics_are_those_of_the_reference((inputs, params) in problem()) {
+            let shapes = BatchNormInputs {
+                running_mean: inputs.running_mean.as_ref().map(|array| array.shape()),
+                running_var: inputs.running_var.as_ref().map(|array| array.shape()),
+                weight: inputs.weight.as_ref().map(|array| array.shape()),
+                bias: inputs.bias.as_ref().map(|array| array.shape()),
+                ..BatchNormInputs::new(inputs.input.shape())
+            };
+            let operator = BatchNorm::new(&shapes, &BatchNormParams { training: true, ..params });
+            prop_assume!(operator.is_ok());
+            let operator = operator.unwrap().with_saved_statistics().unwrap();
+            // Means of up to 10,000, and inverse deviations of up to 316.
+            agree(Ok(Call::of_operator(operator, inputs)), rounding(5e3))?;
+        }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_cut_to_a_devices_bindings() {
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+    use wgdnn::cases::Call;
+
+    let per_channel = |seed| Some(random(&[2], seed).mapv(|x| x * x + 0.1));
+    let inputs = BatchNormInputs {
+        running_mean: per_channel(6),
+        running_var: per_channel(7),
+        weight: per_channel(8),
+        bias: per_channel(9),
+        ..BatchNormInputs::new(random(&[27, 2, 6, 5], 1))
+    };
+    expect_cut(&Call::new::<BatchNorm>(inputs, &BatchNormParams::default()).unwrap(), 2e-6);
+}
+
 #[test]
 fn a_constant_channel_becomes_zero() {
     let input = ndarray::ArrayD::from_elem(vec![3, 2, 5], 0.1_f32);
     let params = BatchNormParams { training: true, ..Default::default() };
-    let output = wgdnn::reference::batch_norm(&input, &BatchNormArguments::default(), &params).unwrap().output;
+    let output = wgdnn::reference::batch_norm(&BatchNormInputs::new(&input as _), &params).unwrap().output;
     assert!(output.iter().all(|x| x.abs() < 1e-5));
-    #[cfg(feature = "gpu")]
+    #[cfg(feature = "gpu-core")]
     {
         use wgdnn::{Tensor, batch_norm};
         let input = Tensor::from_array(crate::harness::gpu(), &input).unwrap();
-        let output = batch_norm(&input, &BatchNormArguments::default(), &params).unwrap();
+        let output = batch_norm(&BatchNormInputs::new(&input), &params).unwrap();
         assert!(output.read_blocking().unwrap().iter().all(|x| x.abs() < 1e-5));
+    }
+}
+
+mod serde {
+    use super::*;
+    use crate::params_serde::{comes_back, config, number};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back(training: bool, momentum in number(), eps in number()) {
+            comes_back(&BatchNormParams { training, momentum, eps });
+        }
     }
 }
 
@@ -184,7 +322,65 @@ fn bad_input_is_refused() {
 fn sizes_that_overflow_are_refused() {
     let params = BatchNormParams { training: true, ..Default::default() };
     for shape in [&[1 << 15, 1 << 15][..], &[usize::MAX, usize::MAX], &[0, 2, usize::MAX, usize::MAX]] {
-        let result = BatchNorm::new(shape, &BatchNormArguments::default(), &params);
+        let result = BatchNorm::new(&BatchNormInputs::new(shape), &params);
         assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
+    }
+}
+
+planted_faults!(
+    "batch_norm",
+    [
+        ("batch_norm", "            statistics[lane] = merge(statistics[lane], statistics[lane + width]);", ""),
+        ("batch_norm", "workspace[words + 5u] = terms.bias;", ""),
+        ("batch_norm", "normalized(x.z, terms)", "normalized(x.y, terms)"),
+        ("batch_norm", "plane % params.channels", "plane % (params.channels + 1u)"),
+        ("batch_norm", "min(first + part_items, plane_items)", "min(first + 1u, plane_items)"),
+        ("batch_norm", "add_pair(add_pair(a.deviations, b.deviations), steps)", "add_pair(a.deviations, b.deviations)"),
+        ("batch_norm", "/ (count - 1.0)", "/ count"),
+        ("batch_norm", "-product(all.deviations, rest)", "product(all.deviations, rest) + 1.0"),
+        // What makes infinities, NaN and huge numbers come out right.
+        ("batch_norm_inference", "        y = mended(x, terms);", ""),
+        ("batch_norm_inference", "y[index] = mended(x[index], terms);", ""),
+        ("batch_norm_inference", "if (largest == EXPONENT) {", "if (false) {"),
+        ("batch_norm", "is_large && a.scale == 1.0", "false"),
+        ("batch_norm", "terms.scale = 1.0 / HUGE;", ""),
+        ("batch_norm_inference", "let is_huge = abs(w) > HUGE;", "let is_huge = false;"),
+        ("batch_norm_inference", "beside_infinity(x) * factor", "x"),
+        ("batch_norm", "let center = infinite_part(a.center) +", "let center ="),
+    ]
+);
+
+/// Statistics that are saved, which the golden cases do not tell.
+#[cfg(feature = "gpu-core")]
+#[test]
+fn planted_faults_are_seen_in_saved_statistics() {
+    use crate::harness::{faulty, gpu, portable_gpu, random};
+    use wgdnn::cases::{Call, CaseArray, Outputs, difference};
+
+    let input = random(&[3, 5, 7], 1).mapv(|x| x * 3.0 + 1.0);
+    let weight = random(&[5], 2);
+    let params = BatchNormParams { training: true, ..Default::default() };
+    let inputs = BatchNormInputs { weight: Some(weight.shape()), ..BatchNormInputs::new(input.shape()) };
+    let operator = BatchNorm::new(&inputs, &params).unwrap().with_saved_statistics().unwrap();
+    let call = Call::of_operator(operator, BatchNormInputs { weight: Some(weight), ..BatchNormInputs::new(input) });
+    let expected = call.run_reference().unwrap();
+    let farthest = |outputs: &Outputs| {
+        let differences = expected.iter().map(|(name, expected)| match (&outputs[name], expected) {
+            (CaseArray::F32(got), CaseArray::F32(expected)) => difference(got, expected).largest,
+            _ => panic!("{name} has integers"),
+        });
+        differences.fold(0.0, f64::max)
+    };
+    assert_eq!(expected.len(), 3);
+    assert!(farthest(&call.run_eager(gpu()).unwrap()) < 1e-6);
+    for fault in [
+        ("batch_norm", "saved_mean[channel] = rounded(vec2<f32>(terms.mean, terms.mean_rest));", ""),
+        ("batch_norm", "rounded(terms.factor) * terms.scale", "rounded(terms.factor) * terms.mean"),
+        ("batch_norm", "    saved_invstd[channel] =", "    saved_invstd[0] ="),
+    ] {
+        let gpu = portable_gpu();
+        gpu.substitute_shader(fault.0, faulty(&fault));
+        let farthest = farthest(&crate::recorded::run(&call, &gpu).unwrap());
+        assert!(farthest.is_nan() || farthest > 1e-3, "{fault:?}: {farthest}");
     }
 }

@@ -55,7 +55,7 @@ fn workloads_of_ones_own_run_and_bad_ones_are_told() {
     assert_eq!((code, records.len()), (Some(1), 3), "{text}");
     assert!(records[0]["max_abs_err"].as_f64().unwrap() < 1e-5);
     assert!(records[1]["note"].as_str().unwrap().starts_with("failed: conv2d: weight"), "{text}");
-    assert!(records[2]["note"].as_str().unwrap().starts_with("unsupported"), "{text}");
+    assert!(records[2]["note"].as_str().unwrap().starts_with("failed: sigmoid: input"), "{text}");
     let svg = std::fs::read_to_string(plot).unwrap();
     assert!(svg.contains("<svg") && svg.contains("own"), "{svg}");
 

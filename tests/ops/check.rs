@@ -44,7 +44,7 @@ fn tensors() -> Vec<u8> {
 #[test]
 fn golden_folders_pass() {
     for device in ["cpu", "gpu"] {
-        expect(&check(&golden_folder("onnx"), &["--device", device]), 0, "54 passed, 0 failed, 0 unsupported");
+        expect(&check(&golden_folder("onnx"), &["--device", device]), 0, "55 passed, 0 failed, 0 unsupported");
         expect(&check(&golden_folder("corners"), &["--device", device, "--op", "sigmoid"]), 0, "4 passed, 0 failed");
         expect(
             &check(&golden_folder("corners"), &["--device", device, "--id", "sigmoid", "--json"]),

@@ -4,17 +4,40 @@ use ndarray::ArrayD;
 use serde_json::json;
 use wgdnn::{CrossEntropy, CrossEntropyTarget, Error};
 
-use crate::cases::CaseArray;
-use crate::harness::{call, expect_refused, floats, golden_tests};
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
+use wgdnn::cases::CaseArray;
 
-golden_tests!("cross_entropy", at_least 40);
+golden_tests!("cross_entropy", at_least 40, barriers problems);
 
-#[cfg(feature = "gpu")]
+/// Calls that go several rounds through every loop with a barrier.
+#[cfg(feature = "gpu-core")]
+fn problems() -> Vec<crate::barriers::Problem> {
+    use crate::barriers::Problem;
+    use crate::harness::random;
+    use wgdnn::{CrossEntropyInputs, CrossEntropyParams, cases::Call};
+
+    let problem = |input, target, files| {
+        let params = CrossEntropyParams { label_smoothing: 0.1, ..Default::default() };
+        Problem { call: Call::new::<CrossEntropy>(CrossEntropyInputs::new(input, target), &params).unwrap(), files }
+    };
+    let labels = |shape: &[usize]| CrossEntropyTarget::Classes(random(shape, 4).mapv(|x| (x.abs() * 39.0) as i32));
+    let probabilities = |of: &ArrayD<f32>| CrossEntropyTarget::Probabilities(of.mapv(f32::abs));
+    let (blocks, strided) = (random(&[6, 4096], 1), random(&[3, 40, 30], 5));
+    let files = &["cross_entropy_in_blocks", "cross_entropy"];
+    vec![
+        problem(blocks.clone(), labels(&[6]), files),
+        problem(blocks, probabilities(&random(&[6, 4096], 3)), files),
+        problem(strided.clone(), labels(&[3, 30]), &files[1..]),
+        problem(strided.clone(), probabilities(&strided), &files[1..]),
+    ]
+}
+
+#[cfg(feature = "gpu-core")]
 mod accurate {
     use super::*;
-    use crate::cases::Call;
     use crate::harness::{expect_within, golden_of, gpu, random, rmse_beside_pytorch};
-    use wgdnn::{CrossEntropyParams, Reduction, Tensor, cross_entropy, reference};
+    use wgdnn::cases::Call;
+    use wgdnn::{CrossEntropyInputs, CrossEntropyParams, Reduction, Tensor, cross_entropy, reference};
 
     #[test]
     fn no_worse_than_pytorchs_float32() {
@@ -22,7 +45,7 @@ mod accurate {
         assert!(ours <= theirs, "relative RMSE {ours:e}, PyTorch's float32 has {theirs:e}");
     }
 
-    fn classes(shape: &[usize], classes: i64, params: CrossEntropyParams) -> Call {
+    fn classes(shape: &[usize], classes: i32, params: CrossEntropyParams) -> Call {
         let mut rows = shape.to_vec();
         rows.remove(1);
         let mut next = 0;
@@ -30,12 +53,14 @@ mod accurate {
             next += 1;
             next * 7919 % classes
         });
-        Call::CrossEntropy {
-            input: random(shape, 1).mapv(|x| x * 5.0),
-            target: CrossEntropyTarget::Classes(target),
-            weight: Some(random(&[shape[1]], 2).mapv(|x| x + 1.5)),
-            params,
-        }
+        Call::new::<CrossEntropy>(
+            CrossEntropyInputs {
+                weight: Some(random(&[shape[1]], 2).mapv(|x| x + 1.5)),
+                ..CrossEntropyInputs::new(random(shape, 1).mapv(|x| x * 5.0), CrossEntropyTarget::Classes(target))
+            },
+            &params,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -71,12 +96,22 @@ mod accurate {
                 let target = CrossEntropyTarget::Classes(ArrayD::from_elem(rows, 5));
                 let weight = Some(ArrayD::from_elem(vec![65_536], 0.1));
                 let params = CrossEntropyParams { label_smoothing, ..Default::default() };
-                expect_within(&Call::CrossEntropy { input, target, weight, params }, 1.5e-6);
+                expect_within(
+                    &Call::new::<CrossEntropy>(
+                        CrossEntropyInputs { weight, ..CrossEntropyInputs::new(input, target) },
+                        &params,
+                    )
+                    .unwrap(),
+                    1.5e-6,
+                );
             }
         }
         let probabilities = CrossEntropyTarget::Probabilities(ArrayD::from_elem(vec![2, 65_536], 1.0 / 65_536.0));
         let params = CrossEntropyParams::default();
-        expect_within(&Call::CrossEntropy { input: rising, target: probabilities, weight: None, params }, 1.5e-6);
+        expect_within(
+            &Call::new::<CrossEntropy>(CrossEntropyInputs::new(rising, probabilities), &params).unwrap(),
+            1.5e-6,
+        );
     }
 
     #[test]
@@ -94,7 +129,7 @@ mod accurate {
         for input in [rising, falling, masked, lowest, steep, zigzag] {
             let target = CrossEntropyTarget::Classes(ndarray::array![1, 1].into_dyn());
             let params = CrossEntropyParams::default();
-            expect_within(&Call::CrossEntropy { input, target, weight: None, params }, 4e-6);
+            expect_within(&Call::new::<CrossEntropy>(CrossEntropyInputs::new(input, target), &params).unwrap(), 4e-6);
         }
     }
 
@@ -136,10 +171,12 @@ mod accurate {
             [nan, nan, inf]
         ];
         let input = input.into_dyn();
-        let target = ndarray::array![1_i64, 1, 0, 2, 1, -100].into_dyn();
+        let target = ndarray::array![1, 1, 0, 2, 1, -100].into_dyn();
         let expected = [nan, 1.3132616, nan, nan, inf, 0.0];
         let params = CrossEntropyParams { reduction: Reduction::None, ..Default::default() };
-        let call = Call::CrossEntropy { input, target: CrossEntropyTarget::Classes(target), weight: None, params };
+        let call =
+            Call::new::<CrossEntropy>(CrossEntropyInputs::new(input, CrossEntropyTarget::Classes(target)), &params)
+                .unwrap();
         for outputs in [call.run_reference(), call.run_eager(gpu())] {
             let Some(CaseArray::F32(losses)) = outputs.unwrap().remove("output") else { panic!("no losses") };
             for (got, expected) in losses.iter().zip(expected) {
@@ -152,12 +189,17 @@ mod accurate {
     #[test]
     fn a_smoothed_mean_over_weights_of_zero_is_nan() {
         let params = CrossEntropyParams { label_smoothing: 0.1, ..Default::default() };
-        let call = Call::CrossEntropy {
-            input: ndarray::array![[-0.2469, 1.3449]].into_dyn(),
-            target: CrossEntropyTarget::Classes(ndarray::array![1].into_dyn()),
-            weight: Some(ndarray::array![0.75, 0.0].into_dyn()),
-            params,
-        };
+        let call = Call::new::<CrossEntropy>(
+            CrossEntropyInputs {
+                weight: Some(ndarray::array![0.75, 0.0].into_dyn()),
+                ..CrossEntropyInputs::new(
+                    ndarray::array![[-0.2469, 1.3449]].into_dyn(),
+                    CrossEntropyTarget::Classes(ndarray::array![1].into_dyn()),
+                )
+            },
+            &params,
+        )
+        .unwrap();
         expect_within(&call, 0.0);
         assert!(matches!(&call.run_reference().unwrap()["output"], CaseArray::F32(loss) if loss[[]].is_nan()));
     }
@@ -165,12 +207,17 @@ mod accurate {
     /// Products of a huge probability and a small weight, or the other way round, are no infinities.
     #[test]
     fn huge_probabilities_and_weights_do_not_overflow_on_the_way() {
-        let call = Call::CrossEntropy {
-            input: ndarray::array![[0.0, 3.0, 1.0], [4.0, 0.5, 2.0]].into_dyn(),
-            target: CrossEntropyTarget::Probabilities(ndarray::array![[3e38, 0.5, 0.2], [0.1, 0.01, 0.3]].into_dyn()),
-            weight: Some(ndarray::array![0.05, 3e38, 1.0].into_dyn()),
-            params: CrossEntropyParams { reduction: Reduction::None, ..Default::default() },
-        };
+        let call = Call::new::<CrossEntropy>(
+            CrossEntropyInputs {
+                weight: Some(ndarray::array![0.05, 3e38, 1.0].into_dyn()),
+                ..CrossEntropyInputs::new(
+                    ndarray::array![[0.0, 3.0, 1.0], [4.0, 0.5, 2.0]].into_dyn(),
+                    CrossEntropyTarget::Probabilities(ndarray::array![[3e38, 0.5, 0.2], [0.1, 0.01, 0.3]].into_dyn()),
+                )
+            },
+            &CrossEntropyParams { reduction: Reduction::None, ..Default::default() },
+        )
+        .unwrap();
         let CaseArray::F32(losses) = call.run_reference().unwrap().remove("output").unwrap() else { unreachable!() };
         assert!(losses.iter().all(|loss| loss.is_finite() && *loss > 1e36), "{losses}");
         expect_within(&call, 5e31);
@@ -186,6 +233,83 @@ mod accurate {
         let logits = Tensor::from_array(gpu(), &input).unwrap();
         let loss = cross_entropy(&logits, CrossEntropyTarget::Classes(&target), None, &Default::default()).unwrap();
         assert!(loss.read_blocking().unwrap()[[]].is_nan());
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random;
+    use crate::properties::{agree, config, reduction, rounding};
+    use proptest::prelude::*;
+    use wgdnn::cases::Call;
+    use wgdnn::{CrossEntropyInputs, CrossEntropyParams};
+
+    prop_compose! {
+        fn problem()(
+            batch in 0..5_usize, classes in 1..70_usize, rest in prop::collection::vec(1..5_usize, 0..3),
+            is_probability: bool, has_weight: bool, reduction in reduction(),
+            label_smoothing in prop_oneof![Just(0.0), 0.0..1.0_f64], ignored in prop::option::of(0..70_i64), seed: u64,
+        ) -> (CrossEntropyInputs<ArrayD<f32>, ArrayD<i32>>, CrossEntropyParams) {
+            let shape = [&[batch, classes][..], &rest].concat();
+            let rows = [&[batch][..], &rest].concat();
+            let target = if is_probability {
+                CrossEntropyTarget::Probabilities(random(&shape, seed ^ 1).mapv(f32::abs))
+            } else {
+                let last = classes as f32 - 1.0;
+                let classes = random(&rows, seed ^ 1).mapv(|x| ((x + 1.0) / 2.0 * last).round() as i32);
+                CrossEntropyTarget::Classes(classes)
+            };
+            let ignore_index = if is_probability { -100 } else { ignored.unwrap_or(-100) };
+            let weight = has_weight.then(|| random(&[classes], seed ^ 2).mapv(|x| x + 1.5));
+            let input = random(&shape, seed).mapv(|x| x * 8.0);
+            let params = CrossEntropyParams { ignore_index, reduction, label_smoothing };
+            (CrossEntropyInputs { weight, ..CrossEntropyInputs::new(input, target) }, params)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference((inputs, params) in problem()) {
+            let rows = inputs.input.len() as f64;
+            // A loss is up to 20 times a weight of up to 2.5; probabilities add up to classes.
+            agree(Call::new::<CrossEntropy>(inputs, &params), rounding(50.0 * rows.max(1.0)))?;
+        }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_cut_to_a_devices_bindings() {
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+    use wgdnn::cases::Call;
+    use wgdnn::{CrossEntropyInputs, CrossEntropyParams, Reduction};
+
+    let params = CrossEntropyParams { reduction: Reduction::None, ..Default::default() };
+    let input = random(&[27, 3, 7], 5);
+    let classes = ArrayD::from_shape_fn(vec![27, 7], |at| ((at[0] + at[1]) % 3) as i32);
+    let new = CrossEntropyInputs::new(input.clone(), CrossEntropyTarget::Classes(classes));
+    let inputs = CrossEntropyInputs { weight: Some(random(&[3], 6).mapv(f32::abs)), ..new };
+    expect_cut(&Call::new::<CrossEntropy>(inputs, &params).unwrap(), 1e-6);
+    let target = CrossEntropyTarget::Probabilities(input.mapv(|x| x * x));
+    expect_cut(&Call::new::<CrossEntropy>(CrossEntropyInputs::new(input, target), &params).unwrap(), 2e-6);
+}
+
+mod serde {
+    use crate::params_serde::{comes_back, config, number, reduction};
+    use proptest::prelude::*;
+    use wgdnn::CrossEntropyParams;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back(ignore_index: i64, reduction in reduction(), label_smoothing in number()) {
+            comes_back(&CrossEntropyParams { ignore_index, reduction, label_smoothing });
+        }
     }
 }
 
@@ -233,3 +357,20 @@ fn sizes_that_overflow_are_refused() {
         assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
     }
 }
+
+planted_faults!(
+    "cross_entropy",
+    [
+        ("cross_entropy", "= merge(mine, other);", "= mine;"),
+        ("cross_entropy", "losses[params.rows + row.index] = count;", ""),
+        ("cross_entropy", "others *= factor;", ""),
+        ("cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
+        ("cross_entropy_in_blocks", "step * LANES + row.lane", "step * LANES"),
+        // What makes infinities, NaN and huge numbers come out right.
+        (
+            "cross_entropy",
+            "product(weighted, negative_log(maximum, x, log_sum))",
+            "add_pair(product(weighted, subtract(maximum, x)), product(weighted, vec2<f32>(log_sum, 0.0)))"
+        ),
+    ]
+);

@@ -7,7 +7,7 @@ use crate::harness::{call, expect_refused, floats, golden_tests};
 
 golden_tests!("flatten", at_least 40);
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 #[test]
 fn the_buffer_is_shared() {
     use crate::harness::{gpu, random};
@@ -21,6 +21,41 @@ fn the_buffer_is_shared() {
     let indices = Tensor::from_array(gpu(), &ndarray::array![[1, 2], [3, 4]]).unwrap();
     let flat = flatten(&indices, &FlattenParams::default()).unwrap();
     assert_eq!(flat.read_blocking().unwrap(), ndarray::array![1, 2, 3, 4].into_dyn());
+}
+
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random;
+    use crate::properties::{agree, config, shape};
+    use proptest::prelude::*;
+    use wgdnn::UnaryInputs;
+    use wgdnn::cases::Call;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference(shape in shape(), start_dim in -5..5_isize, end_dim in -5..5_isize, seed: u64) {
+            let input = random(&shape, seed);
+            agree(Call::new::<Flatten>(UnaryInputs { input }, &FlattenParams { start_dim, end_dim }), 0.0)?;
+        }
+    }
+}
+
+mod serde {
+    use super::*;
+    use crate::params_serde::{comes_back, config};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back((start_dim, end_dim) in any::<(isize, isize)>()) {
+            comes_back(&FlattenParams { start_dim, end_dim });
+        }
+    }
 }
 
 #[test]

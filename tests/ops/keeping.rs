@@ -2,11 +2,11 @@
 
 use ndarray::{Array2, Array4};
 use wgdnn::{
-    AvgPool2dParams, BatchNormArguments, BatchNormParams, Boxes, Conv2dParams, Gpu, MaxPool2dParams, Memory,
+    AvgPool2dParams, BatchNormInputs, BatchNormParams, Boxes, Conv2dParams, Gpu, MaxPool2dParams, Memory,
     MseLossParams, RoiPoolParams, Tensor, avg_pool2d, batch_norm, conv2d, max_pool2d, mse_loss, roi_pool, sigmoid,
 };
 
-use crate::faults::run_alone;
+use crate::faults::memory::run_alone;
 use crate::harness::portable_gpu;
 
 /// What may be kept however little is live.
@@ -107,7 +107,7 @@ fn network(gpu: &Gpu, weights: &[Tensor]) -> Tensor {
         let params = Conv2dParams { padding: [1, 1].into(), ..Default::default() };
         let convolved = conv2d(&features, weight, None, &params).unwrap();
         let params = BatchNormParams { training: true, ..Default::default() };
-        let normal = batch_norm(&convolved, &BatchNormArguments::default(), &params).unwrap();
+        let normal = batch_norm(&BatchNormInputs::new(&convolved), &params).unwrap();
         features = sigmoid(&normal).unwrap();
         if layer % 2 == 1 {
             features = max_pool2d(&features, &MaxPool2dParams::new([2, 2])).unwrap().output;

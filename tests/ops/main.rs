@@ -1,59 +1,59 @@
 //! All tests of operators, in one binary: each operator against PyTorch's results, on the CPU and on the GPU.
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod api;
 mod bad_input;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod barriers;
 #[cfg(feature = "cli")]
 mod bench;
-#[allow(dead_code, unused_imports)] // The program uses the rest.
-#[path = "../../src/cli/cases/mod.rs"]
-mod cases;
 #[cfg(feature = "cli")]
 mod check;
-#[cfg(feature = "gpu")]
+mod circles;
+#[cfg(feature = "gpu-core")]
 mod faults;
 mod harness;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod inspection;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod interpreter;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod keeping;
 #[cfg(feature = "cli")]
 mod kernels;
+#[cfg(feature = "gpu-core")]
 mod lint;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod memory;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod own;
-#[cfg(feature = "gpu")]
+mod params_serde;
+#[cfg(feature = "gpu-core")]
 mod properties;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod races;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod recorded;
 mod report;
-
+#[cfg(feature = "gpu-core")]
+mod roles;
+#[cfg(feature = "gpu-core")]
 mod shaders;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod sharing;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod splitting;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 mod start_up;
 mod structure;
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
+mod tensor;
+#[cfg(feature = "gpu-core")]
 mod threads;
 
-mod avg_pool2d;
-mod batch_norm;
-mod conv2d;
-mod conv_transpose2d;
-mod cross_entropy;
-mod flatten;
-mod max_pool2d;
-mod mse_loss;
-mod roi_pool;
-mod sigmoid;
+macro_rules! modules {
+    ($($module:ident: $operator:ident),* $(,)?) => {
+        $(mod $module;)*
+    };
+}
+wgdnn::operators!(modules);

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayD, array};
 use wgdnn::wgpu::{self, BufferUsages};
-use wgdnn::{Gpu, Sigmoid, SigmoidBuffers, Tensor, sigmoid};
+use wgdnn::{Gpu, Operator, Sigmoid, Tensor, UnaryInputs, UnaryOutputs, sigmoid};
 
 use crate::harness::{portable_gpu, random};
 
@@ -66,8 +66,9 @@ fn a_buffer_that_the_caller_has_seen_goes_to_no_other_tensor() {
     gpu.submit().unwrap();
     let output = upload(&gpu, &ArrayD::zeros(&shape[..]));
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let buffers = SigmoidBuffers { input: input.slice().unwrap(), output: output.slice().unwrap() };
-    operator.record(&mut gpu.record(&mut encoder), &buffers).unwrap();
+    let inputs = UnaryInputs { input: input.slice().unwrap() };
+    let outputs = UnaryOutputs { output: output.slice().unwrap() };
+    operator.record(&mut gpu.record(&mut encoder), &inputs, &outputs, None).unwrap();
     drop(output);
     // If the pool gave its buffer to this one, the encoder would write into it.
     let bystander = upload(&gpu, &ArrayD::from_elem(&shape[..], 7.0));
@@ -122,8 +123,9 @@ fn a_callers_buffer_is_let_go() {
         let output = gpu.device().create_buffer(&descriptor);
         for _ in 0..times {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let buffers = SigmoidBuffers { input: input.slice().unwrap(), output: output.slice(..) };
-            operator.record(&mut gpu.record(&mut encoder), &buffers).unwrap();
+            let inputs = UnaryInputs { input: input.slice().unwrap() };
+            let outputs = UnaryOutputs { output: output.slice(..) };
+            operator.record(&mut gpu.record(&mut encoder), &inputs, &outputs, None).unwrap();
             gpu.queue().submit([encoder.finish()]);
         }
         gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();

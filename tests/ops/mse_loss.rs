@@ -3,16 +3,31 @@
 use serde_json::json;
 use wgdnn::{Error, MseLoss};
 
-use crate::cases::CaseArray;
-use crate::harness::{call, expect_refused, floats, golden_tests};
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
+use wgdnn::cases::CaseArray;
 
-golden_tests!("mse_loss", at_least 40);
+golden_tests!("mse_loss", at_least 40, barriers problems);
 
-#[cfg(feature = "gpu")]
+/// Calls that go several rounds through every loop with a barrier.
+#[cfg(feature = "gpu-core")]
+fn problems() -> Vec<crate::barriers::Problem> {
+    use crate::barriers::Problem;
+    use crate::harness::random;
+    use wgdnn::{MseLossInputs, cases::Call};
+
+    let problem = |count| {
+        let inputs = MseLossInputs::new(random(&[count], 1), random(&[count], 2));
+        Problem { call: Call::new::<MseLoss>(inputs, &Default::default()).unwrap(), files: &["mse_loss"] }
+    };
+    vec![problem(5000), problem(5001)]
+}
+
+#[cfg(feature = "gpu-core")]
 mod accurate {
-    use crate::cases::Call;
+    use super::MseLoss;
     use crate::harness::{expect_exact, expect_within, golden_of, gpu, random, random_integers, rmse_beside_pytorch};
-    use wgdnn::{MseLossParams, Reduction};
+    use wgdnn::cases::Call;
+    use wgdnn::{MseLossInputs, MseLossParams, Reduction};
 
     #[test]
     fn no_worse_than_pytorchs_float32() {
@@ -21,11 +36,11 @@ mod accurate {
     }
 
     fn mse_loss(input: &[usize], target: &[usize], reduction: Reduction) -> Call {
-        Call::MseLoss {
-            input: random_integers(input, 1),
-            target: random_integers(target, 2),
-            params: MseLossParams { reduction },
-        }
+        Call::new::<MseLoss>(
+            MseLossInputs::new(random_integers(input, 1), random_integers(target, 2)),
+            &MseLossParams { reduction },
+        )
+        .unwrap()
     }
 
     #[test]
@@ -42,12 +57,65 @@ mod accurate {
     #[test]
     fn many_elements() {
         // Past what float32 can count one by one.
-        let call = Call::MseLoss {
-            input: random(&[5, 1_000_003], 1),
-            target: random(&[5, 1_000_003], 2),
-            params: MseLossParams::default(),
-        };
+        let call = Call::new::<MseLoss>(
+            MseLossInputs::new(random(&[5, 1_000_003], 1), random(&[5, 1_000_003], 2)),
+            &MseLossParams::default(),
+        )
+        .unwrap();
         expect_within(&call, 6e-8);
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random_integers;
+    use crate::properties::{agree, config, reduction, rounding, shape};
+    use proptest::prelude::*;
+    use wgdnn::cases::Call;
+    use wgdnn::{MseLossInputs, MseLossParams, Reduction};
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference(
+            shape in shape(), seed: u64, kept in prop::collection::vec(any::<bool>(), 5), reduction in reduction(),
+        ) {
+            // Dimensions of the target that are not kept are broadcast.
+            let other: Vec<usize> = shape.iter().zip(kept).map(|(&length, kept)| if kept { length } else { 1 }).collect();
+            let inputs = MseLossInputs::new(random_integers(&shape, seed), random_integers(&other, seed ^ 1));
+            // Squares of whole numbers and their sums are exact; the mean of up to 64 is rounded.
+            let atol = if reduction == Reduction::Mean { rounding(64.0) } else { 0.0 };
+            agree(Call::new::<MseLoss>(inputs, &MseLossParams { reduction }), atol)?;
+        }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_cut_to_a_devices_bindings() {
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+    use wgdnn::cases::Call;
+    use wgdnn::{MseLossInputs, MseLossParams, Reduction};
+
+    let inputs = MseLossInputs::new(random(&[27, 2, 6, 5], 1), random(&[27, 2, 6, 5], 12));
+    expect_cut(&Call::new::<MseLoss>(inputs, &MseLossParams { reduction: Reduction::None }).unwrap(), 1e-6);
+}
+
+mod serde {
+    use crate::params_serde::{comes_back, config, reduction};
+    use proptest::prelude::*;
+    use wgdnn::MseLossParams;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back(reduction in reduction()) {
+            comes_back(&MseLossParams { reduction });
+        }
     }
 }
 
@@ -86,3 +154,12 @@ fn sizes_that_overflow_are_refused() {
         assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
     }
 }
+
+planted_faults!(
+    "mse_loss",
+    [
+        ("mse_loss", "at_0 * params.target_stride_0 + at_1 * params.target_stride_1", "at_0 * params.target_stride_0"),
+        ("mse_loss", "let blocks = params.count / 4u;", "let blocks = params.count / 8u;"),
+        ("mse_loss", "= difference * difference;", "= difference;"),
+    ]
+);

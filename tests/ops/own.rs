@@ -38,7 +38,7 @@ fn negate(@builtin(global_invocation_id) id: vec3u) {
 }
 ";
 
-fn pipeline(gpu: &Gpu, entry_point: &str) -> wgpu::ComputePipeline {
+pub fn pipeline(gpu: &Gpu, entry_point: &str) -> wgpu::ComputePipeline {
     let source = wgpu::ShaderSource::Wgsl(SHADER.into());
     let module = gpu.device().create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
     gpu.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -71,7 +71,7 @@ fn dispatch(
 }
 
 /// max(x + y, 0) in the eager stream.
-fn add_relu(add: &wgpu::ComputePipeline, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+pub fn add_relu(add: &wgpu::ComputePipeline, x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let gpu = x.gpu();
     let output = Tensor::empty(gpu, x.shape())?;
     let workgroups = x.len().div_ceil(64) as u32;

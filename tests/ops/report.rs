@@ -1,6 +1,6 @@
 //! The report's experiment: its golden data is the original's, and the program passes on it.
 
-use crate::cases::{CaseArray, read_arrays};
+use wgdnn::cases::{CaseArray, read_arrays};
 
 fn array(name: &str) -> ndarray::ArrayD<f32> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/report/tensors.safetensors");

@@ -4,38 +4,100 @@ use ndarray::array;
 use serde_json::json;
 use wgdnn::{Boxes, Error, RoiPool, RoiPoolParams};
 
-use crate::cases::CaseArray;
-use crate::harness::{call, expect_refused, floats, golden_tests};
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
+use wgdnn::cases::CaseArray;
 
 golden_tests!("roi_pool", at_least 40);
 
-#[cfg(feature = "gpu")]
+/// The call of an operator on its boxes' bins.
+#[cfg(feature = "gpu-core")]
+fn call_of(operator: RoiPool, input: ndarray::ArrayD<f32>) -> wgdnn::cases::Call {
+    let bins = ndarray::Array1::from(operator.bins()).into_dyn();
+    wgdnn::cases::Call::of_operator(operator, wgdnn::RoiPoolInputs { input, bins })
+}
+
+#[test]
+fn golden_cases_ask_for_the_optional_outputs() {
+    let cases = crate::harness::golden_of("roi_pool");
+    let count = cases.iter().filter(|case| case.outputs.contains_key("argmax")).count();
+    assert!(count >= 60, "{count}");
+}
+
+#[cfg(feature = "gpu-core")]
 #[test]
 fn bins_beyond_a_drivers_loop_limit() {
-    use crate::cases::{Call, CaseBoxes};
     use crate::harness::{expect_exact, random};
 
     // 90,000 elements in one bin; llvmpipe ends a loop after 65,535.
     let boxes = array![[0.0, 0.0, 0.0, 299.0, 299.0], [0.0, 5.0, 7.0, 9.0, 299.0]].into_dyn();
-    expect_exact(&Call::RoiPool {
-        input: random(&[1, 2, 300, 300], 1),
-        boxes: CaseBoxes::Indexed(boxes),
-        params: RoiPoolParams::new([1, 1]),
-    });
+    let operator = RoiPool::new(&[1, 2, 300, 300], &Boxes::Indexed(&boxes), &RoiPoolParams::new([1, 1])).unwrap();
+    for operator in [operator.clone(), operator.with_argmax()] {
+        expect_exact(&call_of(operator, random(&[1, 2, 300, 300], 1)));
+    }
 }
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 #[test]
 fn any_number_of_channels() {
-    use crate::cases::{Call, CaseBoxes};
-    use crate::harness::{expect_exact, random};
+    use crate::harness::{expect_exact, expect_within_on, gpu_taken_for_hardware, random};
 
     let boxes = array![[0.0, 0.0, 0.0, 9.0, 9.0], [1.0, 5.0, 7.0, 9.0, 8.0], [0.0, 30.0, 30.0, 40.0, 40.0]].into_dyn();
     for channels in [1, 2, 3, 4, 5, 8, 33] {
         let mut input = random(&[2, channels, 11, 12], 1);
         input[[0, 0, 3, 3]] = f32::NAN;
-        let boxes = CaseBoxes::Indexed(boxes.clone());
-        expect_exact(&Call::RoiPool { input, boxes, params: RoiPoolParams::new([3, 2]) });
+        // Of the same value the first is taken.
+        input[[0, 0, 1, 1]] = 2.0;
+        input[[0, 0, 2, 0]] = 2.0;
+        let operator = RoiPool::new(input.shape(), &Boxes::Indexed(&boxes), &RoiPoolParams::new([3, 2])).unwrap();
+        for operator in [operator.clone(), operator.with_argmax()] {
+            let call = call_of(operator, input.clone());
+            expect_exact(&call);
+            expect_within_on(gpu_taken_for_hardware(), &call, 0.0);
+        }
+    }
+}
+
+/// Empty bins, and bins of which no value is above the lowest finite number, have no maximum.
+#[test]
+fn bins_without_a_maximum_have_no_place() {
+    use wgdnn::RoiPoolInputs;
+    use wgdnn::operator::OnCpu;
+
+    let mut input = ndarray::ArrayD::from_elem(vec![1, 1, 4, 4], f32::NAN);
+    input[[0, 0, 0, 1]] = f32::NEG_INFINITY;
+    input[[0, 0, 3, 3]] = f32::MIN;
+    input[[0, 0, 2, 0]] = 1.0;
+    let boxes = array![[0.0, 0.0, 0.0, 3.0, 3.0], [0.0, 9.0, 9.0, 10.0, 10.0]].into_dyn();
+    let operator = RoiPool::new(input.shape(), &Boxes::Indexed(&boxes), &RoiPoolParams::new([2, 2])).unwrap();
+    let operator = operator.with_argmax();
+    let bins = ndarray::Array1::from(operator.bins()).into_dyn();
+    let outputs = operator.compute(&RoiPoolInputs { input: input.clone(), bins }).unwrap().outputs;
+    let lowest = f32::MIN;
+    assert_eq!(outputs.output.into_iter().collect::<Vec<_>>(), [lowest, lowest, 1.0, lowest, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(outputs.argmax.unwrap().into_iter().collect::<Vec<_>>(), [-1, -1, 8, -1, -1, -1, -1, -1]);
+    #[cfg(feature = "gpu-core")]
+    {
+        use crate::harness::{gpu, gpu_taken_for_hardware};
+        let call = call_of(operator, input);
+        for gpu in [gpu(), gpu_taken_for_hardware()] {
+            assert_eq!(call.run_eager(gpu), call.run_reference());
+        }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_cut_to_a_devices_bindings() {
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+
+    let boxes = ndarray::ArrayD::from_shape_fn(vec![45, 5], |at| match at[1] {
+        0 => (at[0] % 2) as f32,
+        side => (at[0] % 3 + if side > 2 { 3 } else { 0 }) as f32,
+    });
+    let operator = RoiPool::new(&[2, 3, 9, 8], &Boxes::Indexed(&boxes), &RoiPoolParams::new([3, 3])).unwrap();
+    for operator in [operator.clone(), operator.with_argmax()] {
+        expect_cut(&call_of(operator, random(&[2, 3, 9, 8], 1)), 0.0);
     }
 }
 
@@ -46,6 +108,57 @@ fn large_boxes_have_the_bins_of_torchvision() {
     let boxes = array![[0.0, 0.0, -1.0, 0.0, 16_777_216.0]].into_dyn();
     let pooled = wgdnn::reference::roi_pool(&image, &Boxes::Indexed(&boxes), &RoiPoolParams::new([65_536, 1])).unwrap();
     assert_eq!((pooled[[0, 0, 0, 0]], pooled[[0, 0, 1, 0]]), (255.0, 299.0));
+}
+
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random;
+    use crate::properties::{agree, config, image, pair};
+    use ndarray::ArrayD;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn problem()(
+            shape in image(),
+            boxes in prop::collection::vec((0..3_usize, [-8.0..40.0_f32, -8.0..40.0, -8.0..40.0, -8.0..40.0]), 0..4),
+            output_size in pair(1..8), scale in prop_oneof![Just(1.0), Just(0.5), Just(0.0625), Just(2.0)],
+            seed: u64,
+        ) -> (ArrayD<f32>, ArrayD<f32>, RoiPoolParams) {
+            let rows = boxes.iter().flat_map(|(image, corners)| {
+                let image = *image % shape[0].max(1);
+                [image as f32, corners[0], corners[1], corners[2], corners[3]]
+            });
+            let boxes = ArrayD::from_shape_vec(vec![boxes.len(), 5], rows.collect()).unwrap();
+            (random(&shape, seed), boxes, RoiPoolParams { output_size, spatial_scale: scale })
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference((input, boxes, params) in problem(), with_argmax: bool) {
+            let operator = RoiPool::new(input.shape(), &Boxes::Indexed(&boxes), &params);
+            let operator = operator.map(|operator| if with_argmax { operator.with_argmax() } else { operator });
+            agree(operator.map(|operator| call_of(operator, input)).map_err(Into::into), 0.0)?;
+        }
+    }
+}
+
+mod serde {
+    use super::*;
+    use crate::params_serde::{comes_back, config, number, pair};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back((output_size, spatial_scale) in (pair(), number())) {
+            comes_back(&RoiPoolParams { output_size, spatial_scale: spatial_scale as f32 });
+        }
+    }
 }
 
 #[test]
@@ -101,4 +214,59 @@ fn sizes_that_overflow_are_refused() {
         let result = RoiPool::new(&shape, &Boxes::Indexed(&boxes), &RoiPoolParams::new(size));
         assert!(matches!(result, Err(Error::LimitExceeded { .. })), "{result:?}");
     }
+}
+
+#[test]
+fn wrong_boxes_of_a_case_are_told() {
+    use crate::harness::{call, floats};
+    use serde_json::json;
+
+    let image = || ("input", floats(&[1, 3, 8, 8]));
+    let integers = CaseArray::I64(ndarray::arr2(&[[0, 0, 0, 4, 4]]).into_dyn());
+    let text =
+        |inputs: &[(&str, CaseArray)]| call("roi_pool", json!({"output_size": 2}), inputs).unwrap_err().to_string();
+    assert_eq!(text(&[image(), ("boxes", integers)]), "refused: roi_pool: boxes: expected floats, got integers");
+    let missing = "refused: roi_pool: boxes: expected an array or a list of them, got none";
+    assert_eq!(text(&[image()]), missing);
+}
+
+planted_faults!(
+    "roi_pool",
+    [
+        ("roi_pool", "!is_nan_of(value) && ", ""),
+        ("roi_pool", "select(values, vec4<u32>(), is_empty(bin))", "values"),
+        ("roi_pool", "best_2 = better(best_2, input[at.z], index);", ""),
+        ("roi_pool", "best_3 = better(best_3, input[at.w], index);", ""),
+    ]
+);
+
+/// Where maxima are, which the golden cases do not tell, and bins that are cut into parts.
+#[cfg(feature = "gpu-core")]
+#[test]
+fn planted_faults_are_seen_in_places() {
+    use crate::harness::{expect_seen_in, random};
+
+    let call = |input: &[usize], boxes: ndarray::ArrayD<f32>, size| {
+        let operator = RoiPool::new(input, &Boxes::Indexed(&boxes), &RoiPoolParams::new(size)).unwrap();
+        call_of(operator.with_argmax(), random(input, 1))
+    };
+    let boxes = array![[0.0, 0.0, 0.0, 9.0, 9.0], [1.0, 5.0, 7.0, 9.0, 8.0], [0.0, 30.0, 30.0, 40.0, 40.0]];
+    expect_seen_in(
+        &call(&[2, 6, 11, 12], boxes.into_dyn(), [3, 2]),
+        &[
+            ("roi_pool", "argmax[out.y] = bests.indices.y;", ""),
+            ("roi_pool", "select(best.index, index, is_better)", "index"),
+            ("roi_pool", "ordered(value) > ordered(best.value)", "ordered(value) < ordered(best.value)"),
+            (
+                "roi_pool",
+                "let out = quad.out;\n    var bests = Bests(vec4<u32>(LOWEST), vec4<i32>(-1));",
+                "let out = quad.out;\n    var bests = Bests(vec4<u32>(LOWEST), vec4<i32>(0));",
+            ),
+        ],
+    );
+    let boxes = array![[0.0, 0.0, 0.0, 299.0, 299.0]];
+    expect_seen_in(
+        &call(&[1, 2, 300, 300], boxes.into_dyn(), [1, 1]),
+        &[("roi_pool", "vec4<i32>(argmax[out.x], argmax[out.y]", "vec4<i32>(argmax[out.x], -1")],
+    );
 }

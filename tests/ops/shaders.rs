@@ -1,6 +1,6 @@
 //! Every shader is valid WGSL that translates to what Vulkan, Metal, DX12 and OpenGL drivers read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, index::BoundsCheckPolicy};
@@ -10,61 +10,25 @@ const FLOAT32_ATOMIC: &str = "float32_atomic";
 
 const SUBGROUP: &str = "subgroup";
 
-fn files(folder: &str) -> Vec<(String, String)> {
+/// The files of a folder with this ending, as (name, text).
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR")))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| !path.is_dir())
+        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
         .map(|path| {
-            assert_eq!(path.extension().unwrap(), "wgsl", "{path:?}");
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             (name, std::fs::read_to_string(path).unwrap())
         })
         .collect()
 }
 
-/// The modules of `shaders/` as (name, text). A file that calls what `shaders/shared` has comes in both its variants.
+/// The modules of all kernels as (name, text).
 pub fn shaders() -> Vec<(String, String)> {
-    let shared: HashMap<_, _> = files("shaders/shared").into_iter().collect();
-    assert_eq!(shared.len(), 15);
-    let mut shaders = Vec::new();
-    for (name, text) in files("shaders") {
-        // What is called from there, in the order in which it comes.
-        let calls =
-            [("sums_0", "patches"), ("write_pixel(", "pixels"), ("problem_of(", "gemm"), ("phase_of(", "phases")];
-        let is_of_phases =
-            name.starts_with("conv_transpose2d") && !text.contains("struct Params") && !text.contains("problem_of(");
-        let called = calls.iter().filter(|(call, _)| text.contains(call)).map(|(_, part)| *part);
-        let parts: Vec<_> = is_of_phases.then_some("phase_params").into_iter().chain(called).collect();
-        let variants: &[(&str, &[&str])] = if text.contains("load_kernels(") {
-            &[("", &["winograd", "kernels"]), ("_packed", &["winograd", "kernels_packed"])]
-        } else if text.contains("terms_of(") {
-            &[("", &["pairs", "normalize"])]
-        } else if name == "mse_loss" {
-            &[("", &["pairs"])]
-        } else if text.contains("pair_of(") {
-            &[("", &["winograd", "winograd_tiles"])]
-        } else if text.contains("load_weights(") {
-            &[("", &["weights"]), ("_subgroup", &["weights_subgroup"])]
-        } else if text.contains("load_classes(") {
-            &[("", &["pairs", "classes"]), ("_in_blocks", &["pairs", "classes_in_blocks"])]
-        } else {
-            &[("", &[])]
-        };
-        for (ending, first) in variants {
-            let parts: String = first.iter().chain(&parts).map(|part| format!("{}\n", shared[*part])).collect();
-            // What a name says of features comes last.
-            let (stem, feature) = name.strip_suffix(SUBGROUP).map_or((name.as_str(), ""), |stem| (stem, SUBGROUP));
-            let name = match (stem.strip_suffix('_'), *ending) {
-                (Some(stem), "_packed") => format!("{stem}_packed_{feature}"),
-                _ => format!("{name}{ending}"),
-            };
-            shaders.push((name, parts + &text));
-        }
-    }
-    shaders.sort();
-    assert!(shaders.len() >= 9);
-    shaders
+    let modules: BTreeMap<_, _> =
+        wgdnn::kernels().into_iter().map(|kernel| (kernel.module.to_owned(), kernel.source())).collect();
+    assert!(modules.len() >= 25);
+    modules.into_iter().collect()
 }
 
 /// Parses and validates. Only a file named for an optional feature may use it.
@@ -105,7 +69,45 @@ fn all_shaders_are_valid_wgsl() {
     for (name, source) in shaders() {
         let (module, _) = validated(&name, &source);
         assert!(!module.entry_points.is_empty(), "{name} has no entry point");
-        assert!(source.starts_with("// "), "{name} does not begin with what it computes");
+        assert!(source.starts_with("// "), "{name} does not begin with a comment");
+    }
+}
+
+#[test]
+fn all_files_and_parts_are_in_modules() {
+    let modules = shaders();
+    let kernels = wgdnn::kernels();
+    for (name, text) in files("shaders", "wgsl") {
+        assert!(kernels.iter().any(|kernel| kernel.file == name && kernel.text == text), "no kernel is of {name}.wgsl");
+    }
+    let parts: BTreeMap<_, _> = files("shaders/parts", "wgsl").into_iter().collect();
+    for (name, text) in &parts {
+        assert!(modules.iter().any(|(_, source)| source.contains(text)), "no file names parts/{name}.wgsl");
+    }
+    for (name, text) in files("shaders", "wgsl").into_iter().chain(parts.clone()) {
+        let mut lines = text.lines().peekable();
+        let named = lines.next_if(|line| line.starts_with("// parts:"));
+        assert!(lines.next().unwrap().starts_with("// "), "{name} does not begin with what it is");
+        for part in named.iter().flat_map(|line| line["// parts: ".len()..].split([',', '|'])) {
+            assert!(parts.contains_key(part.trim()), "{name} names {part}, which is not there");
+        }
+        assert!(text.lines().count() <= 350, "{name} is long: split it");
+    }
+}
+
+/// What a file or a part names comes in front of it, once.
+#[test]
+fn modules_are_joined_as_their_files_say() {
+    for kernel in wgdnn::kernels() {
+        let source = kernel.source();
+        assert!(source.ends_with(kernel.text), "{}", kernel.module);
+        let first = kernel.text.lines().next().unwrap();
+        let names_variant =
+            kernel.variant.is_none_or(|variant| first.split([' ', ',', '|']).any(|name| name == variant));
+        assert!(names_variant, "{}: {first}", kernel.module);
+        for (name, text) in files("shaders/parts", "wgsl") {
+            assert!(source.matches(&text).count() <= 1, "{}: {name} comes twice", kernel.module);
+        }
     }
 }
 
@@ -209,20 +211,27 @@ fn all_portable_shaders_translate_to_glsl() {
     }
 }
 
-#[cfg(feature = "gpu")]
+/// Four i32, in the order in which Rust writes them.
+fn expect_window(module: &naga::Module, inner: &naga::TypeInner) {
+    let naga::TypeInner::Struct { members, span: 16 } = inner else { panic!("{inner:?}") };
+    let names: Vec<_> = members.iter().map(|member| member.name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["kernel", "stride", "padding", "dilation"]);
+    for member in members {
+        assert_eq!(module.types[member.ty].inner, naga::TypeInner::Scalar(naga::Scalar::I32));
+    }
+}
+
 #[test]
 fn kernels_agree_with_their_shaders() {
-    use wgdnn::{Access, Scalar, kernels};
+    use wgdnn::{Access, Member, kernels};
 
-    let shaders = shaders();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for kernel in kernels() {
-        let (name, source) = shaders.iter().find(|(name, _)| name == kernel.file).unwrap();
-        assert_eq!(kernel.source, source);
-        let (module, info) = validated(name, source);
+        let name = kernel.module;
+        let (module, info) = validated(name, &kernel.source());
         let index = module.entry_points.iter().position(|entry| entry.name == kernel.entry_point);
         let index = index.unwrap_or_else(|| panic!("{name} has no entry point {}", kernel.entry_point));
-        seen.insert((name.clone(), kernel.entry_point.to_owned()));
+        seen.insert((kernel.file, kernel.entry_point.to_owned()));
 
         // The bindings that the entry point uses are those that the kernel tells, with the same access.
         let usage = info.get_entry_point(index);
@@ -239,17 +248,26 @@ fn kernels_agree_with_their_shaders() {
                     let naga::TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
                         panic!("{name}: the uniform is no struct");
                     };
-                    assert_eq!(*span as usize, 4 * kernel.uniform.len(), "{name}");
-                    for (position, (member, (field, scalar))) in members.iter().zip(kernel.uniform).enumerate() {
+                    let mut offset = 0;
+                    for (member, (field, kind)) in members.iter().zip(kernel.uniform) {
                         assert_eq!(member.name.as_deref(), Some(*field), "{name}");
-                        assert_eq!(member.offset as usize, 4 * position, "{name}.{field}");
-                        let kind = match scalar {
-                            Scalar::U32 => naga::Scalar::U32,
-                            Scalar::I32 => naga::Scalar::I32,
-                            Scalar::F32 => naga::Scalar::F32,
+                        assert_eq!(member.offset, offset, "{name}.{field}");
+                        let inner = &module.types[member.ty].inner;
+                        let scalar = match kind {
+                            Member::U32 => naga::Scalar::U32,
+                            Member::I32 => naga::Scalar::I32,
+                            Member::F32 => naga::Scalar::F32,
+                            Member::Window => {
+                                assert_eq!(offset % 16, 0, "{name}.{field}");
+                                expect_window(&module, inner);
+                                offset += 16;
+                                continue;
+                            }
                         };
-                        assert_eq!(module.types[member.ty].inner, naga::TypeInner::Scalar(kind), "{name}.{field}");
+                        assert_eq!(*inner, naga::TypeInner::Scalar(scalar), "{name}.{field}");
+                        offset += 4;
                     }
+                    assert_eq!(*span, offset, "{name}");
                     assert_eq!(members.len(), kernel.uniform.len());
                 }
                 naga::AddressSpace::Storage { access } => {
@@ -268,12 +286,10 @@ fn kernels_agree_with_their_shaders() {
         assert!(storage.len() <= most, "{name}, {}: {} storage buffers", kernel.entry_point, storage.len());
     }
     // And there is no entry point that no kernel uses. A variant need not use all.
-    for (name, source) in &shaders {
-        for entry_point in entry_points(&validated(name, source).0) {
-            let file = name.trim_end_matches("_in_blocks");
-            let is_used =
-                [name.as_str(), file].iter().any(|name| seen.contains(&(name.to_string(), entry_point.clone())));
-            assert!(is_used, "{name}: {entry_point} is unused");
+    for kernel in kernels() {
+        for entry_point in entry_points(&validated(kernel.module, &kernel.source()).0) {
+            let is_used = seen.contains(&(kernel.file, entry_point.clone()));
+            assert!(is_used, "{}: {entry_point} is unused", kernel.module);
         }
     }
 }

@@ -3,8 +3,8 @@
 use ndarray::array;
 use wgdnn::wgpu;
 use wgdnn::{
-    Error, Gpu, GpuOptions, MseLoss, MseLossBuffers, MseLossParams, PackedWeight, Reduction, Sigmoid, SigmoidBuffers,
-    Tensor, conv2d, sigmoid,
+    Error, Gpu, GpuOptions, MseLoss, MseLossInputs, MseLossOutputs, MseLossParams, Operator, PackedWeight, Reduction,
+    Sigmoid, Tensor, UnaryInputs, UnaryOutputs, conv2d, sigmoid,
 };
 
 use crate::harness::{gpu, portable_gpu, random};
@@ -22,7 +22,7 @@ fn buffer(gpu: &Gpu, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
 fn record_sigmoid(input: wgpu::BufferSlice<'_>, output: wgpu::BufferSlice<'_>) -> Result<(), Error> {
     let operator = Sigmoid::new(&[16]).unwrap();
     let mut encoder = gpu().device().create_command_encoder(&Default::default());
-    operator.record(&mut gpu().record(&mut encoder), &SigmoidBuffers { input, output })
+    operator.record(&mut gpu().record(&mut encoder), &UnaryInputs { input }, &UnaryOutputs { output }, None)
 }
 
 #[track_caller]
@@ -53,20 +53,17 @@ fn buffers_are_checked_before_anything_is_recorded() {
 #[test]
 fn a_missing_workspace_is_an_error() {
     let operator = MseLoss::new(&[4], &[4], &MseLossParams { reduction: Reduction::Sum }).unwrap();
-    assert!(operator.workspace_size() > 0);
+    assert!(operator.workspace_size(gpu()) > 0);
     let buffers: Vec<_> = (0..3).map(|_| buffer(gpu(), 1024, wgpu::BufferUsages::STORAGE)).collect();
     let mut encoder = gpu().device().create_command_encoder(&Default::default());
     let result = operator.record(
         &mut gpu().record(&mut encoder),
-        &MseLossBuffers {
-            input: buffers[0].slice(..),
-            target: buffers[1].slice(..),
-            output: buffers[2].slice(..),
-            workspace: None,
-        },
+        &MseLossInputs::new(buffers[0].slice(..), buffers[1].slice(..)),
+        &MseLossOutputs { output: buffers[2].slice(..) },
+        None,
     );
     assert!(matches!(result, Err(Error::InvalidArgument { argument: "workspace", .. })), "{result:?}");
-    let bytes = format!("at least {} bytes", operator.workspace_size());
+    let bytes = format!("at least {} bytes", operator.workspace_size(gpu()));
     assert!(result.unwrap_err().to_string().contains(&bytes));
 }
 
@@ -158,8 +155,9 @@ fn errors_about_foreign_buffers_name_the_argument() {
     other.device().destroy();
     let buffers = [(); 2].map(|()| buffer(&other, 64, storage));
     let mut encoder = other.device().create_command_encoder(&Default::default());
-    let buffers = SigmoidBuffers { input: buffers[0].slice(..), output: buffers[1].slice(..) };
-    let result = Sigmoid::new(&[16]).unwrap().record(&mut other.record(&mut encoder), &buffers);
+    let inputs = UnaryInputs { input: buffers[0].slice(..) };
+    let outputs = UnaryOutputs { output: buffers[1].slice(..) };
+    let result = Sigmoid::new(&[16]).unwrap().record(&mut other.record(&mut encoder), &inputs, &outputs, None);
     assert!(matches!(result, Err(Error::DeviceLost { .. })), "{result:?}");
 }
 
@@ -213,7 +211,7 @@ fn a_programs_own_wgpu_errors_are_its_own() {
 
 #[test]
 fn an_unknown_adapter_is_an_error_that_names_those_there_are() {
-    let options = GpuOptions { adapter: Some("no such adapter".into()), ..Default::default() };
+    let options = GpuOptions::default().adapter("no such adapter");
     let error = Gpu::with_options_blocking(&options).unwrap_err();
     assert!(error.to_string().contains(&gpu().adapter_info().name), "{error}");
 }
@@ -324,9 +322,9 @@ fn calls_from_several_threads_give_right_answers() {
 
 #[test]
 fn the_same_call_gives_the_same_bits() {
-    use crate::cases::Call;
+    use wgdnn::cases::Call;
     for case in crate::harness::golden().iter().filter(|case| !case.is_error) {
-        let call = Call::new(case).unwrap();
+        let call = Call::of_case(case).unwrap();
         let bits = |_| format!("{:?}", crate::recorded::run(&call, gpu()).unwrap());
         let mut runs = (0..5).map(bits);
         let first = runs.next().unwrap();

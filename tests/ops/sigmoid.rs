@@ -2,19 +2,55 @@
 
 use wgdnn::{Error, Sigmoid};
 
-use crate::harness::golden_tests;
+use crate::harness::{golden_tests, planted_faults};
 
 golden_tests!("sigmoid", at_least 40);
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 #[test]
 fn every_rest_of_a_block() {
-    use crate::cases::Call;
     use crate::harness::{expect_within, random};
+    use wgdnn::UnaryInputs;
+    use wgdnn::cases::Call;
 
     for count in (0..10).chain([4095, 4096, 4097, 70_001]) {
-        expect_within(&Call::Sigmoid { input: random(&[count], 1).mapv(|x| x * 30.0) }, 1.2e-7);
+        expect_within(
+            &Call::new::<Sigmoid>(UnaryInputs { input: random(&[count], 1).mapv(|x| x * 30.0) }, &Default::default())
+                .unwrap(),
+            1.2e-7,
+        );
     }
+}
+
+#[cfg(feature = "gpu-core")]
+mod properties {
+    use super::*;
+    use crate::harness::random;
+    use crate::properties::{agree, config, rounding, shape};
+    use proptest::prelude::*;
+    use wgdnn::UnaryInputs;
+    use wgdnn::cases::Call;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference(shape in shape(), scale in 0.1..120.0_f32, seed: u64) {
+            let input = random(&shape, seed).mapv(|x| x * scale);
+            agree(Call::new::<Sigmoid>(UnaryInputs { input }, &Default::default()), rounding(0.5))?;
+        }
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_cut_to_a_devices_bindings() {
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+    use wgdnn::UnaryInputs;
+    use wgdnn::cases::Call;
+
+    expect_cut(&Call::new::<Sigmoid>(UnaryInputs { input: random(&[1009], 4) }, &Default::default()).unwrap(), 2e-7);
 }
 
 #[test]
@@ -29,9 +65,9 @@ fn sizes_that_overflow_are_refused() {
 
 #[test]
 fn bad_input_is_refused() {
-    use crate::cases::{CaseArray, Refusal};
     use crate::harness::{call, floats};
     use serde_json::json;
+    use wgdnn::cases::{CaseArray, Refusal};
 
     // Any shape that can be counted is right, so what is left is what is no array of floats, or no argument. Wrong
     // buffers of a recorded call are in sharing.rs.
@@ -59,7 +95,7 @@ fn extremes_are_right() {
     let input = ndarray::array![f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e30, -1e30, 90.0, 1e-30].into_dyn();
     let expected = ndarray::array![1.0, 0.0, 0.5, 0.5, 1.0, 0.0, 1.0, 0.5].into_dyn();
     assert_eq!(wgdnn::reference::sigmoid(&input).unwrap(), expected);
-    #[cfg(feature = "gpu")]
+    #[cfg(feature = "gpu-core")]
     {
         use crate::harness::gpu;
         use wgdnn::{Tensor, sigmoid};
@@ -70,16 +106,20 @@ fn extremes_are_right() {
     }
 }
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 #[test]
 fn more_workgroups_than_one_dimension_holds() {
-    use crate::cases::Call;
     use crate::harness::{expect_within, random};
+    use wgdnn::UnaryInputs;
+    use wgdnn::cases::Call;
 
-    expect_within(&Call::Sigmoid { input: random(&[5_000_000], 5) }, 1.2e-7);
+    expect_within(
+        &Call::new::<Sigmoid>(UnaryInputs { input: random(&[5_000_000], 5) }, &Default::default()).unwrap(),
+        1.2e-7,
+    );
 }
 
-#[cfg(feature = "gpu")]
+#[cfg(feature = "gpu-core")]
 #[test]
 fn as_accurate_as_float32_allows() {
     use crate::harness::gpu;
@@ -94,3 +134,13 @@ fn as_accurate_as_float32_allows() {
         assert!((f64::from(*got) - expected).abs() <= 4.0 * unit, "sigmoid({x}) = {got}, not {expected}");
     }
 }
+
+planted_faults!(
+    "sigmoid",
+    [
+        ("sigmoid", "(1.0 + e), x, is_each_nan(x))", "(1.0 + e), x, vec4<bool>())"),
+        ("sigmoid", "if (index < params.count)", "if (index + 1u < params.count)"),
+        ("sigmoid", "input_blocks[params.base / 4u + block]", "input_blocks[params.base / 4u]"),
+        ("sigmoid", "x < vec4<f32>()", "x > vec4<f32>()"),
+    ]
+);

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use ndarray::array;
 use wgdnn::{
-    AvgPool2d, AvgPool2dParams, BatchNorm, BatchNormArguments, BatchNormParams, Conv2d, Error, Gpu, GpuOptions,
-    MaxPool2d, MaxPool2dParams, Sigmoid, Tensor, sigmoid,
+    AvgPool2d, AvgPool2dParams, BatchNorm, BatchNormInputs, BatchNormParams, Conv2d, Error, Gpu, GpuOptions, MaxPool2d,
+    MaxPool2dParams, Sigmoid, Tensor, sigmoid,
 };
 
 use crate::api::calls;
@@ -36,7 +36,7 @@ fn warming_up_many_operators_compiles_all_of_them() {
     let max = MaxPool2d::new(&image, &MaxPool2dParams::new([2, 2])).unwrap();
     let avg = AvgPool2d::new(&image, &AvgPool2dParams::new([2, 2])).unwrap();
     let training = BatchNormParams { training: true, ..Default::default() };
-    let norm = BatchNorm::new(&image, &BatchNormArguments::default(), &training).unwrap();
+    let norm = BatchNorm::new(&BatchNormInputs::new(&image[..]), &training).unwrap();
     let sigmoid = Sigmoid::new(&image).unwrap();
     gpu.warm_up(&[&conv, &max, &avg, &norm, &sigmoid]).unwrap();
     // Again there is nothing left to do.
@@ -45,13 +45,13 @@ fn warming_up_many_operators_compiles_all_of_them() {
     let input = Tensor::from_array(&gpu, &crate::harness::random(&image, 1)).unwrap();
     let ((), eager) = calls(|| {
         wgdnn::max_pool2d(&input, &MaxPool2dParams::new([2, 2])).unwrap();
-        wgdnn::batch_norm(&input, &BatchNormArguments::default(), &training).unwrap();
+        wgdnn::batch_norm(&BatchNormInputs::new(&input), &training).unwrap();
     });
     assert!(eager.iter().all(|call| !call.contains("pipeline") && !call.contains("shader")), "{eager:?}");
 }
 
 fn use_cache(folder: &Path) -> (Gpu, wgdnn::Result<()>) {
-    let gpu = Gpu::with_options_blocking(&GpuOptions { adapter: Some("vulkan".into()), ..Default::default() }).unwrap();
+    let gpu = Gpu::with_options_blocking(&GpuOptions::default().adapter("vulkan")).unwrap();
     let opened = gpu.open_pipeline_cache(folder);
     let output = sigmoid(&Tensor::from_array(&gpu, &array![0.0]).unwrap()).unwrap();
     assert_eq!(output.read_blocking().unwrap()[0], 0.5);

@@ -14,30 +14,127 @@ fn names(folder: &str, ending: &str) -> BTreeSet<String> {
         .collect()
 }
 
+macro_rules! names {
+    ($($module:ident: $operator:ident),* $(,)?) => {
+        /// The operators' names, and their types'.
+        const OPERATORS: &[[&str; 2]] = &[$([stringify!($module), stringify!($operator)]),*];
+    };
+}
+wgdnn::operators!(names);
+
 #[test]
 fn an_operator_is_a_name_in_four_folders() {
-    let operators = names("src/ops", ".rs");
-    assert!(operators.len() >= 10);
+    let operators: BTreeSet<_> = OPERATORS.iter().map(|[name, _]| (*name).to_owned()).collect();
+    assert!(operators.len() >= 10 && operators.len() == OPERATORS.len());
     assert_eq!(names("src/reference", ".rs"), operators);
-
-    let tests = names("tests/ops", ".rs");
-    assert_eq!(operators.difference(&tests).count(), 0);
-
-    // A shader's name begins with its operator's; flatten has none.
-    let shaders = names("shaders", ".wgsl");
-    for operator in operators.iter().filter(|operator| *operator != "flatten") {
-        assert!(shaders.contains(operator), "no shaders/{operator}.wgsl");
+    for folder in ["src/ops", "tests/ops"] {
+        assert_eq!(operators.difference(&names(folder, ".rs")).count(), 0, "{folder}");
     }
+
+    // A shader's name begins with its operator's; what only gives data another shape has none.
+    let shaders = names("shaders", ".wgsl");
+    let without: Vec<_> = operators.difference(&shaders).collect();
+    assert_eq!(without, ["flatten"]);
     for shader in &shaders {
         let is_of = |operator: &String| shader == operator || shader.starts_with(&format!("{operator}_"));
         assert!(operators.iter().any(is_of), "shaders/{shader}.wgsl is of no operator");
     }
 }
 
+/// Where operators are named outside of their own files, and why.
+const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
+    ("src/ops.rs", "the list of operators"),
+    ("src/error.rs", "tests of what errors print"),
+    ("src/operator/misdeclared.rs", "defects are planted into an operator"),
+    ("src/cli/report.rs", "the report's rows"),
+    ("src/cli/check.rs", "whether the device still works is known by running something"),
+    ("src/cli/escape.rs", "a test of what is printed"),
+    ("src/main.rs", "an attribute that has an operator's name"),
+    ("tests/ops/structure.rs", "what has no shader"),
+    ("tests/ops/harness/golden.rs", "a folder of cases that has an operator's name"),
+    ("tests/ops/report.rs", "the report's figures"),
+    ("tests/ops/bench.rs", "the program, asked about some operator"),
+    ("tests/ops/check.rs", "the program, asked about some operator"),
+    ("tests/ops/params_serde.rs", "what is read and written alike, by some operators' parameters"),
+    // The device, which is there to run something: tensors, memory, threads, errors.
+    ("tests/ops/api.rs", "of the device"),
+    ("tests/ops/bad_input.rs", "of the device"),
+    ("tests/ops/faults.rs", "of the device"),
+    ("tests/ops/faults/memory.rs", "of the device"),
+    ("tests/ops/inspection.rs", "of the device"),
+    ("tests/ops/keeping.rs", "of the device"),
+    ("tests/ops/memory.rs", "of the device"),
+    ("tests/ops/own.rs", "of the device"),
+    ("tests/ops/sharing.rs", "of the device"),
+    ("tests/ops/splitting.rs", "of the device"),
+    ("tests/ops/start_up.rs", "of the device"),
+    ("tests/ops/tensor.rs", "of the device"),
+    ("tests/ops/threads.rs", "of the device"),
+    ("benches/recording.rs", "of the device"),
+];
+
+/// Whether a line of code has the name of an operator, or one that begins with that of its type.
+fn names_an_operator(line: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let has = |word: &str, is_whole: bool| {
+        line.match_indices(word).any(|(at, _)| {
+            let (before, behind) = (line[..at].chars().next_back(), line[at + word.len()..].chars().next());
+            // Iterators flatten too.
+            let goes_on = is_whole && behind.is_some_and(is_word);
+            !goes_on && !before.is_some_and(|c| is_word(c) || c == '.')
+        })
+    };
+    OPERATORS.iter().any(|[name, of_type]| has(name, true) || has(of_type, false))
+}
+
+/// What is not an operator's own goes on as it is with another operator.
+#[test]
+fn no_other_file_names_an_operator() {
+    assert!(names_an_operator("let pool = wgdnn::max_pool2d(&x)?;") && names_an_operator("MaxPool2dParams::new("));
+    assert!(!names_an_operator("rows.flatten().map(max_pool2d_rows)"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut naming = BTreeSet::new();
+    for path in ["src", "benches", "tests/ops"].iter().flat_map(|folder| sources(&root.join(folder))) {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+        let is_of_operator = |folder: &str| {
+            let inside = name.strip_prefix(folder).unwrap_or_default();
+            OPERATORS.iter().any(|[operator, _]| {
+                inside.strip_prefix(operator).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+            })
+        };
+        if !name.ends_with(".rs") || ["src/ops/", "src/reference/", "tests/ops/"].into_iter().any(is_of_operator) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.lines().any(|line| !line.trim_start().starts_with("//") && names_an_operator(line)) {
+            naming.insert(name);
+        }
+    }
+    let allowed: BTreeSet<_> = MAY_NAME_OPERATORS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let wrong: Vec<_> = naming.difference(&allowed).collect();
+    assert!(wrong.is_empty(), "operators are named in {wrong:?}");
+    let no_more: Vec<_> = allowed.difference(&naming).collect();
+    assert!(no_more.is_empty(), "no operator is named any more in {no_more:?}");
+}
+
+/// An operator with a shader has wrong ones beside its tests, in its file or its folder.
+#[test]
+fn every_operator_has_planted_faults() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ops");
+    for [operator, _] in OPERATORS.iter().filter(|[operator, _]| *operator != "flatten") {
+        let folder = tests.join(operator);
+        let mut files = if folder.is_dir() { sources(&folder) } else { Vec::new() };
+        files.push(tests.join(format!("{operator}.rs")));
+        let plants = format!("planted_faults!(\n    \"{operator}\",");
+        let has_any = files.iter().any(|file| std::fs::read_to_string(file).unwrap().contains(&plants));
+        assert!(has_any, "tests/ops/{operator}.rs plants no faults");
+    }
+}
+
 #[test]
 fn golden_cases_cover_all_operators() {
-    for operator in names("src/ops", ".rs") {
-        let cases = crate::harness::golden_of(&operator).len();
+    for [operator, _] in OPERATORS {
+        let cases = crate::harness::golden_of(operator).len();
         assert!(cases >= 40, "{operator}: {cases}");
     }
 }
@@ -45,10 +142,10 @@ fn golden_cases_cover_all_operators() {
 /// Infinities, NaN and huge numbers in every float argument of every operator, but in boxes.
 #[test]
 fn special_values_are_in_every_float_argument() {
-    use crate::cases::CaseArray;
+    use wgdnn::cases::CaseArray;
 
-    for operator in names("src/ops", ".rs") {
-        let cases = crate::harness::golden_of(&operator);
+    for [operator, _] in OPERATORS {
+        let cases = crate::harness::golden_of(operator);
         let cases: Vec<_> = cases.iter().filter(|case| case.id.starts_with("special/")).collect();
         assert!(cases.len() >= 80, "{operator}: {}", cases.len());
         // How many cases have each kind in an argument.
@@ -97,7 +194,7 @@ fn the_readmes_links_work_anywhere() {
 }
 
 /// Files of this folder and those below.
-fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
+pub fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
@@ -112,6 +209,27 @@ fn unsafe_code_is_in_one_small_module() {
         let is_the_one = path.ends_with("gpu/disk_cache.rs");
         assert_eq!(text.contains("allow(unsafe_code)"), is_the_one, "{}", path.display());
         assert!(!is_the_one || text.matches("unsafe {").count() == 1);
-        assert!(text.lines().count() <= 420, "{} is long: split it", path.display());
     }
+}
+
+/// No file of this ending in these folders has more lines than `most`.
+fn expect_short(folders: &[&str], ending: &str, most: usize) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files: Vec<_> = folders.iter().flat_map(|folder| sources(&root.join(folder))).collect();
+    let files: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    assert!(files.len() > 20, "{} files", files.len());
+    for path in files {
+        let lines = std::fs::read_to_string(path).unwrap().lines().count();
+        assert!(lines <= most, "{} has {lines} lines, more than {most}: split it", path.display());
+    }
+}
+
+#[test]
+fn no_rust_file_is_long() {
+    expect_short(&["src", "tests", "benches", "examples"], "rs", 400);
+}
+
+#[test]
+fn no_shader_is_long() {
+    expect_short(&["shaders"], "wgsl", 350);
 }

@@ -22,7 +22,7 @@ fn handles_can_go_to_other_threads() {
     is_send_sync::<Tensor>();
     is_send_sync::<Tensor<i32>>();
     is_send_sync::<wgdnn::Error>();
-    is_send_sync::<Box<dyn wgdnn::Operator>>();
+    is_send_sync::<Box<dyn wgdnn::AnyOperator>>();
     let tensor = Tensor::from_array(gpu(), &array![1.0]).unwrap();
     pollster::block_on(is_send(tensor.read())).unwrap();
 }

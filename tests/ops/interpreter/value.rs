@@ -91,17 +91,20 @@ pub fn zero(module: &Module, ty: Handle<Type>) -> Value {
     }
 }
 
-/// A uniform struct, whose members are all 4 bytes.
+/// A uniform struct, of windows and members of 4 bytes.
 pub fn uniform(module: &Module, ty: Handle<Type>, bytes: &[u8]) -> Value {
     let TypeInner::Struct { members, .. } = &module.types[ty].inner else { return Unknown };
-    let (words, _) = bytes.as_chunks::<4>();
-    let member = |(member, &word): (&naga::StructMember, &[u8; 4])| match module.types[member.ty].inner.scalar_kind() {
-        Some(ScalarKind::Sint) => I32(i32::from_ne_bytes(word)),
-        Some(ScalarKind::Uint) => U32(u32::from_ne_bytes(word)),
-        _ => Unknown,
+    let member = |member: &naga::StructMember| {
+        let bytes = &bytes[member.offset as usize..];
+        let word = *bytes.first_chunk().unwrap();
+        let inner = &module.types[member.ty].inner;
+        match inner.scalar_kind() {
+            Some(ScalarKind::Sint) => I32(i32::from_ne_bytes(word)),
+            Some(ScalarKind::Uint) => U32(u32::from_ne_bytes(word)),
+            _ => uniform(module, member.ty, bytes),
+        }
     };
-    assert_eq!(members.len(), words.len());
-    Parts(members.iter().zip(words).map(member).collect())
+    Parts(members.iter().map(member).collect())
 }
 
 pub fn literal(module: &Module, expression: &Expression) -> Value {
