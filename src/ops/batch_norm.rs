@@ -142,6 +142,7 @@ impl BatchNorm {
     /// The same operator, which in training also returns the batch's mean and inverse deviation, for a backward pass.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "gpu-core")]
     /// # fn main() -> Result<(), wgdnn::Error> {
     /// use wgdnn::{BatchNorm, BatchNormInputs, BatchNormParams, Gpu, Operator, Tensor};
     ///
@@ -152,6 +153,8 @@ impl BatchNorm {
     /// assert_eq!(normalized.saved_mean.unwrap().shape(), [16]);
     /// # Ok(())
     /// # }
+    /// # #[cfg(not(feature = "gpu-core"))]
+    /// # fn main() {}
     /// ```
     ///
     /// # Errors

@@ -197,6 +197,7 @@ impl RoiPool {
     /// The same operator, which also returns the position of each maximum, for a backward pass.
     ///
     /// ```no_run
+    /// # #[cfg(feature = "gpu-core")]
     /// # fn main() -> Result<(), wgdnn::Error> {
     /// use wgdnn::{Boxes, Gpu, Operator, RoiPool, RoiPoolInputs, RoiPoolParams, Tensor};
     ///
@@ -210,6 +211,8 @@ impl RoiPool {
     /// assert_eq!(pooled.argmax.unwrap().shape(), [1, 3, 6, 6]);
     /// # Ok(())
     /// # }
+    /// # #[cfg(not(feature = "gpu-core"))]
+    /// # fn main() {}
     /// ```
     pub fn with_argmax(self) -> Self {
         RoiPool { with_argmax: true, ..self }
