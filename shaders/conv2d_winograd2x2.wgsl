@@ -53,22 +53,8 @@ fn store_row(at: i32, step: i32, row: Four) {
     workspace[at + 3 * step] = row.d;
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn transform_kernels(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = index_of(workgroup, grid, lane);
-    let pair = pair_of(index);
-    let at = params.kernels_begin + index;
-    let step = params.kernels_step;
-    if (!pair.is_inside) {
-        return;
-    }
-    let left = transform_kernel(load_kernel(pair, 0), load_kernel(pair, 3), load_kernel(pair, 6));
-    let middle = transform_kernel(load_kernel(pair, 1), load_kernel(pair, 4), load_kernel(pair, 7));
-    let right = transform_kernel(load_kernel(pair, 2), load_kernel(pair, 5), load_kernel(pair, 8));
+// From the columns of kernels, transformed, all positions.
+fn store_kernels(at: i32, step: i32, left: Four, middle: Four, right: Four) {
     store_row(at, step, transform_kernel(left.a, middle.a, right.a));
     store_row(at + 4 * step, step, transform_kernel(left.b, middle.b, right.b));
     store_row(at + 8 * step, step, transform_kernel(left.c, middle.c, right.c));
@@ -85,27 +71,15 @@ fn load_column(tiles: Tiles, col: i32) -> Four {
     ));
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn transform_inputs(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = index_of(workgroup, grid, lane);
-    copy_bias(index);
-    let tiles = tiles_of(index);
-    let step = params.inputs_step;
-    if (!tiles.is_inside) {
-        return;
-    }
+fn store_inputs(at: i32, step: i32, tiles: Tiles) {
     let c_0 = load_column(tiles, 0);
     let c_1 = load_column(tiles, 1);
     let c_2 = load_column(tiles, 2);
     let c_3 = load_column(tiles, 3);
-    store_row(index, step, transform_input(Four(c_0.a, c_1.a, c_2.a, c_3.a)));
-    store_row(index + 4 * step, step, transform_input(Four(c_0.b, c_1.b, c_2.b, c_3.b)));
-    store_row(index + 8 * step, step, transform_input(Four(c_0.c, c_1.c, c_2.c, c_3.c)));
-    store_row(index + 12 * step, step, transform_input(Four(c_0.d, c_1.d, c_2.d, c_3.d)));
+    store_row(at, step, transform_input(Four(c_0.a, c_1.a, c_2.a, c_3.a)));
+    store_row(at + 4 * step, step, transform_input(Four(c_0.b, c_1.b, c_2.b, c_3.b)));
+    store_row(at + 8 * step, step, transform_input(Four(c_0.c, c_1.c, c_2.c, c_3.c)));
+    store_row(at + 12 * step, step, transform_input(Four(c_0.d, c_1.d, c_2.d, c_3.d)));
 }
 
 // A row of 4 positions.
@@ -113,19 +87,7 @@ fn load_products(at: i32, step: i32) -> Four {
     return Four(workspace[at], workspace[at + step], workspace[at + 2 * step], workspace[at + 3 * step]);
 }
 
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn transform_products(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let index = index_of(workgroup, grid, lane);
-    let place = place_of(index);
-    if (!place.is_inside) {
-        return;
-    }
-    let at = params.products_begin + index;
-    let step = params.products_step;
+fn write_tile(place: Place, at: i32, step: i32) {
     let row_0 = load_products(at, step);
     let row_1 = load_products(at + 4 * step, step);
     let row_2 = load_products(at + 8 * step, step);

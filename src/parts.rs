@@ -15,6 +15,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("classes_in_blocks"),
     part!("convolution"),
     part!("convolution_params"),
+    part!("elementwise"),
     part!("exchanged_add"),
     part!("exp"),
     part!("exponentials"),

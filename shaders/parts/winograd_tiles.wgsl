@@ -1,6 +1,6 @@
 // parts: winograd, winograd_spoiling, convolution
 // What the transforms of conv2d by Winograd's algorithms share. A file that names this part defines TILE, the rows and
-// columns of a tile.
+// columns of a tile, and what an invocation computes: transform_kernel and store_kernels, store_inputs, write_tile.
 
 override WORKGROUP_SIZE: u32 = 64u;
 
@@ -225,5 +225,49 @@ fn write_directly(place: Place, start: vec4<f32>) {
             totals = Four(totals.a + sums.a, totals.b + sums.b, totals.c + sums.c, totals.d + sums.d);
         }
         write_row(place, down, start, totals);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn transform_kernels(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = index_of(workgroup, grid, lane);
+    let pair = pair_of(index);
+    if (!pair.is_inside) {
+        return;
+    }
+    let left = transform_kernel(load_kernel(pair, 0), load_kernel(pair, 3), load_kernel(pair, 6));
+    let middle = transform_kernel(load_kernel(pair, 1), load_kernel(pair, 4), load_kernel(pair, 7));
+    let right = transform_kernel(load_kernel(pair, 2), load_kernel(pair, 5), load_kernel(pair, 8));
+    store_kernels(params.kernels_begin + index, params.kernels_step, left, middle, right);
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn transform_inputs(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = index_of(workgroup, grid, lane);
+    copy_bias(index);
+    let tiles = tiles_of(index);
+    if (tiles.is_inside) {
+        store_inputs(index, params.inputs_step, tiles);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn transform_products(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = index_of(workgroup, grid, lane);
+    let place = place_of(index);
+    if (place.is_inside) {
+        write_tile(place, params.products_begin + index, params.products_step);
     }
 }

@@ -20,11 +20,10 @@ arguments! {
     }
 }
 
-/// Defines an operator on an input of any shape, by its type and its name. `shaders/NAME.wgsl` has the kernels `NAME`,
-/// one element an invocation, and `NAME_blocks`, one block of 4. The last argument is how many roundings the GPU's
-/// result may be from the CPU's; 0 if none.
+/// Defines an operator on an input of any shape, by its type and its name. `shaders/NAME.wgsl` has the part
+/// `elementwise`. The last argument is how many roundings the GPU's result may be from the CPU's; 0 if none.
 macro_rules! elementwise {
-    ($(#[$meta:meta])* pub struct $operator:ident = $name:literal, $blocks:literal, $roundings:literal;) => {
+    ($(#[$meta:meta])* pub struct $operator:ident = $name:literal, $roundings:literal;) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $operator {
@@ -71,8 +70,8 @@ macro_rules! elementwise {
             use crate::operator::{ArraysOf, Bound, Computed, Operator, Slots, Tolerance};
             use crate::ops::elementwise::{self, Elementwise, ElementwiseParams};
 
-            static ELEMENTS: Kernel = kernel!($name, $name, ElementwiseParams, [(1, Read), (2, ReadWrite)]);
-            static BLOCKS: Kernel = kernel!($name, $blocks, ElementwiseParams, [(1, Read), (2, ReadWrite)]);
+            static ELEMENTS: Kernel = kernel!($name, "elements", ElementwiseParams, [(1, Read), (2, ReadWrite)]);
+            static BLOCKS: Kernel = kernel!($name, "blocks", ElementwiseParams, [(1, Read), (2, ReadWrite)]);
 
             impl Operator for $operator {
                 type Plan = Elementwise;

@@ -7,7 +7,7 @@ use crate::ops::elementwise::elementwise;
 
 elementwise! {
     /// A validated [`relu`](crate::relu) on an input of known shape.
-    pub struct Relu = "relu", "relu_blocks", 0;
+    pub struct Relu = "relu", 0;
 }
 
 /// max(x, 0) of every element of an input of any shape, as

@@ -7,7 +7,7 @@ use crate::ops::elementwise::elementwise;
 
 elementwise! {
     /// A validated [`sigmoid`](crate::sigmoid) on an input of known shape.
-    pub struct Sigmoid = "sigmoid", "sigmoid_blocks", 16;
+    pub struct Sigmoid = "sigmoid", 16;
 }
 
 /// 1 / (1 + exp(-x)) of every element of an input of any shape, as

@@ -186,7 +186,7 @@ fn pipelines_and_submissions_are_logged() {
         let output = sigmoid(&Tensor::from_array(&gpu, &random(&[3], 3)).unwrap()).unwrap();
         output.read_blocking().unwrap();
     });
-    for text in ["made pipeline sigmoid::sigmoid in ", "submit 1 calls"] {
+    for text in ["made pipeline sigmoid::elements in ", "submit 1 calls"] {
         let is_logged = lines.iter().any(|(target, line)| target.starts_with("wgdnn") && line.starts_with(text));
         assert!(is_logged, "{text:?} is not logged");
     }

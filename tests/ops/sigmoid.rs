@@ -138,7 +138,7 @@ fn as_accurate_as_float32_allows() {
 planted_faults!(
     "sigmoid",
     [
-        ("sigmoid", "(1.0 + e), x, is_each_nan(x))", "(1.0 + e), x, vec4<bool>())"),
+        ("sigmoid", "bits, is_each_nan(x))", "bits, vec4<bool>())"),
         ("sigmoid", "if (index < params.count)", "if (index + 1u < params.count)"),
         ("sigmoid", "input_blocks[params.base / 4u + block]", "input_blocks[params.base / 4u]"),
         ("sigmoid", "x < vec4<f32>()", "x > vec4<f32>()"),
