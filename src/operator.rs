@@ -146,22 +146,13 @@ pub fn compute_by_name<O: OnCpu>(operator: &O, inputs: Vec<(Name, AnyArray)>) ->
 struct Names(Vec<&'static str>);
 
 impl Source<(), (), Infallible> for Names {
-    fn float(&mut self, name: Name) -> Result<Option<()>, Infallible> {
-        self.0.push(name.field);
-        Ok(Some(()))
-    }
-
-    fn integer(&mut self, name: Name) -> Result<Option<()>, Infallible> {
-        self.float(name)
-    }
-
     fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<(), ()>>, Infallible> {
         self.0.push(name.field);
         Ok(Some(FloatOrInteger::Float(())))
     }
 
-    fn list(&mut self, _: &'static str) -> Result<Option<Vec<()>>, Infallible> {
-        Ok(None)
+    fn integer(&mut self, name: Name) -> Result<Option<()>, Infallible> {
+        self.float(name)
     }
 
     fn count(&mut self, field: &'static str) -> usize {
@@ -172,6 +163,10 @@ impl Source<(), (), Infallible> for Names {
     // A case has no packed argument.
     fn layout(&mut self, _: Name) -> Option<PackedLayout> {
         None
+    }
+
+    fn wrong(&self, _: Name, _: &str, _: &str) -> Infallible {
+        unreachable!("no argument is wrong")
     }
 
     fn missing(&mut self, _: Name) -> Infallible {

@@ -71,29 +71,9 @@ impl Inputs<'_> {
             Some(name) => Err(Refusal::BadCase(format!("{} has no input {name:?}", self.op))),
         }
     }
-
-    fn wrong(&self, name: Name, expected: &str, actual: &str) -> Error {
-        name.invalid(self.op, expected, actual)
-    }
 }
 
 impl Source<ArrayD<f32>, ArrayD<i64>, Error> for Inputs<'_> {
-    fn float(&mut self, name: Name) -> Result<Option<ArrayD<f32>>, Error> {
-        match self.either(name)? {
-            Some(FloatOrInteger::Integer(_)) => Err(self.wrong(name, "floats", "integers")),
-            Some(FloatOrInteger::Float(array)) => Ok(Some(array)),
-            None => Ok(None),
-        }
-    }
-
-    fn integer(&mut self, name: Name) -> Result<Option<ArrayD<i64>>, Error> {
-        match self.either(name)? {
-            Some(FloatOrInteger::Float(_)) => Err(self.wrong(name, "integers", "floats")),
-            Some(FloatOrInteger::Integer(array)) => Ok(Some(array)),
-            None => Ok(None),
-        }
-    }
-
     fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<ArrayD<f32>, ArrayD<i64>>>, Error> {
         let Some(arrays) = self.left.get(name.field) else { return Ok(None) };
         let array = match (name.index, self.lists.contains(name.field)) {
@@ -119,6 +99,10 @@ impl Source<ArrayD<f32>, ArrayD<i64>, Error> for Inputs<'_> {
 
     fn layout(&mut self, _: Name) -> Option<PackedLayout> {
         None
+    }
+
+    fn wrong(&self, name: Name, expected: &str, actual: &str) -> Error {
+        name.invalid(self.op, expected, actual)
     }
 
     fn missing(&mut self, name: Name) -> Error {

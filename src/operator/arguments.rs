@@ -76,20 +76,39 @@ pub trait Map<'a, F, I, G, J, E> {
 
 /// Looks arguments up for [`Arguments::build`].
 pub trait Source<F, I, E> {
-    /// A float argument, if it is present.
-    fn float(&mut self, name: Name) -> Result<Option<F>, E>;
-    /// An integer argument, if it is present.
-    fn integer(&mut self, name: Name) -> Result<Option<I>, E>;
     /// An argument of floats or integers, if it is present.
     fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<F, I>>, E>;
-    /// A list of float arguments, if it is present.
-    fn list(&mut self, field: &'static str) -> Result<Option<Vec<F>>, E>;
     /// The length of a list.
     fn count(&mut self, field: &'static str) -> usize;
     /// The layout of a packed argument, if it is present.
     fn layout(&mut self, name: Name) -> Option<PackedLayout>;
+    /// The error about a wrong argument.
+    fn wrong(&self, name: Name, expected: &str, actual: &str) -> E;
     /// The error about a missing argument.
     fn missing(&mut self, name: Name) -> E;
+
+    /// A float argument, if it is present.
+    fn float(&mut self, name: Name) -> Result<Option<F>, E> {
+        match self.either(name)? {
+            Some(FloatOrInteger::Integer(_)) => Err(self.wrong(name, "floats", "integers")),
+            Some(FloatOrInteger::Float(value)) => Ok(Some(value)),
+            None => Ok(None),
+        }
+    }
+
+    /// An integer argument, if it is present.
+    fn integer(&mut self, name: Name) -> Result<Option<I>, E> {
+        match self.either(name)? {
+            Some(FloatOrInteger::Float(_)) => Err(self.wrong(name, "integers", "floats")),
+            Some(FloatOrInteger::Integer(value)) => Ok(Some(value)),
+            None => Ok(None),
+        }
+    }
+
+    /// A list of float arguments, if it is present where an operator asks for one itself.
+    fn list(&mut self, _field: &'static str) -> Result<Option<Vec<F>>, E> {
+        Ok(None)
+    }
 }
 
 /// Defines a struct of arguments and implements [`Arguments`] for it. A field is a `float`, an `integer`, `either T`

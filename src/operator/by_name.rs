@@ -18,36 +18,12 @@ impl<F, I> Named<F, I> {
             Some((name, _)) => Err(name.invalid(self.operator, "no such argument", "one")),
         }
     }
-
-    fn wrong(&self, name: Name, expected: &str, actual: &str) -> Error {
-        name.invalid(self.operator, expected, actual)
-    }
 }
 
 impl<F, I> Source<F, I, Error> for Named<F, I> {
-    fn float(&mut self, name: Name) -> Result<Option<F>> {
-        match self.either(name)? {
-            Some(FloatOrInteger::Integer(_)) => Err(self.wrong(name, "floats", "integers")),
-            Some(FloatOrInteger::Float(value)) => Ok(Some(value)),
-            None => Ok(None),
-        }
-    }
-
-    fn integer(&mut self, name: Name) -> Result<Option<I>> {
-        match self.either(name)? {
-            Some(FloatOrInteger::Float(_)) => Err(self.wrong(name, "integers", "floats")),
-            Some(FloatOrInteger::Integer(value)) => Ok(Some(value)),
-            None => Ok(None),
-        }
-    }
-
     fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<F, I>>> {
         let place = self.values.iter().position(|(other, _)| *other == name);
         Ok(place.map(|place| self.values.remove(place).1))
-    }
-
-    fn list(&mut self, _: &'static str) -> Result<Option<Vec<F>>> {
-        Ok(None)
     }
 
     fn count(&mut self, field: &'static str) -> usize {
@@ -56,6 +32,10 @@ impl<F, I> Source<F, I, Error> for Named<F, I> {
 
     fn layout(&mut self, name: Name) -> Option<PackedLayout> {
         self.layouts.iter().find(|(other, _)| *other == name).map(|(_, layout)| *layout)
+    }
+
+    fn wrong(&self, name: Name, expected: &str, actual: &str) -> Error {
+        name.invalid(self.operator, expected, actual)
     }
 
     fn missing(&mut self, name: Name) -> Error {

@@ -1,8 +1,8 @@
 //! sigmoid: the logistic function of every element.
 
-use wgdnn::{Error, Sigmoid};
+use wgdnn::Sigmoid;
 
-use crate::harness::{golden_tests, planted_faults};
+use crate::harness::{expect_bad_elementwise_refused, expect_overflow_refused, golden_tests, planted_faults};
 
 golden_tests!("sigmoid", at_least 40);
 
@@ -55,39 +55,12 @@ fn it_is_cut_to_a_devices_bindings() {
 
 #[test]
 fn sizes_that_overflow_are_refused() {
-    for shape in [&[1 << 29][..], &[1 << 16, 1 << 16], &[usize::MAX, 2], &[1 << 40]] {
-        let result = Sigmoid::new(shape);
-        let error = result.unwrap_err();
-        assert!(matches!(error, Error::LimitExceeded { operator: "sigmoid", argument: "input", .. }), "{error}");
-    }
-    assert!(Sigmoid::new(&[(1 << 29) - 1]).is_ok());
+    expect_overflow_refused("sigmoid", Sigmoid::new);
 }
 
 #[test]
 fn bad_input_is_refused() {
-    use crate::harness::{call, floats};
-    use serde_json::json;
-    use wgdnn::cases::{CaseArray, Refusal};
-
-    // Any shape that can be counted is right, so what is left is what is no array of floats, or no argument. Wrong
-    // buffers of a recorded call are in sharing.rs.
-    let integers = CaseArray::I64(ndarray::arr1(&[1, 2]).into_dyn());
-    for (params, inputs) in [
-        (json!({}), vec![]),
-        (json!({}), vec![("input", integers)]),
-        (json!({"inplace": true}), vec![("input", floats(&[2]))]),
-        (json!({"dim": 0}), vec![("input", floats(&[2]))]),
-        (json!({}), vec![("input", floats(&[2])), ("weight", floats(&[2]))]),
-        (json!({}), vec![("other", floats(&[2]))]),
-        (json!({}), vec![("input", floats(&[2])), ("grad_output", floats(&[2]))]),
-        (json!({"out": null, "dim": 1}), vec![("input", floats(&[2]))]),
-    ] {
-        let refusal = call("sigmoid", params, &inputs).unwrap_err();
-        let text = match &refusal {
-            Refusal::BadInput(text) | Refusal::BadCase(text) | Refusal::Unsupported(text) => text,
-        };
-        assert!(text.contains("sigmoid"), "{text}");
-    }
+    expect_bad_elementwise_refused("sigmoid");
 }
 
 #[test]
