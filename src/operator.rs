@@ -5,6 +5,8 @@ mod by_name;
 #[cfg(feature = "gpu-core")]
 mod call;
 #[cfg(feature = "gpu-core")]
+mod eager;
+#[cfg(feature = "gpu-core")]
 mod erased;
 #[cfg(all(feature = "gpu-core", any(test, feature = "testing")))]
 mod misdeclared;

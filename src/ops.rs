@@ -1,6 +1,8 @@
 //! The operators.
 
 // Shared by several operators.
+mod activation;
+mod broadcast;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
@@ -8,6 +10,7 @@ mod elementwise;
 mod pooling;
 mod reduction;
 
+pub use activation::{Activation, Approximate};
 pub use elementwise::{UnaryInputs, UnaryOutputs};
 pub use reduction::Reduction;
 
@@ -18,17 +21,25 @@ pub use reduction::Reduction;
 macro_rules! operators {
     ($then:ident) => {
         $then! {
+            add: Add,
             avg_pool2d: AvgPool2d,
             batch_norm: BatchNorm,
             conv2d: Conv2d,
             conv_transpose2d: ConvTranspose2d,
             cross_entropy: CrossEntropy,
             flatten: Flatten,
+            gelu: Gelu,
+            hardswish: Hardswish,
+            leaky_relu: LeakyRelu,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,
+            prelu: Prelu,
             relu: Relu,
+            relu6: Relu6,
             roi_pool: RoiPool,
             sigmoid: Sigmoid,
+            silu: Silu,
+            tanh: Tanh,
         }
     };
 }

@@ -187,6 +187,50 @@ pub(crate) fn by_type<T: Parameter>(value: &Value) -> Result<T, &'static str> {
     T::read(value).ok_or(T::EXPECTED)
 }
 
+/// Implements [`Parameter`], Serialize and Deserialize for an enum that is written as a text.
+macro_rules! texts {
+    (
+        $type:ident: $first:literal => $first_variant:ident $(, $text:literal => $variant:ident)*
+        or $last:literal => $last_variant:ident
+    ) => {
+        const _: () = {
+            use serde::{de, ser};
+            use $crate::params_serde::{Parameter, Value, deserialize};
+
+            impl Parameter for $type {
+                const EXPECTED: &str = concat!("\"", $first, "\"", $(", \"", $text, "\"",)* " or \"", $last, "\"");
+
+                fn read(value: &Value) -> Option<Self> {
+                    let Value::Text(text) = value else { return None };
+                    match text.as_str() {
+                        $first => Some($type::$first_variant),
+                        $($text => Some($type::$variant),)*
+                        $last => Some($type::$last_variant),
+                        _ => None,
+                    }
+                }
+            }
+
+            impl ser::Serialize for $type {
+                fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.serialize_str(match self {
+                        $type::$first_variant => $first,
+                        $($type::$variant => $text,)*
+                        $type::$last_variant => $last,
+                    })
+                }
+            }
+
+            impl<'de> de::Deserialize<'de> for $type {
+                fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    deserialize(deserializer)
+                }
+            }
+        };
+    };
+}
+pub(crate) use texts;
+
 /// Implements Serialize and Deserialize for a struct of parameters. First comes the constructor with the parameters
 /// that PyTorch requires, then those that have a default, and after `skips` those that PyTorch does not have. `by`
 /// names the reader of a value, if that is not its type.

@@ -9,8 +9,10 @@ macro_rules! part {
 
 /// All parts, by name.
 static PARTS: &[(&str, &str)] = &[
+    part!("activations"),
     part!("bias"),
     part!("bits"),
+    part!("channel_slopes"),
     part!("classes"),
     part!("classes_in_blocks"),
     part!("convolution"),
@@ -21,11 +23,15 @@ static PARTS: &[(&str, &str)] = &[
     part!("exponentials"),
     part!("float32_atomic_add"),
     part!("gemm"),
+    part!("input"),
+    part!("input_in_place"),
     part!("kernels"),
     part!("kernels_packed"),
     part!("log"),
     part!("normalize"),
     part!("order"),
+    part!("other"),
+    part!("other_in_place"),
     part!("pairs"),
     part!("patches"),
     part!("phase_params"),
@@ -33,6 +39,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("pixels"),
     part!("pool_params"),
     part!("quads"),
+    part!("slope"),
     part!("statistics"),
     part!("weights"),
     part!("weights_subgroup"),
@@ -42,31 +49,31 @@ static PARTS: &[(&str, &str)] = &[
     part!("winograd_tiles"),
 ];
 
-/// The parts that a text's first line names. Of alternatives, the variant if there is one, otherwise the first.
-fn named<'a>(text: &'a str, variant: Option<&str>) -> impl Iterator<Item = &'a str> {
+/// The parts that a text's first line names. Of alternatives, one of the variants if there is one, otherwise the first.
+fn named<'a>(text: &'a str, variants: &[&str]) -> impl Iterator<Item = &'a str> {
     let line = text.lines().next().and_then(|line| line.strip_prefix("// parts: "));
     line.into_iter().flat_map(|line| line.split(", ")).map(move |alternatives| {
         let mut names = alternatives.split('|');
         let first = names.next().unwrap_or_default();
-        names.find(|&name| Some(name) == variant).unwrap_or(first)
+        names.find(|name| variants.contains(name)).unwrap_or(first)
     })
 }
 
 /// `text` after its parts. Each part comes once, and after its own parts.
-pub(crate) fn joined(text: &str, variant: Option<&str>) -> String {
-    fn add<'a>(text: &'a str, variant: Option<&str>, added: &mut Vec<&'a str>, source: &mut String) {
-        for name in named(text, variant) {
+pub(crate) fn joined(text: &str, variants: &[&str]) -> String {
+    fn add<'a>(text: &'a str, variants: &[&str], added: &mut Vec<&'a str>, source: &mut String) {
+        for name in named(text, variants) {
             // A test checks that every named part exists.
             let part = PARTS.iter().find(|(other, _)| *other == name);
             if let Some((_, part)) = part.filter(|_| !added.contains(&name)) {
                 added.push(name);
-                add(part, variant, added, source);
+                add(part, variants, added, source);
                 source.push('\n');
             }
         }
         source.push_str(text);
     }
     let mut source = String::new();
-    add(text, variant, &mut Vec::new(), &mut source);
+    add(text, variants, &mut Vec::new(), &mut source);
     source
 }

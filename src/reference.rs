@@ -24,12 +24,13 @@ use ndarray::{Array2, ArrayBase, ArrayD, ArrayView, ArrayView4, ArrayViewD, Data
 use crate::operator::{Arguments, ArraysOf, Computed, InputsOf, OnCpu, ShapesOf};
 use crate::ops::Reduction;
 use crate::shape::ImageShape;
+use crate::{Activation, UnaryInputs, UnaryOutputs};
 
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
         $(
             mod $module;
-            pub use $module::*;
+            pub use $module::$module;
         )*
     };
 }
@@ -51,6 +52,29 @@ impl<T, S: Data<Elem = T>, D: Dimension> AsArray<T> for ArrayBase<S, D> {
 fn compute<O: OnCpu>(inputs: &ArraysOf<O>, params: &O::Params) -> crate::Result<Computed<O>> {
     let shapes: InputsOf<O, _, _> = O::Inputs::try_map(inputs, &mut ShapesOf)?;
     O::of_shapes(&shapes, params)?.compute(inputs)
+}
+
+/// An activation of a number. `weight` is prelu's.
+pub(crate) fn activate(activation: Activation, x: f64, weight: f64) -> f64 {
+    match activation {
+        Activation::Relu => relu::of(x),
+        Activation::Relu6 => relu6::of(x),
+        Activation::LeakyRelu { negative_slope } => leaky_relu::of(x, negative_slope),
+        Activation::Prelu { .. } => leaky_relu::of(x, weight),
+        Activation::Hardswish => hardswish::of(x),
+        Activation::Silu => silu::of(x),
+        Activation::Gelu { approximate } => gelu::of(x, approximate),
+        Activation::Tanh => tanh::of(x),
+        Activation::Sigmoid => sigmoid::of(x),
+    }
+}
+
+/// A function of each element, rounded once.
+fn each<O>(input: &ArrayD<f32>, of: impl Fn(f64) -> f64) -> Computed<O>
+where
+    O: OnCpu<Inputs = UnaryInputs<()>, Outputs = UnaryOutputs<()>>,
+{
+    Computed::new(UnaryOutputs { output: input.mapv(|x| of(f64::from(x)) as f32) })
 }
 
 /// A copy of the array.

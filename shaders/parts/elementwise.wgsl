@@ -1,18 +1,22 @@
-// The kernels of operators that compute each element of the output from one of the input: one invocation computes a
-// block of 4 elements, or a single element at the end and where buffers are not made of blocks. A file that names this
-// part defines result_of(x: vec4<u32>) -> vec4<u32>, on the bits of 4 floats, so that drivers leave NaN as it is.
+// parts: activations
+// The kernels of activations: one invocation computes a block of 4 elements, or a single element at the end and where
+// buffers are not made of blocks. Elements are bits here, so that drivers leave NaN as it is. A file that names this
+// part names slope or channel_slopes too, and input or input_in_place.
 
 struct Params {
     count: u32,
-    // Where input and output begin in their bindings, in elements.
+    // Where input and output begin in their bindings, in elements, and the index of the first element there.
     base: u32,
+    first: u32,
+    // Elements after the channels, and the number of channels that have a slope each.
+    inner: u32,
+    channels: u32,
+    slope: f32,
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<u32>;
-@group(0) @binding(1) var<storage, read> input_blocks: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<u32>;
 @group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<u32>>;
 
@@ -25,7 +29,8 @@ fn blocks(
 ) {
     let block = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (block < params.count) {
-        output_blocks[params.base / 4u + block] = result_of(input_blocks[params.base / 4u + block]);
+        let at = params.base / 4u + block;
+        output_blocks[at] = activated(input_block(at), slopes_at(params.first + 4u * block));
     }
 }
 
@@ -37,6 +42,7 @@ fn elements(
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.count) {
-        output[params.base + index] = result_of(vec4<u32>(input[params.base + index])).x;
+        let at = params.base + index;
+        output[at] = activated(vec4<u32>(input_element(at)), slopes_at(params.first + index)).x;
     }
 }

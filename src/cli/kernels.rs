@@ -156,7 +156,7 @@ impl Kernels {
     fn add(&mut self, on: &Capabilities, adapter_type: AdapterType, planned: &Planned, only_new: bool) -> Result<()> {
         // Some calls are larger than such a device binds.
         let Ok(dispatches) = planned.operator.dispatches_on(on) else { return Ok(()) };
-        for dispatch in dispatches {
+        for dispatch in dispatches.into_iter().chain(planned.operator.dispatches_in_place_on(on)?) {
             let (kernel, workgroups) = (dispatch.kernel, dispatch.workgroups);
             let (file, entry_point) = (format!("{}.wgsl", kernel.module), kernel.entry_point);
             let constants = dispatch.constants.into_iter().collect();

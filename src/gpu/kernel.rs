@@ -32,6 +32,8 @@ pub enum Member {
     F32,
     /// `Window`, as shaders/parts/window.wgsl has it.
     Window,
+    /// `vec4<u32>`
+    Vector,
 }
 
 /// An entry point of a WGSL file. Every file binds its uniform at 0 and storage buffers from 1 on, in group 0.
@@ -43,8 +45,8 @@ pub struct Kernel {
     pub file: &'static str,
     /// The file's text.
     pub text: &'static str,
-    /// Which alternative part to take; the first if `None`.
-    pub variant: Option<&'static str>,
+    /// Which alternative parts to take; of all others the first.
+    pub variants: &'static [&'static str],
     /// The entry point.
     pub entry_point: &'static str,
     /// The binding numbers and accesses of the storage buffers.
@@ -56,28 +58,28 @@ pub struct Kernel {
 impl Kernel {
     /// The module's text: the file after its parts.
     pub fn source(&self) -> String {
-        joined(self.text, self.variant)
+        joined(self.text, self.variants)
     }
 }
 
 /// Defines a [`Kernel`]: file, entry point, uniform struct, storage bindings. If the file names alternative parts,
-/// `with` chooses one and `as` names that module.
+/// `with` chooses among them and `as` names that module.
 macro_rules! kernel {
     ($file:literal, $($rest:tt)*) => {
-        $crate::gpu::kernel::kernel!(@ $file, $file, None, $($rest)*)
+        $crate::gpu::kernel::kernel!(@ $file, $file, &[], $($rest)*)
     };
-    ($file:literal with $variant:literal as $module:expr, $($rest:tt)*) => {
-        $crate::gpu::kernel::kernel!(@ $file, $module, Some($variant), $($rest)*)
+    ($file:literal with $($variant:literal)+ as $module:expr, $($rest:tt)*) => {
+        $crate::gpu::kernel::kernel!(@ $file, $module, &[$($variant),+], $($rest)*)
     };
     (
-        @ $file:literal, $module:expr, $variant:expr, $entry_point:literal, $uniform:ty,
+        @ $file:literal, $module:expr, $variants:expr, $entry_point:literal, $uniform:ty,
         [$(($number:literal, $access:ident)),* $(,)?]
     ) => {
         $crate::gpu::kernel::Kernel {
             module: $module,
             file: $file,
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
-            variant: $variant,
+            variants: $variants,
             entry_point: $entry_point,
             storage: &[$(($number, $crate::gpu::kernel::Access::$access)),*],
             uniform: <$uniform>::MEMBERS,
@@ -103,6 +105,13 @@ macro_rules! uniform_member {
     )*};
 }
 uniform_member!(u32 => U32, i32 => I32, f32 => F32);
+
+impl UniformMember for [u32; 4] {
+    const MEMBER: Member = Member::Vector;
+    fn append_to(self, bytes: &mut UniformBytes) {
+        self.into_iter().for_each(|value| value.append_to(bytes));
+    }
+}
 
 /// The Rust twin of `Window` in shaders/parts/window.wgsl.
 #[derive(Debug, Clone, Copy, Default)]
@@ -133,7 +142,7 @@ impl From<&Window> for UniformWindow {
     }
 }
 
-/// Defines the Rust twin of a WGSL uniform struct: windows of 16 bytes, then members of 4 bytes, so that the layout is
+/// Defines the Rust twin of a WGSL uniform struct: windows and vectors of 16 bytes, then members of 4 bytes, so that the layout is
 /// their order. A test compares names and offsets with naga's.
 macro_rules! uniform {
     ($visibility:vis struct $name:ident { $($member:ident: $type:ty),* $(,)? }) => {

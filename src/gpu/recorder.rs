@@ -73,6 +73,12 @@ pub(crate) struct Argument<'a> {
 pub(crate) type ArgumentList<'a> = SmallVec<[Argument<'a>; 8]>;
 
 impl Argument<'_> {
+    /// Whether the bytes that both use of one buffer do not overlap.
+    fn is_apart_from(&self, other: &Self) -> bool {
+        let [begin, other_begin] = [self, other].map(|argument| argument.slice.offset());
+        begin + self.bytes <= other_begin || other_begin + other.bytes <= begin
+    }
+
     /// The range of the argument that a part of the call uses.
     fn part(&self, part: &Part) -> Self {
         let Some((begin, bytes)) = part.range(self.share) else { return *self };
@@ -187,16 +193,18 @@ impl<'a> Recorder<'a> {
                 return invalid("a buffer with the usage STORAGE".into(), format!("{usage:?}"));
             }
         }
-        // wgpu tracks whole buffers, so even disjoint ranges of one cannot be read and written together.
-        for (index, written) in arguments.iter().enumerate() {
+        // wgpu tracks whole buffers, so even ranges of one that do not overlap cannot be read and written together.
+        for (index, written) in arguments.iter().enumerate().filter(|(_, argument)| argument.is_written) {
             for (other_index, other) in arguments.iter().enumerate() {
-                if written.is_written && index != other_index && written.slice.buffer() == other.slice.buffer() {
-                    return Err(written.name.invalid(
-                        operator,
-                        "a buffer that no other argument uses",
-                        format!("the buffer of {}", other.name),
-                    ));
+                if index == other_index || written.slice.buffer() != other.slice.buffer() {
+                    continue;
                 }
+                let expected = match other.is_written {
+                    true if written.is_apart_from(other) => continue,
+                    true => "a range that no other argument overlaps",
+                    false => "a buffer that no other argument uses",
+                };
+                return Err(written.name.invalid(operator, expected, format!("the buffer of {}", other.name)));
             }
         }
         Ok(())
@@ -269,7 +277,19 @@ fn bindings<'a>(
                 )),
             }
         });
-    each.collect()
+    let bound: SmallVec<[BoundBuffer<'a>; 8]> = each.collect::<Result<_>>()?;
+    // Ranges of one buffer: wgpu takes them if all are written, or none.
+    for (index, one) in bound.iter().enumerate() {
+        for (other_index, other) in bound[..index].iter().enumerate() {
+            let accesses = [index, other_index].map(|index| dispatch.kernel.storage[index].1);
+            if one.buffer == other.buffer && accesses[0] != accesses[1] {
+                let of = |index: usize| arguments[usize::from(dispatch.arguments[index])].name;
+                let actual = format!("the buffer of {}", of(other_index));
+                return Err(of(index).invalid(operator, "a buffer that no other argument uses", actual));
+            }
+        }
+    }
+    Ok(bound)
 }
 
 /// Spreads workgroups over two dimensions, neither above `most`. The surplus workgroups end at once.

@@ -44,6 +44,9 @@ pub struct Part {
 }
 
 impl Part {
+    /// No items, where only arguments are counted.
+    pub(crate) const NONE: Part = Part { begin: 0, items: 0, is_whole: true, alignment: 1 };
+
     /// Where the part begins in the binding of an argument with `share` elements for each item, in elements.
     pub(crate) fn base(&self, share: Option<usize>) -> u32 {
         match share {

@@ -2,7 +2,7 @@
 
 use super::by_name::{Flat, Named};
 use super::planned::Planned;
-use super::{Arguments, FloatOrInteger, Map, Name, Operator, PackedLayout, Slot};
+use super::{Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Slot};
 use crate::error::{Error, Result};
 use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::Dispatch;
@@ -55,6 +55,10 @@ pub trait AnyOperator: Send + Sync {
     #[doc(hidden)]
     fn dispatches_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>>;
 
+    /// The dispatches where inputs are the output's own buffer, in all the ways in which they may be.
+    #[doc(hidden)]
+    fn dispatches_in_place_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>>;
+
     /// The operator with each algorithm that a caller can name.
     #[doc(hidden)]
     fn all_algorithms(&self) -> Vec<(String, Box<dyn AnyOperator>)>;
@@ -71,6 +75,10 @@ pub trait AnyOperator: Send + Sync {
     /// inputs.
     #[doc(hidden)]
     fn bind_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<BoundCall>;
+
+    /// [`Operator::call_in_place`] on tensors by name.
+    #[doc(hidden)]
+    fn call_in_place_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<()>;
 
     /// [`Operator::record`] on buffers that are given by name.
     #[doc(hidden)]
@@ -108,6 +116,23 @@ impl<O: Operator> AnyOperator for O {
         Ok(dispatches)
     }
 
+    fn dispatches_in_place_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>> {
+        let plan = self.plan(on);
+        let mut places = Vec::new();
+        let mut place = 0;
+        self.declare(&plan).each(&mut |_, slot, _| {
+            places.extend(slot.may_be_output().then_some(place));
+            place += 1;
+        });
+        let mut dispatches = Vec::new();
+        for chosen in 1..1_usize << places.len() {
+            let of_choice = places.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
+            let slots = self.declare(&plan).in_place(&of_choice.map(|(_, place)| *place).collect::<Vec<_>>());
+            dispatches.extend(Planned { operator: self, plan: &plan, slots: &slots }.all_dispatches(&on.limits)?);
+        }
+        Ok(dispatches)
+    }
+
     fn all_algorithms(&self) -> Vec<(String, Box<dyn AnyOperator>)> {
         let each = self.by_every_algorithm().into_iter();
         each.map(|(name, operator)| (name, Box::new(operator) as Box<dyn AnyOperator>)).collect()
@@ -122,14 +147,7 @@ impl<O: Operator> AnyOperator for O {
     }
 
     fn bind_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<BoundCall> {
-        let gpu = inputs.first().map(|(_, tensor)| match tensor {
-            FloatOrInteger::Float(tensor) => tensor.gpu().clone(),
-            FloatOrInteger::Integer(tensor) => tensor.gpu().clone(),
-        });
-        let layouts = gpu.map_or_else(Vec::new, |gpu| layouts(&self.slots_on(gpu.capabilities())));
-        let mut source = Named { operator: O::NAME, values: inputs, layouts };
-        let inputs = O::Inputs::build(&mut source)?;
-        source.finish()?;
+        let inputs = inputs_by_name(self, inputs)?;
         let operator = self.clone();
         Ok(Box::new(move || {
             let outputs = operator.call(&O::Inputs::try_map(&inputs, &mut ByReference)?)?;
@@ -137,6 +155,11 @@ impl<O: Operator> AnyOperator for O {
             O::Outputs::try_map(&outputs, &mut flat)?;
             Ok(flat.0)
         }))
+    }
+
+    fn call_in_place_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<()> {
+        let inputs = inputs_by_name(self, inputs)?;
+        self.call_in_place(&O::Inputs::try_map(&inputs, &mut ByReference)?)
     }
 
     fn record_by_name(&self, recorder: &mut Recorder<'_>, buffers: &[(Name, wgpu::BufferSlice<'_>)]) -> Result<()> {
@@ -162,6 +185,21 @@ impl<O: Operator> AnyOperator for O {
     fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
         super::compute_by_name(self, inputs)
     }
+}
+
+fn inputs_by_name<O: Operator>(
+    operator: &O,
+    values: Vec<(Name, AnyTensorValue)>,
+) -> Result<InputsOf<O, Tensor, Tensor<i32>>> {
+    let gpu = values.first().map(|(_, tensor)| match tensor {
+        FloatOrInteger::Float(tensor) => tensor.gpu().clone(),
+        FloatOrInteger::Integer(tensor) => tensor.gpu().clone(),
+    });
+    let layouts = gpu.map_or_else(Vec::new, |gpu| layouts(&operator.slots_on(gpu.capabilities())));
+    let mut source = Named { operator: O::NAME, values, layouts };
+    let inputs = O::Inputs::build(&mut source)?;
+    source.finish()?;
+    Ok(inputs)
 }
 
 fn layouts(slots: &[FlatSlot]) -> Vec<(Name, PackedLayout)> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::slots::{Bound, Slots};
-use super::{AnyOperator, Computed, Definition, InputsOf, OnCpu, OutputsOf, call};
+use super::{AnyOperator, Computed, Definition, InputsOf, OnCpu, OutputsOf, call, eager};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::gpu::capabilities::Capabilities;
@@ -124,7 +124,9 @@ pub trait Operator: OnCpu {
     ///
     /// Each slice needs at least [`Slot::bytes`](crate::Slot::bytes), in a buffer with the usage `STORAGE`. Add
     /// `COPY_DST` to fill a buffer from the host and `COPY_SRC` to copy results out. Offsets are multiples of the
-    /// device's `min_storage_buffer_offset_alignment`. A buffer that is written must stand for no other argument.
+    /// device's `min_storage_buffer_offset_alignment`. A buffer that is written stands for no other argument, with two exceptions:
+    /// an input that [may be the output](crate::Slot::may_be_output) may have the output's buffer and offset, and written
+    /// arguments may have ranges of one buffer that do not overlap.
     ///
     /// `workspace` needs at least [`Operator::workspace_size`] bytes; it may be larger, and may be present if that is
     /// 0. One workspace may serve many operators: its contents mean nothing between calls.
@@ -155,7 +157,31 @@ pub trait Operator: OnCpu {
         &self,
         inputs: &InputsOf<Self, &'a Tensor, &'a Tensor<i32>>,
     ) -> Result<OutputsOf<Self, Tensor, Tensor<i32>>> {
-        call::call(self, inputs)
+        eager::call(self, inputs, false)
+    }
+
+    /// Calls the operator on tensors, and writes the output into the buffer of one of them: the first that has the
+    /// output's shape and [may be the output](crate::Slot::may_be_output). That tensor and its clones then hold the
+    /// output. Activations do this with `input`, [`Add`](crate::Add) with `input` or `other`, and others with a
+    /// `residual`. In a recorded call, pass one buffer for both.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{Gpu, Operator, Relu, Tensor, UnaryInputs};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let x = Tensor::from_array(&gpu, &ndarray::array![-1.0, 1.0])?;
+    /// Relu::new(x.shape())?.call_in_place(&UnaryInputs { input: &x })?;
+    /// assert_eq!(x.read_vec_blocking()?, [0.0, 1.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Operator::call`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the output may replace no
+    /// argument.
+    fn call_in_place<'a>(&self, inputs: &InputsOf<Self, &'a Tensor, &'a Tensor<i32>>) -> Result<()> {
+        eager::call(self, inputs, true).map(drop)
     }
 }
 
@@ -182,6 +208,7 @@ impl Gpu {
         let mut dispatches = Vec::new();
         for operator in operators {
             dispatches.extend(operator.dispatches_on(self.capabilities())?);
+            dispatches.extend(operator.dispatches_in_place_on(self.capabilities())?);
         }
         self.warm_up_dispatches(&dispatches)
     }

@@ -42,11 +42,23 @@ pub struct Slot {
     /// The elements of each item, where the call is cut into parts of [`Slots::items`].
     pub(crate) share: Option<usize>,
     pub(crate) layout: Option<PackedLayout>,
+    pub(crate) alias: Alias,
+}
+
+/// Whether an input may be the output's own buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alias {
+    /// It may not.
+    Never,
+    /// It may: each of its elements is read before the output's is written there, by the same invocation.
+    Allowed,
+    /// In this call it is.
+    Output,
 }
 
 impl Slot {
     fn new(role: Role, shape: &[usize]) -> Self {
-        Slot { role, shape: shape.into(), is_integer: false, share: None, layout: None }
+        Slot { role, shape: shape.into(), is_integer: false, share: None, layout: None, alias: Alias::Never }
     }
 
     pub(crate) fn read(shape: &[usize]) -> Self {
@@ -80,6 +92,11 @@ impl Slot {
         Slot { share: Some(share), ..self }
     }
 
+    /// The same slot, of an input that may be the output's own buffer.
+    pub(crate) fn or_output(self) -> Self {
+        Slot { alias: Alias::Allowed, ..self }
+    }
+
     /// The same slot, of packed data.
     pub(crate) fn packed(self, layout: PackedLayout) -> Self {
         Slot { layout: Some(layout), ..self }
@@ -93,6 +110,11 @@ impl Slot {
     /// The argument's shape. For one without a shape, such as packed data, the number of elements.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// Whether the argument may be the output's own buffer, which then replaces it.
+    pub fn may_be_output(&self) -> bool {
+        self.alias != Alias::Never
     }
 
     /// Whether the elements are i32; otherwise they are f32.
@@ -118,12 +140,13 @@ pub struct Slots<O: Definition> {
     pub outputs: OutputsOf<O, Slot, Slot>,
     pub(crate) workspace: Option<Slot>,
     pub(crate) items: usize,
+    is_in_place: bool,
 }
 
 impl<O: Definition> Slots<O> {
     /// The slots of an operator that always runs as a whole.
     pub(crate) fn new(inputs: InputsOf<O, Slot, Slot>, outputs: OutputsOf<O, Slot, Slot>) -> Self {
-        Slots { inputs, outputs, workspace: None, items: 1 }
+        Slots { inputs, outputs, workspace: None, items: 1, is_in_place: false }
     }
 
     /// The slots of an operator that can run in parts of its `items`. Items are computed independently of each other:
@@ -159,7 +182,7 @@ impl<O: Definition> Slots<O> {
     }
 
     pub(crate) fn bind(&self, part: &Part) -> Bound<O> {
-        let mut binder = Binder { part, next: 0 };
+        let mut binder = Binder { part, next: 0, output: self.output_index() };
         let Ok(inputs) = O::Inputs::try_map(&self.inputs, &mut binder);
         let Ok(outputs) = O::Outputs::try_map(&self.outputs, &mut binder);
         let workspace = match &self.workspace {
@@ -167,6 +190,23 @@ impl<O: Definition> Slots<O> {
             None => Binding::ABSENT,
         };
         Bound { inputs, outputs, workspace }
+    }
+}
+
+impl<O: Definition> Slots<O> {
+    /// The same slots, of a call in which these inputs, by their places, are the output's own buffer.
+    pub(crate) fn in_place(self, places: &[usize]) -> Self {
+        let Ok(inputs) = O::Inputs::try_map(&self.inputs, &mut InPlace { places, next: 0 });
+        Slots { inputs, is_in_place: true, ..self }
+    }
+
+    /// Which argument the first output is.
+    fn output_index(&self) -> u16 {
+        let mut counter = Binder { part: &Part::NONE, next: 0, output: 0 };
+        if self.is_in_place {
+            let Ok(_) = O::Inputs::try_map(&self.inputs, &mut counter);
+        }
+        counter.next
     }
 }
 
@@ -181,6 +221,7 @@ pub struct Bound<O: Definition> {
 struct Binder<'a> {
     part: &'a Part,
     next: u16,
+    output: u16,
 }
 
 impl Binder<'_> {
@@ -188,6 +229,9 @@ impl Binder<'_> {
         // Views and unused arguments are not bound.
         if matches!(slot.role, Role::View | Role::Unused) {
             return Binding::ABSENT;
+        }
+        if slot.alias == Alias::Output {
+            return Binding { index: self.output, base: self.part.base(slot.share) };
         }
         let index = self.next;
         self.next += 1;
@@ -202,6 +246,28 @@ impl<'a> Map<'a, Slot, Slot, Binding, Binding, Infallible> for Binder<'_> {
 
     fn integer(&mut self, _: Name, slot: &'a Slot) -> Result<Binding, Infallible> {
         Ok(self.bind(slot))
+    }
+}
+
+/// Marks inputs that are the output's own buffer.
+struct InPlace<'p> {
+    places: &'p [usize],
+    next: usize,
+}
+
+impl<'a> Map<'a, Slot, Slot, Slot, Slot, Infallible> for InPlace<'_> {
+    fn float(&mut self, _: Name, slot: &'a Slot) -> Result<Slot, Infallible> {
+        let is_output = self.places.contains(&self.next);
+        self.next += 1;
+        Ok(Slot { alias: if is_output { Alias::Output } else { slot.alias }, ..slot.clone() })
+    }
+
+    fn integer(&mut self, name: Name, slot: &'a Slot) -> Result<Slot, Infallible> {
+        self.float(name, slot)
+    }
+
+    fn absent(&mut self, _: Name) {
+        self.next += 1;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What elementwise operators share: each output element is computed from one input element.
+//! What the activations share as operators: each output element is computed from one input element.
 
 use crate::operator::arguments;
 
@@ -20,15 +20,11 @@ arguments! {
     }
 }
 
-/// Defines an operator on an input of any shape, by its type and its name. `shaders/NAME.wgsl` has the part
-/// `elementwise`. The last argument is how many roundings the GPU's result may be from the CPU's; 0 if none.
+/// Defines an operator on an input of any shape, by its type, its name, and the activation that it is; with parameters,
+/// the activation is a function of them. `shaders/NAME.wgsl` has the part `elementwise`.
 macro_rules! elementwise {
-    ($(#[$meta:meta])* pub struct $operator:ident = $name:literal, $roundings:literal;) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $operator {
-            shape: Vec<usize>,
-        }
+    ($(#[$meta:meta])* pub struct $operator:ident = $name:literal, $activation:expr;) => {
+        $crate::ops::elementwise::elementwise!(@ [$(#[$meta])*] $operator, $name, $crate::operator::NoParams, |_| $activation);
 
         impl $operator {
             /// Checks an input of any shape.
@@ -36,8 +32,39 @@ macro_rules! elementwise {
             /// # Errors
             /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for more elements than can be counted.
             pub fn new(input: &[usize]) -> $crate::Result<Self> {
+                Self::with_params(input, &Default::default())
+            }
+        }
+    };
+    ($(#[$meta:meta])* pub struct $operator:ident = $name:literal, $params:ident, $activation:expr;) => {
+        $crate::ops::elementwise::elementwise!(@ [$(#[$meta])*] $operator, $name, $params, $activation);
+
+        impl $operator {
+            /// Checks an input of any shape.
+            ///
+            /// # Errors
+            /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for more elements than can be counted;
+            /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a number that is infinite in float32.
+            pub fn new(input: &[usize], params: &$params) -> $crate::Result<Self> {
+                Self::with_params(input, params)
+            }
+        }
+    };
+    (@ [$(#[$meta:meta])*] $operator:ident, $name:literal, $params:ty, $activation:expr) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $operator {
+            shape: Vec<usize>,
+            pub(crate) activation: $crate::Activation,
+        }
+
+        impl $operator {
+            fn with_params(input: &[usize], params: &$params) -> $crate::Result<Self> {
                 $crate::shape::element_count($name, "input", input)?;
-                Ok($operator { shape: input.to_vec() })
+                let activation: fn(&$params) -> $crate::Activation = $activation;
+                let activation = activation(params);
+                activation.check($name)?;
+                Ok($operator { shape: input.to_vec(), activation })
             }
 
             /// The shape of the output: that of the input.
@@ -48,15 +75,12 @@ macro_rules! elementwise {
 
         impl $crate::operator::Definition for $operator {
             const NAME: &'static str = $name;
-            type Params = $crate::operator::NoParams;
+            type Params = $params;
             type Inputs = $crate::UnaryInputs<()>;
             type Outputs = $crate::UnaryOutputs<()>;
 
-            fn of_shapes(
-                inputs: &$crate::UnaryInputs<Vec<usize>>,
-                _: &$crate::operator::NoParams,
-            ) -> $crate::Result<Self> {
-                $operator::new(&inputs.input)
+            fn of_shapes(inputs: &$crate::UnaryInputs<Vec<usize>>, params: &$params) -> $crate::Result<Self> {
+                $operator::with_params(&inputs.input, params)
             }
         }
 
@@ -64,29 +88,32 @@ macro_rules! elementwise {
         mod on_gpu {
             use super::$operator;
             use crate::gpu::capabilities::Capabilities;
-            use crate::gpu::kernel::{Dispatch, Kernel, kernel};
+            use crate::gpu::kernel::{Dispatch, Kernel};
             use crate::gpu::work::Part;
-            use crate::operator::replay::rounding;
-            use crate::operator::{ArraysOf, Bound, Computed, Operator, Slots, Tolerance};
-            use crate::ops::elementwise::{self, Elementwise, ElementwiseParams};
+            use crate::operator::{ArraysOf, Bound, Computed, Operator, Slot, Slots, Tolerance};
+            use crate::ops::elementwise::{Elementwise, ElementwiseKernels, elementwise_kernels, tolerance};
+            use crate::{UnaryInputs, UnaryOutputs};
 
-            static ELEMENTS: Kernel = kernel!($name, "elements", ElementwiseParams, [(1, Read), (2, ReadWrite)]);
-            static BLOCKS: Kernel = kernel!($name, "blocks", ElementwiseParams, [(1, Read), (2, ReadWrite)]);
+            static KERNELS: ElementwiseKernels = elementwise_kernels!($name, []);
 
             impl Operator for $operator {
                 type Plan = Elementwise;
-                const KERNELS: &'static [&'static Kernel] = &[&ELEMENTS, &BLOCKS];
+                const KERNELS: &'static [&'static Kernel] =
+                    &[&KERNELS[0][0], &KERNELS[0][1], &KERNELS[1][0], &KERNELS[1][1]];
 
                 fn plan(&self, _: &Capabilities) -> Elementwise {
                     Elementwise
                 }
 
                 fn declare(&self, _: &Elementwise) -> Slots<Self> {
-                    elementwise::slots(&self.shape)
+                    let inputs = UnaryInputs { input: Slot::read(&self.shape).cut(1).or_output() };
+                    Slots::new(inputs, UnaryOutputs { output: Slot::write(&self.shape).cut(1) })
+                        .cut(self.shape.iter().product())
                 }
 
-                fn dispatches(&self, _: &Elementwise, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
-                    elementwise::dispatches([&ELEMENTS, &BLOCKS], part, [bound.inputs.input, bound.outputs.output], add);
+                fn dispatches(&self, plan: &Elementwise, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+                    let arguments = [bound.inputs.input, bound.outputs.output];
+                    plan.dispatches(&KERNELS, self.activation, part.items, arguments, None, add);
                 }
 
                 fn rounding<'a>(
@@ -95,11 +122,7 @@ macro_rules! elementwise {
                     _: &ArraysOf<Self>,
                     computed: &'a Computed<Self>,
                 ) -> $crate::Result<Tolerance<'a>> {
-                    let sizes = computed.outputs.output.clone().into_flat();
-                    Ok(Box::new(move |_, index| match $roundings {
-                        0 => 0.0,
-                        roundings => rounding(roundings, sizes[index].abs().into()),
-                    }))
+                    Ok(tolerance(self.activation, &computed.outputs.output))
                 }
             }
         }
@@ -110,23 +133,51 @@ pub(crate) use elementwise;
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::Elementwise;
 #[cfg(feature = "gpu-core")]
-pub(crate) use on_gpu::{ElementwiseParams, dispatches, slots};
+pub(crate) use on_gpu::{ChannelSlopes, ElementwiseKernels, ElementwiseParams, elementwise_kernels, tolerance};
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
     use std::fmt;
 
-    use super::{UnaryInputs, UnaryOutputs};
+    use ndarray::ArrayD;
+
+    use crate::Activation;
     use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, uniform};
-    use crate::gpu::work::Part;
-    use crate::operator::{Definition, Slot, Slots};
+    use crate::operator::Tolerance;
+    use crate::operator::replay::rounding;
 
     uniform! {
         pub(crate) struct ElementwiseParams {
             count: u32,
             base: u32,
+            first: u32,
+            inner: u32,
+            channels: u32,
+            slope: f32,
         }
     }
+
+    /// For an output apart and in place, each of single elements and of blocks.
+    pub(crate) type ElementwiseKernels = [[Kernel; 2]; 2];
+
+    /// The kernels of an activation's file, which may bind more than input and output.
+    macro_rules! elementwise_kernels {
+        ($file:literal, [$($more:tt)*]) => {{
+            use $crate::gpu::kernel::kernel;
+            type Params = $crate::ops::elementwise::ElementwiseParams;
+            [
+                [
+                    kernel!($file, "elements", Params, [(1, Read), (2, ReadWrite), $($more)*]),
+                    kernel!($file, "blocks", Params, [(1, Read), (2, ReadWrite), $($more)*]),
+                ],
+                [
+                    kernel!($file with "input_in_place" as concat!($file, "_in_place"), "elements", Params, [(2, ReadWrite), $($more)*]),
+                    kernel!($file with "input_in_place" as concat!($file, "_in_place"), "blocks", Params, [(2, ReadWrite), $($more)*]),
+                ],
+            ]
+        }};
+    }
+    pub(crate) use elementwise_kernels;
 
     /// The plan of such an operator, the same on all devices.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,30 +189,58 @@ mod on_gpu {
         }
     }
 
-    /// The slots of an input and an output of one shape.
-    pub(crate) fn slots<O>(shape: &[usize]) -> Slots<O>
-    where
-        O: Definition<Inputs = UnaryInputs<()>, Outputs = UnaryOutputs<()>>,
-    {
-        let inputs = UnaryInputs { input: Slot::read(shape).cut(1) };
-        Slots::new(inputs, UnaryOutputs { output: Slot::write(shape).cut(1) }).cut(shape.iter().product())
+    /// Slopes in a buffer: how many, and the elements that follow each.
+    pub(crate) struct ChannelSlopes {
+        pub weight: Binding,
+        pub channels: usize,
+        pub inner: usize,
     }
 
-    /// Whole blocks go to the second kernel, the remaining elements to the first.
-    pub(crate) fn dispatches(
-        [elements, blocks]: [&'static Kernel; 2],
-        part: &Part,
-        arguments: [Binding; 2],
-        add: &mut dyn FnMut(Dispatch),
-    ) {
-        let base = arguments[0].base;
-        let block_count = if base.is_multiple_of(BLOCK) { part.items as u32 / BLOCK } else { 0 };
-        let rest = part.items as u32 - block_count * BLOCK;
-        for (kernel, count, base) in [(blocks, block_count, base), (elements, rest, base + block_count * BLOCK)] {
-            if count > 0 {
-                let params = ElementwiseParams { count, base };
-                add(Dispatch::per_element(kernel, params.to_bytes(), &arguments, count as usize));
+    impl Elementwise {
+        /// Whole blocks go to one kernel, the remaining elements to another. Input and output are in one binding where
+        /// the operator works in place.
+        pub(crate) fn dispatches(
+            self,
+            kernels: &'static ElementwiseKernels,
+            activation: Activation,
+            items: usize,
+            [input, output]: [Binding; 2],
+            slopes: Option<ChannelSlopes>,
+            add: &mut dyn FnMut(Dispatch),
+        ) {
+            let is_in_place = input == output;
+            let [elements, blocks] = &kernels[usize::from(is_in_place)];
+            let weight = slopes.as_ref().map(|slopes| slopes.weight);
+            let arguments = [input, output].into_iter().skip(usize::from(is_in_place)).chain(weight);
+            let arguments: smallvec::SmallVec<[Binding; 3]> = arguments.collect();
+            let [channels, inner] = slopes.map_or([1, 1], |slopes| [slopes.channels, slopes.inner]);
+            let base = output.base;
+            let block_count = if base.is_multiple_of(BLOCK) { items as u32 / BLOCK } else { 0 };
+            let first = block_count * BLOCK;
+            for (kernel, count, first) in [(blocks, block_count, 0), (elements, items as u32 - first, first)] {
+                if count > 0 {
+                    let params = ElementwiseParams {
+                        count,
+                        base: base + first,
+                        first,
+                        inner: inner as u32,
+                        channels: channels as u32,
+                        slope: activation.slope(),
+                    };
+                    add(Dispatch::per_element(kernel, params.to_bytes(), &arguments, count as usize)
+                        .with_constant("ACTIVATION", activation.constant()));
+                }
             }
         }
+    }
+
+    /// How far rounding may bring an activation of exact numbers.
+    pub(crate) fn tolerance<'a>(activation: Activation, output: &'a ArrayD<f32>) -> Tolerance<'a> {
+        let sizes = output.clone().into_flat();
+        Box::new(move |_, index| match activation.roundings() {
+            0 => 0.0,
+            // Factors may be read as 0 where they are denormal.
+            roundings => rounding(roundings, f64::from(sizes[index].abs()).max(1e-30)),
+        })
     }
 }

@@ -1,16 +1,14 @@
 //! mse_loss: the squared difference of two arrays, or its mean or sum.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operator::{Definition, arguments};
 use crate::ops::Reduction;
+use crate::ops::broadcast::{WalkDimension, broadcast, walk};
 use crate::shape;
 
 /// The number of f32s in a partial sum.
 #[cfg(feature = "gpu-core")]
 const PARTIAL_WORDS: usize = 2;
-
-/// The most dimensions that may remain after neighbours are merged that both operands step through alike.
-const MAX_RANK: usize = 4;
 
 /// Parameters of [`mse_loss`](crate::mse_loss), as in `torch.nn.functional.mse_loss`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,65 +51,6 @@ arguments! {
     }
 }
 
-/// A dimension of the common shape, and the distance of one step along it in each operand, in elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct WalkDimension {
-    length: usize,
-    input_stride: usize,
-    target_stride: usize,
-}
-
-/// The shape that both operands broadcast to.
-fn broadcast(input: &[usize], target: &[usize]) -> Result<Vec<usize>> {
-    let rank = input.len().max(target.len());
-    let length = |shape: &[usize], dim: usize| (dim + shape.len()).checked_sub(rank).map_or(1, |dim| shape[dim]);
-    (0..rank)
-        .map(|dim| match (length(input, dim), length(target, dim)) {
-            (input, target) if input == target => Ok(input),
-            (1, other) | (other, 1) => Ok(other),
-            _ => Err(Error::invalid(
-                MseLoss::NAME,
-                "target",
-                format!("a shape that broadcasts with that of input, {input:?}"),
-                format!("shape {target:?}"),
-            )),
-        })
-        .collect()
-}
-
-/// The steps of a contiguous operand along the common shape's dimensions; 0 where it is broadcast.
-fn strides(operand: &[usize], common: &[usize]) -> Vec<usize> {
-    let mut step = 1;
-    let mut strides = vec![0; common.len()];
-    for (stride, &length) in strides.iter_mut().rev().zip(operand.iter().rev()) {
-        if length != 1 {
-            *stride = step;
-            step *= length;
-        }
-    }
-    strides
-}
-
-/// The common shape without dimensions of one element. Neighbours are merged where both operands allow it.
-fn walk(input: &[usize], target: &[usize], common: &[usize]) -> Vec<WalkDimension> {
-    let mut walk: Vec<WalkDimension> = Vec::new();
-    let steps = strides(input, common).into_iter().zip(strides(target, common));
-    for (&length, (input_stride, target_stride)) in common.iter().zip(steps) {
-        if length == 1 {
-            continue;
-        }
-        if let Some(outer) = walk.last_mut()
-            && outer.input_stride == input_stride * length
-            && outer.target_stride == target_stride * length
-        {
-            *outer = WalkDimension { length: outer.length * length, input_stride, target_stride };
-        } else {
-            walk.push(WalkDimension { length, input_stride, target_stride });
-        }
-    }
-    walk
-}
-
 impl MseLoss {
     /// Checks an input and a target, whose shapes broadcast together.
     ///
@@ -120,21 +59,12 @@ impl MseLoss {
     /// [`Error::LimitExceeded`] for more elements than can be counted, and for shapes that alternate more than three
     /// times between dimensions in which one operand is broadcast and dimensions in which it is not.
     pub fn new(input: &[usize], target: &[usize], params: &MseLossParams) -> Result<Self> {
-        let common = broadcast(input, target)?;
-        shape::element_count(Self::NAME, "input", input)?;
-        shape::element_count(Self::NAME, "target", target)?;
-        let count = shape::element_count(Self::NAME, "output", &common)?;
-        let walk = if count == 0 { Vec::new() } else { walk(input, target, &common) };
-        if walk.len() > MAX_RANK {
-            return Err(Error::LimitExceeded {
-                operator: Self::NAME,
-                argument: "target",
-                item: None,
-                limit: "the dimensions of a broadcast",
-                maximum: MAX_RANK as u64,
-                actual: walk.len() as u64,
-            });
+        let operands = [input, target];
+        let common = broadcast(Self::NAME, "target", operands)?;
+        for (argument, shape) in [("input", input), ("target", target), ("output", &common)] {
+            shape::element_count(Self::NAME, argument, shape)?;
         }
+        let walk = walk(Self::NAME, "target", operands, &common)?;
         Ok(MseLoss { reduction: params.reduction, common, input: input.to_vec(), target: target.to_vec(), walk })
     }
 
@@ -165,7 +95,7 @@ pub use on_gpu::*;
 mod on_gpu {
     use std::fmt;
 
-    use super::{MAX_RANK, MseLoss, MseLossInputs, MseLossOutputs, MseLossParams, PARTIAL_WORDS, WalkDimension};
+    use super::{MseLoss, MseLossInputs, MseLossOutputs, MseLossParams, PARTIAL_WORDS};
     use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
@@ -173,6 +103,7 @@ mod on_gpu {
     use crate::gpu::work::Part;
     use crate::operator::replay::{largest, rounding, unless_overflown};
     use crate::operator::{ArraysOf, Bound, Computed, Operator, Slot, Slots, Tolerance};
+    use crate::ops::broadcast::{WalkDimension, filled};
     use crate::ops::reduction::{Reduction, reduction_parts};
 
     uniform! {
@@ -261,14 +192,10 @@ mod on_gpu {
         fn dispatches(&self, plan: &MseLossPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
             let Bound { inputs, outputs, workspace } = bound;
             let count = if *plan == MseLossPlan::Elementwise { part.items } else { self.count() };
-            // Missing dimensions are outer dimensions of one element.
-            let mut walk = [WalkDimension { length: 1, input_stride: 0, target_stride: 0 }; MAX_RANK];
-            let missing = walk.len() - self.walk.len();
-            if *plan == MseLossPlan::Elementwise {
-                walk[3] = WalkDimension { length: count, input_stride: 1, target_stride: 1 };
-            } else {
-                walk[missing..].copy_from_slice(&self.walk);
-            }
+            let walk = match plan {
+                MseLossPlan::Elementwise => filled(&[WalkDimension { length: count, strides: [1, 1] }]),
+                _ => filled(&self.walk),
+            };
             let params = Params {
                 count: count as u32,
                 partial_count: self.partial_count() as u32,
@@ -277,14 +204,14 @@ mod on_gpu {
                 length_1: walk[1].length as u32,
                 length_2: walk[2].length as u32,
                 length_3: walk[3].length as u32,
-                input_stride_0: walk[0].input_stride as u32,
-                input_stride_1: walk[1].input_stride as u32,
-                input_stride_2: walk[2].input_stride as u32,
-                input_stride_3: walk[3].input_stride as u32,
-                target_stride_0: walk[0].target_stride as u32,
-                target_stride_1: walk[1].target_stride as u32,
-                target_stride_2: walk[2].target_stride as u32,
-                target_stride_3: walk[3].target_stride as u32,
+                input_stride_0: walk[0].strides[0] as u32,
+                input_stride_1: walk[1].strides[0] as u32,
+                input_stride_2: walk[2].strides[0] as u32,
+                input_stride_3: walk[3].strides[0] as u32,
+                target_stride_0: walk[0].strides[1] as u32,
+                target_stride_1: walk[1].strides[1] as u32,
+                target_stride_2: walk[2].strides[1] as u32,
+                target_stride_3: walk[3].strides[1] as u32,
                 hidden_zero: 0,
                 base: inputs.input.base,
             }

@@ -13,45 +13,7 @@ pub enum Reduction {
 }
 
 #[cfg(feature = "serde")]
-mod by_serde {
-    use serde::de::{Deserialize, Deserializer};
-    use serde::ser::{Serialize, Serializer};
-
-    use super::Reduction;
-    use crate::params_serde::{Parameter, Value, deserialize};
-
-    impl Parameter for Reduction {
-        const EXPECTED: &str = "\"none\", \"mean\" or \"sum\"";
-
-        fn read(value: &Value) -> Option<Self> {
-            match value {
-                Value::Text(text) => match text.as_str() {
-                    "none" => Some(Reduction::None),
-                    "mean" => Some(Reduction::Mean),
-                    "sum" => Some(Reduction::Sum),
-                    _ => None,
-                },
-                _ => None,
-            }
-        }
-    }
-
-    impl Serialize for Reduction {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.serialize_str(match self {
-                Reduction::None => "none",
-                Reduction::Mean => "mean",
-                Reduction::Sum => "sum",
-            })
-        }
-    }
-
-    impl<'de> Deserialize<'de> for Reduction {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserialize(deserializer)
-        }
-    }
-}
+crate::params_serde::texts!(Reduction: "none" => None, "mean" => Mean or "sum" => Sum);
 
 #[cfg(feature = "gpu-core")]
 pub(crate) use on_gpu::reduction_parts;

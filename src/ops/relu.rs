@@ -3,11 +3,12 @@
 #[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, Tensor, UnaryInputs};
 
+use crate::Activation;
 use crate::ops::elementwise::elementwise;
 
 elementwise! {
     /// A validated [`relu`](crate::relu) on an input of known shape.
-    pub struct Relu = "relu", 0;
+    pub struct Relu = "relu", Activation::Relu;
 }
 
 /// max(x, 0) of every element of an input of any shape, as
@@ -29,4 +30,13 @@ elementwise! {
 #[cfg(feature = "gpu-core")]
 pub fn relu(input: &Tensor) -> Result<Tensor> {
     Ok(Relu::new(input.shape())?.call(&UnaryInputs { input })?.output)
+}
+
+/// [`relu`] in the input's own buffer, which it and its clones then hold.
+///
+/// # Errors
+/// As [`Relu::new`] and [`Operator::call_in_place`].
+#[cfg(feature = "gpu-core")]
+pub fn relu_(input: &Tensor) -> Result<()> {
+    Relu::new(input.shape())?.call_in_place(&UnaryInputs { input })
 }

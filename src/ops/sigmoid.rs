@@ -3,11 +3,12 @@
 #[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, Tensor, UnaryInputs};
 
+use crate::Activation;
 use crate::ops::elementwise::elementwise;
 
 elementwise! {
     /// A validated [`sigmoid`](crate::sigmoid) on an input of known shape.
-    pub struct Sigmoid = "sigmoid", 16;
+    pub struct Sigmoid = "sigmoid", Activation::Sigmoid;
 }
 
 /// 1 / (1 + exp(-x)) of every element of an input of any shape, as
@@ -29,4 +30,13 @@ elementwise! {
 #[cfg(feature = "gpu-core")]
 pub fn sigmoid(input: &Tensor) -> Result<Tensor> {
     Ok(Sigmoid::new(input.shape())?.call(&UnaryInputs { input })?.output)
+}
+
+/// [`sigmoid`] in the input's own buffer, which it and its clones then hold.
+///
+/// # Errors
+/// As [`Sigmoid::new`] and [`Operator::call_in_place`].
+#[cfg(feature = "gpu-core")]
+pub fn sigmoid_(input: &Tensor) -> Result<()> {
+    Sigmoid::new(input.shape())?.call_in_place(&UnaryInputs { input })
 }

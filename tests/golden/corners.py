@@ -4,15 +4,14 @@ import math
 
 import torch
 
+import networks
+from networks import ramp
+
 inf, nan = math.inf, math.nan
 
 
 def image(rows):
     return torch.tensor(rows, dtype=torch.float32)[None, None]
-
-
-def ramp(*shape):
-    return (torch.arange(math.prod(shape), dtype=torch.float32) * 0.37 - 3).reshape(shape)
 
 
 def classes(*values):
@@ -164,6 +163,8 @@ def corners():
     yield "relu", "the smallest numbers above and below 0", {}, {"input": torch.tensor([1e-45, -1e-45, 1e-38, -1e-38])}
     yield "relu", "a scalar", {}, {"input": torch.tensor(-2.5)}
 
+    yield from networks.corners()
+
 
 def refused():
     """Corners that PyTorch refuses: (operator, what is asked, parameters, tensors)."""
@@ -183,6 +184,7 @@ def refused():
     yield "cross_entropy", "ignore_index beside probabilities", {"ignore_index": 1}, {"input": ramp(2, 3), "target": ramp(2, 3)}
     yield "cross_entropy", "a single row's class as (1), with smoothing", {"label_smoothing": 0.1}, {"input": ramp(3), "target": classes(1)}
     yield "mse_loss", "shapes that do not broadcast", {}, {"input": ramp(2, 3), "target": ramp(2)}
+    yield from networks.refused()
 
 
 def bad_inputs():
@@ -286,3 +288,5 @@ def bad_inputs():
 
     yield "relu", {}, {}
     yield "relu", {}, {"input": torch.ones(3, dtype=torch.long)}
+
+    yield from networks.bad_inputs()

@@ -5,7 +5,7 @@
     venv/bin/python tests/golden/make.py
 
 `make.py relu` makes the cases of relu alone and leaves all others as they are. It takes the operators that
-sources.LATER names. `make.py optional_outputs` makes that folder alone.
+sources.LATER names; networks.py has what is particular to most of them. `make.py optional_outputs` makes that folder alone.
 
 Writes a folder for each source: report/ (the report's experiment), random/ (parameters drawn at random), opinfo/ (the
 samples of PyTorch's own tests), onnx/ (ONNX's backend node tests), roi_pool/ (torchvision's tests), channels/
@@ -31,6 +31,7 @@ import torchvision
 from safetensors.numpy import load_file, save_file
 
 import corners
+import networks
 import optional_outputs
 import sources
 import special
@@ -52,8 +53,8 @@ def is_asked_for(op):
 def seed(name):
     """Gives operators and folders that were added later random numbers of their own."""
     if name in [*sources.LATER, OPTIONAL_OUTPUTS]:
-        rng.seed(name)
-        special.rng.seed(name)
+        for module_rng in (rng, special.rng, networks.rng):
+            module_rng.seed(name)
         torch.manual_seed(zlib.crc32(name.encode()))
 
 
@@ -83,16 +84,18 @@ class Folder:
             self.tensors[name] = array
         return self.names[key]
 
+    def put_inputs(self, case_id, inputs):
+        names = {}
+        for name, value in inputs.items():
+            if isinstance(value, list):
+                names[name] = [self.put(f"{case_id}/{name}.in.{i}", t) for i, t in enumerate(value)]
+            elif value is not None:
+                names[name] = self.put(f"{case_id}/{name}.in", value)
+        return names
+
     def add(self, case_id, op, params, inputs, outputs32, outputs64, scale=None, exact=False):
         """Adds a case; `scale` is the largest sum of magnitudes behind an output element."""
-        case = {"id": case_id, "op": op, "params": params, "inputs": {}, "outputs": {}}
-        for name, value in inputs.items():
-            if value is None:
-                continue
-            if isinstance(value, list):
-                case["inputs"][name] = [self.put(f"{case_id}/{name}.in.{i}", t) for i, t in enumerate(value)]
-            else:
-                case["inputs"][name] = self.put(f"{case_id}/{name}.in", value)
+        case = {"id": case_id, "op": op, "params": params, "inputs": self.put_inputs(case_id, inputs), "outputs": {}}
         for name, expected in outputs64.items():
             spec = {"tensor": self.put(f"{case_id}/{name}", expected)}
             if expected.is_floating_point():
@@ -110,7 +113,7 @@ class Folder:
 
     def add_error(self, case_id, op, params, inputs):
         """Adds a call that must be refused."""
-        names = {name: self.put(f"{case_id}/{name}.in", value) for name, value in inputs.items()}
+        names = self.put_inputs(case_id, inputs)
         self.cases.append({"id": case_id, "op": op, "params": params, "inputs": names, "outputs": {}, "error": True})
 
     def save(self):
@@ -142,9 +145,12 @@ def double(value):
     return value.double() if torch.is_tensor(value) and value.is_floating_point() else value
 
 
+def copies(tensors):
+    return {k: v.clone() if torch.is_tensor(v) else v for k, v in tensors.items()}
+
+
 def both(function, inputs):
     """What a function gives in float32 and in float64."""
-    copies = lambda values: {k: v.clone() if torch.is_tensor(v) else v for k, v in values.items()}
     return function(**copies(inputs)), function(**copies({k: double(v) for k, v in inputs.items()}))
 
 
@@ -214,10 +220,9 @@ def pair(low, high):
 def shown(params):
     """Parameters as a case file has them: some pairs of equal numbers as one."""
     def show(value):
-        if isinstance(value, list) and value[0] == value[1] and rng.random() < 0.7:
-            return value[0]
-        return value
-    return {name: show(value) for name, value in params.items()}
+        is_pair = isinstance(value, list) and len(value) == 2 and None not in value
+        return value[0] if is_pair and value[0] == value[1] and rng.random() < 0.7 else value
+    return {name: value if name in networks.LISTS else show(value) for name, value in params.items()}
 
 
 def image_shape(channels=None, low=1, high=20):
@@ -236,9 +241,9 @@ def is_nearly_zero(output):
 
 
 def draw(folder, op, make):
-    """Draws cases until there are CASES that PyTorch takes."""
+    """Draws cases until there are as many as wanted that PyTorch takes."""
     made = 0
-    while made < CASES:
+    while made < networks.CASES.get(op, CASES):
         exact = rng.random() < 0.35
         drawn = make(exact)
         if drawn is None:
@@ -252,7 +257,7 @@ def draw(folder, op, make):
         if op == "conv_transpose2d" and 0 in outputs64["output"].shape[-2:]:
             continue
         # With an empty batch PyTorch leaves out checks; ours does not.
-        if inputs["input"].shape[:1] == (0,) and op == "conv_transpose2d":
+        if op == "conv_transpose2d" and inputs["input"].shape[:1] == (0,):
             full = {**inputs, "input": torch.zeros(1, *inputs["input"].shape[1:])}
             try:
                 function(**full)
@@ -264,7 +269,7 @@ def draw(folder, op, make):
         # Small, to keep the repository small.
         if any(o.numel() > 6000 for o in outputs64.values()):
             continue
-        scale = scale() if scale and inputs["input"].numel() and all(o.numel() for o in outputs64.values()) else None
+        scale = scale() if scale and ("input" not in inputs or inputs["input"].numel()) and all(o.numel() for o in outputs64.values()) else None
         folder.add(f"{op}/{made}", op, shown(params), inputs, outputs32, outputs64, scale, is_exact)
         made += 1
 
@@ -531,10 +536,10 @@ def make_cases():
     torch.manual_seed(1)
     folder = Folder("random")
     for op in ["max_pool2d", "avg_pool2d", "conv2d", "conv_transpose2d", "flatten", "sigmoid", "roi_pool", "batch_norm",
-               "cross_entropy", "mse_loss", "relu"]:
+               "cross_entropy", "mse_loss", "relu", *networks.OPERATORS]:
         if is_asked_for(op):
             seed(op)
-            draw(folder, op, globals()[f"make_{op}"])
+            draw(folder, op, networks.maker(op) if op in networks.OPERATORS else globals()[f"make_{op}"])
     folder.save()
 
 
@@ -554,7 +559,9 @@ def add_call(folder, case_id, op, params, tensors, expected=None):
         scale = magnitudes(function, tensors)()
     if op == "cross_entropy" and tensors["input"].numel():
         scale = cross_entropy_scale(params, tensors)()
-    exact = op in ("max_pool2d", "flatten", "relu")
+    if op in networks.OPERATORS:
+        scale = networks.scale(op, params, tensors)
+    exact = op in ("max_pool2d", "flatten", "relu") or networks.is_exact(op, params)
     folder.add(case_id, op, params, tensors, outputs32, outputs64, scale, exact)
 
 
@@ -640,9 +647,11 @@ def in_short(array):
 def make_special():
     """Returns what PyTorch's own float32 does otherwise, as lines of a table."""
     torch.manual_seed(3)
+    # As if no operator had been added later.
+    special.rng.seed(7)
     folder, lines = Folder("special"), []
-    for operator in special.OPERATORS:
-        op, calls = operator.__name__, special.draw(operator)
+    for op, operator in special.OPERATORS.items():
+        calls = special.draw(operator)
         if not is_asked_for(op):
             continue
         seed(op)
@@ -668,7 +677,10 @@ def add_special(folder, case_id, op, params, tensors, outputs32, outputs64):
     if op in ("conv2d", "conv_transpose2d"):
         finite = {k: torch.where(t.isfinite(), t, torch.zeros(())) for k, t in tensors.items()}
         scale = magnitudes(sources.call(op, params), finite)()
-    folder.add(case_id, op, params, tensors, outputs32, outputs64, scale, exact=op in ("max_pool2d", "flatten", "relu"))
+    if op in networks.OPERATORS:
+        scale = networks.scale(op, params, tensors)
+    exact = op in ("max_pool2d", "flatten", "relu") or networks.is_exact(op, params)
+    folder.add(case_id, op, params, tensors, outputs32, outputs64, scale, exact)
     return of_other_kind(case_id, params, outputs32, outputs64)
 
 
@@ -721,7 +733,7 @@ def make_corners(float32):
             folder.add(case_id, op, params, tensors, outputs32, outputs64, exact=True)
         else:
             add_call(folder, case_id, op, params, tensors)
-            outputs32 = sources.call(op, params)(**{k: v.clone() for k, v in tensors.items()})
+            outputs32 = sources.call(op, params)(**copies(tensors))
         shown = "; ".join(f"{name} {in_short(output)}" for name, output in outputs32.items())
         names = ", ".join(f"{k} {v}" for k, v in params.items() if k != "return_indices")
         taken.append(f"| {op}/{index} | {text} | {names} | {shown} |")

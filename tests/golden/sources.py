@@ -9,6 +9,8 @@ import torch.nn.functional as F
 import torchvision
 from torch.testing._internal.common_methods_invocations import op_db
 
+import networks
+
 
 def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
     pass
@@ -42,16 +44,26 @@ def relu(input):
 SIGNATURES = {f.__name__: inspect.signature(f)
               for f in [max_pool2d, avg_pool2d, conv2d, conv_transpose2d, flatten, sigmoid, relu]}
 SIGNATURES |= {name: inspect.signature(getattr(F, name)) for name in ["batch_norm", "cross_entropy", "mse_loss"]}
+SIGNATURES |= networks.SIGNATURES
 
 # Operators that were added later. Their cases come last, and their random numbers are their own, so that the cases of
 # those before stay as they are.
-LATER = ["relu"]
+LATER = ["relu", *networks.OPERATORS]
 
-TENSORS = {"input", "weight", "bias", "target", "running_mean", "running_var"}
+TENSORS = {"input", "weight", "bias", "target", "running_mean", "running_var", "other", "tensors"}
+# The most samples of an operator of networks.
+SAMPLES = 60
+
+
+def when_added(op):
+    """A key for sorting: operators that were added later come later."""
+    return LATER.index(op) + 1 if op in LATER else 0
 
 
 def call(op, params):
     """The operator as a function of its tensors that gives all its outputs by name."""
+    if op in networks.OPERATORS:
+        return networks.call(op, params)
     if op in ("flatten", "sigmoid", "relu"):
         return lambda **tensors: {"output": getattr(torch, op)(**tensors, **params)}
     if op == "max_pool2d" and params.get("return_indices"):
@@ -94,24 +106,33 @@ def bind(op, arguments, keywords):
     tensors = {k: v for k, v in bound.items() if k in TENSORS and v is not None and not isinstance(v, (int, float))}
     params = {k: plain(v) for k, v in bound.items() if k not in TENSORS and v is not None}
     # A pooling's empty stride is its default, and so are empty and one-element lists elsewhere what they stand for.
-    params = {k: v for k, v in params.items() if v != []}
-    params = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in params.items()}
+    params = {k: v for k, v in params.items() if v != [] or k in networks.LISTS}
+    params = {k: v[0] if isinstance(v, list) and len(v) == 1 and k not in networks.LISTS else v for k, v in params.items()}
     return tensors, params
 
 
 def opinfo():
     """(source, op, params, tensors) of every sample of PyTorch's OpInfo database."""
     name = lambda info: info.name.removeprefix("nn.functional.")
-    for info in sorted(op_db, key=lambda info: name(info) in LATER):
+    size = lambda input: sum(torch.as_tensor(t).numel() for t in (input if isinstance(input, (list, tuple)) else [input]))
+    count = {op: 0 for op in networks.OPERATORS}
+    for info in sorted(op_db, key=lambda info: when_added(name(info))):
         op = name(info)
         if op not in SIGNATURES or info.name == "nn.functional.batch_norm" and info.variant_test_name:
             continue
         torch.manual_seed(7)
         # Of the reference inputs, which are more of the same, those that are small.
-        more = [sample for sample in info.reference_inputs("cpu", torch.float32) if sample.input.numel() <= 1024]
+        more = [sample for sample in info.reference_inputs("cpu", torch.float32) if size(sample.input) <= 1024]
         samples = list(info.sample_inputs("cpu", torch.float32))
         for sample in samples + more[len(samples):]:
-            tensors, params = bind(op, [sample.input, *sample.args], sample.kwargs)
+            try:
+                tensors, params = bind(op, [sample.input, *sample.args], sample.kwargs)
+            except TypeError:
+                continue
+            if op in networks.OPERATORS:
+                if count[op] == SAMPLES or not networks.is_ours(op, params, tensors):
+                    continue
+                count[op] += 1
             yield "opinfo", op, params, tensors
         if info.error_inputs_func:
             for error in info.error_inputs("cpu"):
@@ -120,12 +141,15 @@ def opinfo():
                     tensors, params = bind(op, [sample.input, *sample.args], sample.kwargs)
                 except TypeError:
                     continue
+                if not networks.is_ours(op, params, tensors):
+                    continue
                 yield "opinfo_error", op, params, tensors
 
 
 ONNX = {"Conv": "conv2d", "ConvTranspose": "conv_transpose2d", "MaxPool": "max_pool2d", "AveragePool": "avg_pool2d",
         "GlobalAveragePool": "avg_pool2d", "GlobalMaxPool": "max_pool2d", "Sigmoid": "sigmoid", "Flatten": "flatten",
-        "Relu": "relu", "BatchNormalization": "batch_norm", "SoftmaxCrossEntropyLoss": "cross_entropy", "MaxRoiPool": "roi_pool"}
+        "Relu": "relu", "BatchNormalization": "batch_norm", "SoftmaxCrossEntropyLoss": "cross_entropy", "MaxRoiPool": "roi_pool",
+        **networks.ONNX}
 
 
 def onnx_nodes():
@@ -133,7 +157,7 @@ def onnx_nodes():
     import onnx
     from onnx.backend.test.case.node import collect_testcases
 
-    for case in sorted(collect_testcases(None), key=lambda case: ONNX.get(case.model.graph.node[0].op_type) in LATER):
+    for case in sorted(collect_testcases(None), key=lambda case: when_added(ONNX.get(case.model.graph.node[0].op_type))):
         nodes = case.model.graph.node
         if len(nodes) != 1 or nodes[0].op_type not in ONNX:
             continue
@@ -142,10 +166,16 @@ def onnx_nodes():
         inputs, outputs = case.data_sets[0]
         inputs = [torch.as_tensor(numpy.array(x)) for x in inputs]
         outputs = [torch.as_tensor(numpy.array(x)) for x in outputs]
-        mapped = map_onnx(node.op_type, attributes, inputs, outputs)
+        if node.op_type in networks.ONNX:
+            attributes = {k: v.decode() if isinstance(v, bytes) else v for k, v in attributes.items()}
+            names = [name for name in node.input if name]
+            mapped = networks.map_onnx(node.op_type, attributes, names, inputs, outputs)
+        else:
+            mapped = map_onnx(node.op_type, attributes, inputs, outputs)
         if mapped:
             params, tensors, expected = mapped
-            if all(t.dtype in (torch.float32, torch.int64) for t in [*tensors.values(), *expected.values()]):
+            flat = [t for value in tensors.values() for t in (value if isinstance(value, list) else [value])]
+            if all(t.dtype in (torch.float32, torch.int64) for t in [*flat, *expected.values()]):
                 yield f"onnx/{case.name}", ONNX[node.op_type], params, tensors, expected
 
 

@@ -5,6 +5,7 @@ import random
 
 import torch
 
+import networks
 import sources
 
 inf, nan = math.inf, math.nan
@@ -14,7 +15,7 @@ LARGEST = torch.finfo(torch.float32).max
 rng = random.Random(7)
 CASES = 80
 # Twice as many of these.
-MANY_ARGUMENTS = {"conv2d", "conv_transpose2d", "batch_norm", "cross_entropy"}
+MANY_ARGUMENTS = {"conv2d", "conv_transpose2d", "batch_norm", "cross_entropy", "linear"}
 
 
 def pair(low, high):
@@ -26,7 +27,10 @@ def floats(*shape):
 
 
 def spoil(tensor, values):
-    """Puts special values into some places, or now and then everywhere."""
+    """Puts special values into some places, or now and then everywhere; of a list, into one tensor."""
+    if isinstance(tensor, list):
+        at = rng.randrange(len(tensor))
+        return [spoil(t, values) if i == at else t for i, t in enumerate(tensor)]
     flat = tensor.flatten()
     if rng.random() < 0.05:
         flat[:] = rng.choice(values)
@@ -161,6 +165,8 @@ def overflows(op, params, tensors, output):
     decides what comes of it."""
     if op in ("max_pool2d", "flatten", "sigmoid", "relu", "roi_pool"):
         return False
+    if op in networks.OPERATORS:
+        return networks.overflows(op, params, tensors, output)
     huge = {name: (t.abs() > 1e18) & t.isfinite() if t.is_floating_point() else None for name, t in tensors.items()}
     count = {name: int(h.sum()) for name, h in huge.items() if h is not None}
     if op == "batch_norm":
@@ -183,7 +189,9 @@ def overflows(op, params, tensors, output):
     return bool(((sizes > LARGEST) & ((sizes > signed.abs() * 1.01) | ~output.isfinite())).any())
 
 
-OPERATORS = [max_pool2d, avg_pool2d, conv2d, conv_transpose2d, flatten, sigmoid, roi_pool, batch_norm, cross_entropy, mse_loss, relu]
+OPERATORS = {f.__name__: f for f in [max_pool2d, avg_pool2d, conv2d, conv_transpose2d, flatten, sigmoid, roi_pool, batch_norm,
+                                     cross_entropy, mse_loss, relu]}
+OPERATORS |= networks.SPECIAL
 
 
 def draw(operator):
@@ -191,7 +199,7 @@ def draw(operator):
     turn = 0
     while True:
         params, tensors = operator()
-        names = [n for n, t in tensors.items() if t.is_floating_point() and n != "boxes"]
+        names = [n for n, t in tensors.items() if isinstance(t, list) or t.is_floating_point() and n != "boxes"]
         # Each argument in turn, and now and then more than one.
         chosen = {names[turn % len(names)]} | {n for n in names if rng.random() < 0.15}
         # Beside huge outputs a case's bound lets small ones be anything, so most calls have none.

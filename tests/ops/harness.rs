@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wgdnn::cases::CaseArray;
 
+mod activations;
 #[cfg(feature = "gpu-core")]
 mod algorithms;
 mod data;
@@ -13,6 +14,7 @@ mod faults;
 mod golden;
 mod refusals;
 
+pub(crate) use activations::*;
 #[cfg(feature = "gpu-core")]
 pub use algorithms::*;
 pub use data::*;

@@ -14,6 +14,8 @@ mod circles;
 mod faults;
 mod harness;
 #[cfg(feature = "gpu-core")]
+mod in_place;
+#[cfg(feature = "gpu-core")]
 mod inspection;
 #[cfg(feature = "gpu-core")]
 mod interpreter;

@@ -107,6 +107,11 @@ fn submit(gpu: &Gpu, recordings: &[Recording<'_>], twice: bool) -> Result<(), Re
 
 /// Records a call, and before it what packs arguments of it, submits it and reads what came out.
 pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
+    run_with(call, gpu, &[])
+}
+
+/// [`run`] with these inputs in the output's own buffer; all hold the same.
+pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, Refusal> {
     let (operator, on) = (call.operator(), gpu.capabilities());
     let companions = operator.companions_on(on);
     let mut guarded: Vec<Guarded> = Vec::new();
@@ -116,6 +121,11 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
         match slot.slot.role() {
             Role::Unused => {}
             Role::View => viewed = Some(slot),
+            _ if in_output.contains(&slot.name) => {}
+            _ if slot.name == "output".into() && !in_output.is_empty() => {
+                let input = call.arrays().iter().find(|(name, _)| *name == in_output[0]).expect("an input");
+                guarded.push(Guarded::new(gpu, &slot, &[(slot.name, input.1.clone())]));
+            }
             _ => guarded.push(Guarded::new(gpu, &slot, call.arrays())),
         }
     }
@@ -126,10 +136,11 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
         recordings.push((&**companion, slots.iter().map(|slot| (slot.name, find(slot.name).slice())).collect()));
     }
     let mut buffers: Vec<_> = guarded.iter().map(|guarded| (guarded.argument.name, guarded.slice())).collect();
+    buffers.extend(in_output.iter().map(|name| (*name, find("output".into()).slice())));
     buffers.extend(viewed.as_ref().map(|slot| (slot.name, guarded[0].slice())));
     recordings.push((operator, buffers));
     // A second run would update again.
-    let updates = guarded.iter().any(|guarded| guarded.argument.slot.role() == Role::Update);
+    let updates = !in_output.is_empty() || guarded.iter().any(|guarded| guarded.argument.slot.role() == Role::Update);
     submit(gpu, &recordings, !updates)?;
 
     let mut outputs = Outputs::new();

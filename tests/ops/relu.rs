@@ -1,63 +1,18 @@
 //! relu: the maximum of every element and 0.
 
-use wgdnn::Relu;
+use crate::harness::activation_tests;
 
-use crate::harness::{expect_bad_elementwise_refused, expect_overflow_refused, golden_tests, planted_faults};
-
-golden_tests!("relu", at_least 60);
-
-#[cfg(feature = "gpu-core")]
-#[test]
-fn every_rest_of_a_block() {
-    use crate::harness::{expect_exact, random};
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    for count in (0..10).chain([4095, 4096, 4097, 70_001]) {
-        expect_exact(&Call::new::<Relu>(UnaryInputs { input: random(&[count], 2) }, &Default::default()).unwrap());
-    }
-}
-
-#[cfg(feature = "gpu-core")]
-mod properties {
-    use super::*;
-    use crate::harness::random;
-    use crate::properties::{agree, config, shape};
-    use proptest::prelude::*;
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    proptest! {
-        #![proptest_config(config())]
-
-        #[test]
-        fn it_is_its_reference(shape in shape(), seed: u64) {
-            let input = random(&shape, seed);
-            agree(Call::new::<Relu>(UnaryInputs { input }, &Default::default()), 0.0)?;
-        }
-    }
-}
-
-#[cfg(feature = "gpu-core")]
-#[test]
-fn it_is_cut_to_a_devices_bindings() {
-    use crate::harness::random;
-    use crate::splitting::expect_cut;
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    expect_cut(&Call::new::<Relu>(UnaryInputs { input: random(&[1009], 6) }, &Default::default()).unwrap(), 0.0);
-}
-
-#[test]
-fn sizes_that_overflow_are_refused() {
-    expect_overflow_refused("relu", Relu::new);
-}
-
-#[test]
-fn bad_input_is_refused() {
-    expect_bad_elementwise_refused("relu");
-}
+activation_tests!(
+    Relu,
+    "relu",
+    Just(Default::default()),
+    0.0,
+    [
+        ("(x > vec4<u32>(NEGATIVE_ZERO)) & ", ""),
+        (" & (x <= vec4<u32>(NEGATIVE_INFINITY))", ""),
+        ("x <= vec4<u32>(NEGATIVE_INFINITY)", "x < vec4<u32>(NEGATIVE_INFINITY)"),
+    ]
+);
 
 /// To the last bit: every NaN and -0 pass through, the smallest numbers do not become 0, and what is below 0 becomes +0.
 #[test]
@@ -94,26 +49,3 @@ fn bits_are_right() {
         }
     }
 }
-
-#[cfg(feature = "gpu-core")]
-#[test]
-fn more_workgroups_than_one_dimension_holds() {
-    use crate::harness::{expect_exact, random};
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    expect_exact(&Call::new::<Relu>(UnaryInputs { input: random(&[5_000_000], 5) }, &Default::default()).unwrap());
-}
-
-planted_faults!(
-    "relu",
-    [
-        ("relu", "(x > vec4<u32>(NEGATIVE_ZERO)) & ", ""),
-        ("relu", " & (x <= vec4<u32>(NEGATIVE_INFINITY))", ""),
-        ("relu", "x <= vec4<u32>(NEGATIVE_INFINITY)", "x < vec4<u32>(NEGATIVE_INFINITY)"),
-        ("relu", "if (index < params.count)", "if (index + 1u < params.count)"),
-        ("relu", "if (block < params.count)", "if (block + 1u < params.count)"),
-        ("relu", "input_blocks[params.base / 4u + block]", "input_blocks[params.base / 4u]"),
-        ("relu", "output[params.base + index]", "output[index]"),
-    ]
-);

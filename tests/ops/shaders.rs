@@ -102,9 +102,10 @@ fn modules_are_joined_as_their_files_say() {
         let source = kernel.source();
         assert!(source.ends_with(kernel.text), "{}", kernel.module);
         let first = kernel.text.lines().next().unwrap();
-        let names_variant =
-            kernel.variant.is_none_or(|variant| first.split([' ', ',', '|']).any(|name| name == variant));
-        assert!(names_variant, "{}: {first}", kernel.module);
+        for variant in kernel.variants {
+            let is_named = first.split([' ', ',', '|']).any(|name| name == *variant);
+            assert!(is_named, "{}: {first}", kernel.module);
+        }
         for (name, text) in files("shaders/parts", "wgsl") {
             assert!(source.matches(&text).count() <= 1, "{}: {name} comes twice", kernel.module);
         }
@@ -257,6 +258,13 @@ fn kernels_agree_with_their_shaders() {
                             Member::U32 => naga::Scalar::U32,
                             Member::I32 => naga::Scalar::I32,
                             Member::F32 => naga::Scalar::F32,
+                            Member::Vector => {
+                                assert_eq!(offset % 16, 0, "{name}.{field}");
+                                let (size, scalar) = (naga::VectorSize::Quad, naga::Scalar::U32);
+                                assert_eq!(*inner, naga::TypeInner::Vector { size, scalar }, "{name}.{field}");
+                                offset += 16;
+                                continue;
+                            }
                             Member::Window => {
                                 assert_eq!(offset % 16, 0, "{name}.{field}");
                                 expect_window(&module, inner);

@@ -46,7 +46,6 @@ fn buffers_are_checked_before_anything_is_recorded() {
     expect_invalid(record_sigmoid(good.slice(4..), other.slice(..)), "input");
     expect_invalid(record_sigmoid(good.slice(..32), other.slice(..)), "input");
     expect_invalid(record_sigmoid(foreign.slice(..), other.slice(..)), "input");
-    expect_invalid(record_sigmoid(good.slice(..), good.slice(..)), "output");
     expect_invalid(record_sigmoid(good.slice(..256), good.slice(512..)), "output");
 }
 

@@ -1,67 +1,17 @@
 //! sigmoid: the logistic function of every element.
 
-use wgdnn::Sigmoid;
+use crate::harness::activation_tests;
 
-use crate::harness::{expect_bad_elementwise_refused, expect_overflow_refused, golden_tests, planted_faults};
-
-golden_tests!("sigmoid", at_least 40);
-
-#[cfg(feature = "gpu-core")]
-#[test]
-fn every_rest_of_a_block() {
-    use crate::harness::{expect_within, random};
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    for count in (0..10).chain([4095, 4096, 4097, 70_001]) {
-        expect_within(
-            &Call::new::<Sigmoid>(UnaryInputs { input: random(&[count], 1).mapv(|x| x * 30.0) }, &Default::default())
-                .unwrap(),
-            1.2e-7,
-        );
-    }
-}
-
-#[cfg(feature = "gpu-core")]
-mod properties {
-    use super::*;
-    use crate::harness::random;
-    use crate::properties::{agree, config, rounding, shape};
-    use proptest::prelude::*;
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    proptest! {
-        #![proptest_config(config())]
-
-        #[test]
-        fn it_is_its_reference(shape in shape(), scale in 0.1..120.0_f32, seed: u64) {
-            let input = random(&shape, seed).mapv(|x| x * scale);
-            agree(Call::new::<Sigmoid>(UnaryInputs { input }, &Default::default()), rounding(0.5))?;
-        }
-    }
-}
-
-#[cfg(feature = "gpu-core")]
-#[test]
-fn it_is_cut_to_a_devices_bindings() {
-    use crate::harness::random;
-    use crate::splitting::expect_cut;
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    expect_cut(&Call::new::<Sigmoid>(UnaryInputs { input: random(&[1009], 4) }, &Default::default()).unwrap(), 2e-7);
-}
-
-#[test]
-fn sizes_that_overflow_are_refused() {
-    expect_overflow_refused("sigmoid", Sigmoid::new);
-}
-
-#[test]
-fn bad_input_is_refused() {
-    expect_bad_elementwise_refused("sigmoid");
-}
+activation_tests!(
+    Sigmoid,
+    "sigmoid",
+    Just(Default::default()),
+    16.0,
+    [
+        ("bits, is_each_nan(x))", "bits, vec4<bool>())"),
+        ("vec4<f32>(1.0), e, x < vec4<f32>()", "vec4<f32>(1.0), e, x > vec4<f32>()"),
+    ]
+);
 
 #[test]
 fn extremes_are_right() {
@@ -81,19 +31,6 @@ fn extremes_are_right() {
 
 #[cfg(feature = "gpu-core")]
 #[test]
-fn more_workgroups_than_one_dimension_holds() {
-    use crate::harness::{expect_within, random};
-    use wgdnn::UnaryInputs;
-    use wgdnn::cases::Call;
-
-    expect_within(
-        &Call::new::<Sigmoid>(UnaryInputs { input: random(&[5_000_000], 5) }, &Default::default()).unwrap(),
-        1.2e-7,
-    );
-}
-
-#[cfg(feature = "gpu-core")]
-#[test]
 fn as_accurate_as_float32_allows() {
     use crate::harness::gpu;
     use wgdnn::{Tensor, sigmoid};
@@ -107,13 +44,3 @@ fn as_accurate_as_float32_allows() {
         assert!((f64::from(*got) - expected).abs() <= 4.0 * unit, "sigmoid({x}) = {got}, not {expected}");
     }
 }
-
-planted_faults!(
-    "sigmoid",
-    [
-        ("sigmoid", "bits, is_each_nan(x))", "bits, vec4<bool>())"),
-        ("sigmoid", "if (index < params.count)", "if (index + 1u < params.count)"),
-        ("sigmoid", "input_blocks[params.base / 4u + block]", "input_blocks[params.base / 4u]"),
-        ("sigmoid", "x < vec4<f32>()", "x > vec4<f32>()"),
-    ]
-);

@@ -45,6 +45,8 @@ fn an_operator_is_a_name_in_four_folders() {
 const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("src/ops.rs", "the list of operators"),
     ("src/error.rs", "tests of what errors print"),
+    ("src/ops/activation.rs", "what can be fused with others"),
+    ("src/reference.rs", "what can be fused with others"),
     ("src/operator/misdeclared.rs", "defects are planted into an operator"),
     ("src/cli/report.rs", "the report's rows"),
     ("src/cli/check.rs", "whether the device still works is known by running something"),
@@ -61,6 +63,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("tests/ops/bad_input.rs", "of the device"),
     ("tests/ops/faults.rs", "of the device"),
     ("tests/ops/faults/memory.rs", "of the device"),
+    ("tests/ops/in_place.rs", "of the device"),
     ("tests/ops/inspection.rs", "of the device"),
     ("tests/ops/keeping.rs", "of the device"),
     ("tests/ops/memory.rs", "of the device"),
@@ -121,12 +124,18 @@ fn no_other_file_names_an_operator() {
 #[test]
 fn every_operator_has_planted_faults() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ops");
-    for [operator, _] in OPERATORS.iter().filter(|[operator, _]| *operator != "flatten") {
+    for [operator, of_type] in OPERATORS.iter().filter(|[operator, _]| *operator != "flatten") {
         let folder = tests.join(operator);
         let mut files = if folder.is_dir() { sources(&folder) } else { Vec::new() };
         files.push(tests.join(format!("{operator}.rs")));
-        let plants = format!("planted_faults!(\n    \"{operator}\",");
-        let has_any = files.iter().any(|file| std::fs::read_to_string(file).unwrap().contains(&plants));
+        let plants = [
+            format!("planted_faults!(\n    \"{operator}\","),
+            format!("activation_tests!(\n    {of_type},\n    \"{operator}\","),
+        ];
+        let has_any = files.iter().any(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            plants.iter().any(|plants| text.contains(plants))
+        });
         assert!(has_any, "tests/ops/{operator}.rs plants no faults");
     }
 }

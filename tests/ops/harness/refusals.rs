@@ -68,7 +68,7 @@ pub fn expect_bad_elementwise_refused(op: &str) {
         (json!({}), vec![("input", integers)]),
         (json!({"inplace": true}), vec![("input", floats(&[2]))]),
         (json!({"dim": 0}), vec![("input", floats(&[2]))]),
-        (json!({"negative_slope": 0.1}), vec![("input", floats(&[2]))]),
+        (json!({"slope": 0.1}), vec![("input", floats(&[2]))]),
         (json!({}), vec![("input", floats(&[2])), ("weight", floats(&[2]))]),
         (json!({}), vec![("other", floats(&[2]))]),
         (json!({}), vec![("input", floats(&[2])), ("grad_output", floats(&[2]))]),

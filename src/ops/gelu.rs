@@ -1,0 +1,54 @@
+//! gelu: the Gaussian error linear unit.
+
+#[cfg(feature = "gpu-core")]
+use crate::{Operator, Result, Tensor, UnaryInputs};
+
+use crate::ops::elementwise::elementwise;
+use crate::{Activation, Approximate};
+
+/// Parameters of [`gelu`](crate::gelu), as in `torch.nn.functional.gelu`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GeluParams {
+    /// By the error function, or by the hyperbolic tangent. Default: the error function.
+    pub approximate: Approximate,
+}
+
+#[cfg(feature = "serde")]
+crate::params_serde::implement!(GeluParams: default(), approximate);
+
+elementwise! {
+    /// A validated [`gelu`](crate::gelu) on an input of known shape.
+    pub struct Gelu = "gelu", GeluParams, |params| Activation::Gelu { approximate: params.approximate };
+}
+
+/// x (1 + erf(x / sqrt(2))) / 2 of every element of an input of any shape, or [with tanh](Approximate::Tanh), as
+/// [`torch.nn.functional.gelu`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.gelu.html). Of -infinity it
+/// is NaN.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{Approximate, GeluParams, Gpu, Tensor, gelu};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let input = Tensor::from_array(&gpu, &ndarray::array![-1.0, 0.0, 1.0])?;
+/// let output = gelu(&input, &GeluParams { approximate: Approximate::Tanh })?;
+/// assert_eq!(output.read_blocking()?[1], 0.0);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Gelu::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn gelu(input: &Tensor, params: &GeluParams) -> Result<Tensor> {
+    Ok(Gelu::new(input.shape(), params)?.call(&UnaryInputs { input })?.output)
+}
+
+/// [`gelu`] in the input's own buffer, which it and its clones then hold.
+///
+/// # Errors
+/// As [`Gelu::new`] and [`Operator::call_in_place`].
+#[cfg(feature = "gpu-core")]
+pub fn gelu_(input: &Tensor, params: &GeluParams) -> Result<()> {
+    Gelu::new(input.shape(), params)?.call_in_place(&UnaryInputs { input })
+}

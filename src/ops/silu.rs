@@ -1,0 +1,42 @@
+//! silu: the sigmoid linear unit, or swish.
+
+#[cfg(feature = "gpu-core")]
+use crate::{Operator, Result, Tensor, UnaryInputs};
+
+use crate::Activation;
+use crate::ops::elementwise::elementwise;
+
+elementwise! {
+    /// A validated [`silu`](crate::silu) on an input of known shape.
+    pub struct Silu = "silu", Activation::Silu;
+}
+
+/// x / (1 + exp(-x)) of every element of an input of any shape, as
+/// [`torch.nn.functional.silu`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.silu.html). Of -infinity it is NaN.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{Gpu, Tensor, silu};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let input = Tensor::from_array(&gpu, &ndarray::array![-1.0, 0.0, 1.0])?;
+/// assert_eq!(silu(&input)?.read_blocking()?[1], 0.0);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Silu::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn silu(input: &Tensor) -> Result<Tensor> {
+    Ok(Silu::new(input.shape())?.call(&UnaryInputs { input })?.output)
+}
+
+/// [`silu`] in the input's own buffer, which it and its clones then hold.
+///
+/// # Errors
+/// As [`Silu::new`] and [`Operator::call_in_place`].
+#[cfg(feature = "gpu-core")]
+pub fn silu_(input: &Tensor) -> Result<()> {
+    Silu::new(input.shape())?.call_in_place(&UnaryInputs { input })
+}

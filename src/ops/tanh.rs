@@ -1,0 +1,42 @@
+//! tanh: the hyperbolic tangent.
+
+#[cfg(feature = "gpu-core")]
+use crate::{Operator, Result, Tensor, UnaryInputs};
+
+use crate::Activation;
+use crate::ops::elementwise::elementwise;
+
+elementwise! {
+    /// A validated [`tanh`](crate::tanh) on an input of known shape.
+    pub struct Tanh = "tanh", Activation::Tanh;
+}
+
+/// tanh(x) of every element of an input of any shape, as
+/// [`torch.tanh`](https://pytorch.org/docs/2.11/generated/torch.tanh.html).
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{Gpu, Tensor, tanh};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let input = Tensor::from_array(&gpu, &ndarray::array![-1.0, 0.0, 1.0])?;
+/// assert_eq!(tanh(&input)?.read_blocking()?[1], 0.0);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Tanh::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn tanh(input: &Tensor) -> Result<Tensor> {
+    Ok(Tanh::new(input.shape())?.call(&UnaryInputs { input })?.output)
+}
+
+/// [`tanh`] in the input's own buffer, which it and its clones then hold.
+///
+/// # Errors
+/// As [`Tanh::new`] and [`Operator::call_in_place`].
+#[cfg(feature = "gpu-core")]
+pub fn tanh_(input: &Tensor) -> Result<()> {
+    Tanh::new(input.shape())?.call_in_place(&UnaryInputs { input })
+}

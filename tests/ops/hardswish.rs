@@ -1,0 +1,11 @@
+//! hardswish: a piecewise swish.
+
+use crate::harness::activation_tests;
+
+activation_tests!(
+    Hardswish,
+    "hardswish",
+    Just(Default::default()),
+    8.0,
+    [("(x + 3.0, vec4<f32>()", "(x + 3.0, vec4<f32>(-1.0)"),]
+);
