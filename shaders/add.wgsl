@@ -71,7 +71,7 @@ fn splats(
     let block = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (block < params.count) {
         let at = positions(4u * block);
-        output_blocks[block] = sum_of(input_block(at.x / 4u), vec4<u32>(other_element(at.y)));
+        output_blocks[block] = sum_of(input_block(at.x / 4u), other_splat(at.y));
     }
 }
 

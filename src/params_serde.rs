@@ -50,6 +50,14 @@ impl Parameter for Option<i64> {
     }
 }
 
+impl Parameter for Vec<isize> {
+    const EXPECTED: &str = "a list of whole numbers";
+
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::List(list) = value { list.iter().map(integer).collect() } else { None }
+    }
+}
+
 impl Parameter for f64 {
     const EXPECTED: &str = "a number";
 
@@ -104,6 +112,14 @@ fn pair_or_number(value: &Value) -> Option<[usize; 2]> {
 /// [`pair_or_number`], or what it expects.
 pub(crate) fn strict_pair(value: &Value) -> Result<[usize; 2], &'static str> {
     pair_or_number(value).ok_or(PAIR)
+}
+
+impl Parameter for Option<f64> {
+    const EXPECTED: &str = f64::EXPECTED;
+
+    fn read(value: &Value) -> Option<Self> {
+        if matches!(value, Value::None) { Some(None) } else { f64::read(value).map(Some) }
+    }
 }
 
 /// A pool's stride. An empty list also means none.
@@ -292,6 +308,7 @@ macro_rules! implement {
                             $(let $required = $required.ok_or_else(|| {
                                 Error::custom(concat!(stringify!($required), ": expected one, got none"))
                             })?;)?
+                            #[allow(unused_mut)]
                             let mut params = $params::$make($($required)?);
                             $(if let Some(value) = $field {
                                 params.$field = value;

@@ -27,6 +27,17 @@ pub(crate) fn element_count(operator: &'static str, argument: &'static str, shap
     Ok(shape.iter().product())
 }
 
+/// A dimension of a shape, which may be counted from the end. A scalar counts as one dimension here, as in PyTorch.
+pub(crate) fn dimension(operator: &'static str, argument: &'static str, dim: isize, shape: &[usize]) -> Result<usize> {
+    let rank = shape.len().max(1) as isize;
+    let resolved = if dim < 0 { dim + rank } else { dim };
+    if !(0..rank).contains(&resolved) {
+        let expected = format!("a dimension from {} to {} of shape {shape:?}", -rank, rank - 1);
+        return Err(Error::invalid(operator, argument, expected, dim.to_string()));
+    }
+    Ok(resolved as usize)
+}
+
 /// Reads a weight's shape: four dimensions, none of them empty.
 pub(crate) fn weight(operator: &'static str, weight: &[usize]) -> Result<[usize; 4]> {
     let shape = <[usize; 4]>::try_from(weight)

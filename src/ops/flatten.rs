@@ -39,22 +39,8 @@ impl Flatten {
     /// [`Error::LimitExceeded`] for more elements than can be counted.
     pub fn new(input: &[usize], params: &FlattenParams) -> Result<Self> {
         shape::element_count(Self::NAME, "input", input)?;
-        // A scalar counts as one dimension here, as in PyTorch.
-        let rank = input.len().max(1) as isize;
-        let resolve = |argument, dim: isize| {
-            let resolved = if dim < 0 { dim + rank } else { dim };
-            if !(0..rank).contains(&resolved) {
-                return Err(Error::invalid(
-                    Self::NAME,
-                    argument,
-                    format!("a dimension from {} to {} of shape {input:?}", -rank, rank - 1),
-                    format!("{dim}"),
-                ));
-            }
-            Ok(resolved as usize)
-        };
-        let start = resolve("start_dim", params.start_dim)?;
-        let end = resolve("end_dim", params.end_dim)?;
+        let start = shape::dimension(Self::NAME, "start_dim", params.start_dim, input)?;
+        let end = shape::dimension(Self::NAME, "end_dim", params.end_dim, input)?;
         if start > end {
             return Err(Error::invalid(
                 Self::NAME,

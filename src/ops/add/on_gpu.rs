@@ -77,22 +77,18 @@ impl fmt::Display for AddPlan {
 
 impl Operator for Add {
     type Plan = AddPlan;
-    const KERNELS: &'static [&'static Kernel] = &[
-        &ELEMENTS[0],
-        &ELEMENTS[1],
-        &ELEMENTS[2],
-        &BLOCKS[0],
-        &BLOCKS[1],
-        &BLOCKS[2],
-        &SPLATS[0],
-        &SPLATS[1],
-    ];
+    const KERNELS: &'static [&'static Kernel] =
+        &[&ELEMENTS[0], &ELEMENTS[1], &ELEMENTS[2], &BLOCKS[0], &BLOCKS[1], &BLOCKS[2], &SPLATS[0], &SPLATS[1]];
 
     fn plan(&self, _: &Capabilities) -> AddPlan {
         match self.walk.last() {
             _ if self.input == self.other => AddPlan::Alike,
             Some(WalkDimension { length, strides }) if length.is_multiple_of(BLOCK as usize) => {
-                if *strides == [1, 1] { AddPlan::Blocks } else { AddPlan::Splats }
+                if *strides == [1, 1] {
+                    AddPlan::Blocks
+                } else {
+                    AddPlan::Splats
+                }
             }
             _ => AddPlan::Elements,
         }
@@ -162,12 +158,7 @@ impl Operator for Add {
         }
     }
 
-    fn rounding<'a>(
-        &'a self,
-        _: &AddPlan,
-        inputs: &'a ArraysOf<Self>,
-        _: &'a Computed<Self>,
-    ) -> Result<Tolerance<'a>> {
+    fn rounding<'a>(&'a self, _: &AddPlan, inputs: &'a ArraysOf<Self>, _: &'a Computed<Self>) -> Result<Tolerance<'a>> {
         let sizes = Add { alpha: self.alpha.abs(), ..self.clone() };
         let sizes = sizes.compute(&AddInputs { input: magnitudes(&inputs.input), other: magnitudes(&inputs.other) })?;
         let sizes = sizes.outputs.output.into_flat();

@@ -1,0 +1,136 @@
+//! pad: elements added around an array.
+
+use serde_json::json;
+use wgdnn::{Error, Pad, PadMode, PadParams};
+
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
+
+golden_tests!("pad", at_least 60);
+
+#[cfg(feature = "gpu-core")]
+mod on_gpu {
+    use proptest::prelude::*;
+    use wgdnn::UnaryInputs;
+    use wgdnn::cases::Call;
+
+    use super::*;
+    use crate::harness::{expect_exact, random};
+    use crate::properties::{agree, config};
+    use crate::splitting::expect_cut;
+
+    fn of(shape: &[usize], pad: &[isize], mode: PadMode) -> Call {
+        let value = (mode == PadMode::Constant).then_some(2.5);
+        let params = PadParams { pad: pad.to_vec(), mode, value };
+        Call::new::<Pad>(UnaryInputs { input: random(shape, 1) }, &params).unwrap()
+    }
+
+    const MODES: [PadMode; 3] = [PadMode::Constant, PadMode::Reflect, PadMode::Replicate];
+
+    #[test]
+    fn every_rest_of_a_block() {
+        for mode in MODES {
+            for length in 3..12 {
+                expect_exact(&of(&[2, 3, length], &[1, 2], mode));
+                expect_exact(&of(&[2, 3, 5, length], &[2, -1, 2, 0], mode));
+            }
+            expect_exact(&of(&[4, 3, 1000, 500], &[3, 1, 1, 2], mode));
+        }
+        expect_exact(&of(&[2; 8], &[1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1], PadMode::Constant));
+    }
+
+    #[test]
+    fn it_is_cut_to_a_devices_bindings() {
+        for mode in MODES {
+            expect_cut(&of(&[101, 3, 5], &[1, 2], mode), 0.0);
+        }
+    }
+
+    prop_compose! {
+        fn problem()(mode in prop::sample::select(MODES.to_vec()), shape in prop::collection::vec(0..7_usize, 1..6))(
+            pad in prop::collection::vec(-3..4_isize, 2..=2 * shape.len()),
+            (mode, shape) in Just((mode, shape)),
+        ) -> (PadMode, Vec<usize>, Vec<isize>) {
+            let pairs = if mode == PadMode::Constant { pad.len() / 2 } else { (pad.len() / 2).min(3) };
+            (mode, shape, pad[..2 * pairs].to_vec())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn it_is_its_reference((mode, shape, pad) in problem(), value in -2..2_i8, seed: u64) {
+            let value = (mode == PadMode::Constant).then_some(value.into());
+            let inputs = UnaryInputs { input: random(&shape, seed) };
+            agree(Call::new::<Pad>(inputs, &PadParams { pad, mode, value }), 0.0)?;
+        }
+    }
+}
+
+mod serde {
+    use super::*;
+    use crate::params_serde::{comes_back, config, number};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(config())]
+
+        #[test]
+        fn parameters_come_back(pad: Vec<isize>, mode in 0..3, value in prop::option::of(number())) {
+            let mode = [PadMode::Constant, PadMode::Reflect, PadMode::Replicate][mode as usize];
+            comes_back(&PadParams { pad, mode, value });
+        }
+    }
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let error = Pad::new(&[1 << 29], &PadParams::new(vec![])).unwrap_err();
+    assert!(matches!(error, Error::LimitExceeded { operator: "pad", argument: "input", .. }), "{error}");
+    let error = Pad::new(&[1 << 28], &PadParams::new(vec![1 << 28, 1 << 28])).unwrap_err();
+    assert!(matches!(error, Error::LimitExceeded { operator: "pad", argument: "output", .. }), "{error}");
+    for pad in [isize::MAX, isize::MIN] {
+        let error = Pad::new(&[4], &PadParams::new(vec![pad, isize::MAX])).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { operator: "pad", argument: "pad", .. }), "{error}");
+    }
+    let error = Pad::new(&[2; 9], &PadParams::new(vec![1; 18])).unwrap_err();
+    assert_eq!(error.to_string(), "pad: input: 9 exceeds the dimensions of a padding, which is 8");
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let of = |shape: &[usize], params| call("pad", params, &[("input", floats(shape))]);
+    expect_refused(
+        "pad",
+        &[
+            ("pad", of(&[2, 3], json!({"pad": [1]}))),
+            ("pad", of(&[2, 3], json!({"pad": [1, 1, 1, 1, 1, 1]}))),
+            ("pad", of(&[2, 3], json!({"pad": [-2, -2]}))),
+            ("pad", of(&[2, 3], json!({"pad": [-4, 5]}))),
+            ("pad", of(&[2, 3], json!({"pad": 1}))),
+            ("pad", of(&[2, 3], json!({"pad": [0.5, 1]}))),
+            ("pad", of(&[2, 3], json!({"pad": [3, 0], "mode": "reflect"}))),
+            ("pad", of(&[2, 3], json!({"pad": [], "mode": "replicate"}))),
+            ("input", of(&[3], json!({"pad": [1, 1], "mode": "reflect"}))),
+            ("input", of(&[2, 2, 0, 3], json!({"pad": [1, 1, 1, 1], "mode": "replicate"}))),
+            ("mode", of(&[2, 3], json!({"pad": [1, 1], "mode": "circular"}))),
+            ("value", of(&[2, 3], json!({"pad": [1, 1], "mode": "reflect", "value": 1}))),
+            ("value", of(&[2, 3], json!({"pad": [1, 1], "value": 1e60}))),
+            ("pad", of(&[2, 3], json!({}))),
+        ],
+    );
+}
+
+planted_faults!(
+    "pad",
+    [
+        ("pad", "if (block >= params.count)", "if (block + 1u >= params.count)"),
+        ("pad", "if (number < params.count)", "if (number + 1u < params.count)"),
+        ("pad", "source >= 0 && source < length", "source >= 0 && source <= length"),
+        ("pad", "2 * (length - 1) - source", "2 * length - source"),
+        ("pad", "clamp(source, 0, length - 1)", "clamp(source, 0, length)"),
+        ("pad", "let index = params.first + number", "let index = number"),
+        ("pad", "            row++;\n", ""),
+        ("pad", "rest = coordinate / length;", "rest = coordinate / (length + 1u);"),
+    ]
+);
