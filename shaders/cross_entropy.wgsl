@@ -1,4 +1,4 @@
-// parts: pairs, exponentials, log, classes|classes_in_blocks
+// parts: rows, log, classes|classes_in_blocks
 // cross_entropy: with p = softmax over the classes of input, w the classes' weights (1 without), y the row's class and
 // e the label smoothing, the loss of a row is
 //     (1 - e) w[y] (-log p[y]) + e / classes * sum over c of w[c] (-log p[c])         for class indices
@@ -35,8 +35,6 @@ struct Params {
     output_base: u32,
 }
 
-override WORKGROUP_SIZE: u32 = 64u;
-override LANES: u32 = 1u;
 override ITEMS: u32 = 32u;
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -49,35 +47,9 @@ override ITEMS: u32 = 32u;
 
 const PARTIAL_WORDS: u32 = 4u;
 
-var<workgroup> exponentials: array<Exponentials, WORKGROUP_SIZE>;
 var<workgroup> class_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
-
-// Always 0, which a driver cannot know. Mesa compiles a kernel anew for every dispatch if only uniforms decide how
-// often a loop runs that it can unroll, or whether much of the kernel runs.
-var<private> nothing: u32;
-
-struct Row {
-    index: u32,
-    // Where its first class is in input.
-    begin: u32,
-    lane: u32,
-    exists: bool,
-}
-
-fn row_of(workgroup_index: u32, invocation: u32) -> Row {
-    var row: Row;
-    row.index = workgroup_index * (WORKGROUP_SIZE / LANES) + invocation / LANES;
-    row.begin = params.input_base + row.index / params.inner * params.classes * params.inner + row.index % params.inner;
-    row.lane = invocation % LANES + nothing;
-    row.exists = row.index < params.rows;
-    return row;
-}
-
-fn is_set(flag: u32) -> bool {
-    return (flag | nothing) != 0u;
-}
 
 fn is_smoothed() -> bool {
     return is_set(bitcast<u32>(params.label_smoothing));
@@ -88,61 +60,6 @@ fn class_weight(class_index: u32) -> f32 {
         return 1.0;
     }
     return weight[class_index];
-}
-
-// The exponentials of a row, about its largest score, which is NaN if the row has one.
-fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
-    var largest = vec4<f32>(negative_infinity());
-    var center = vec4<f32>(LOWEST);
-    // With what their rounding lost, beyond its sign.
-    var others = vec4<f32>();
-    var lost = vec4<f32>();
-    var nans = vec4<u32>();
-    let classes_per_step = 4u * LANES;
-    let steps = select(0u, (params.classes + classes_per_step - 1u) / classes_per_step, row.exists);
-    for (var step = 0u; step < steps; step++) {
-        let x = load_classes(row, step);
-        nans |= vec4<u32>(is_each_nan(x));
-        let is_beyond = x - center > vec4<f32>(REACH);
-        if (any(is_beyond)) {
-            let factor = exponential(select(vec4<f32>(), center - x, is_beyond));
-            others *= factor;
-            lost *= factor;
-            center = select(center, x, is_beyond);
-        }
-        let other = exponential(min(x, largest) - center) - lost;
-        largest = max(x, largest);
-        let total = hidden_block(others + other);
-        lost = (total - others) - other;
-        others = total;
-    }
-    var sum = merge(
-        merge(
-            Exponentials(largest.x, center.x, vec2<f32>(others.x, -lost.x)),
-            Exponentials(largest.y, center.y, vec2<f32>(others.y, -lost.y)),
-        ),
-        merge(
-            Exponentials(largest.z, center.z, vec2<f32>(others.z, -lost.z)),
-            Exponentials(largest.w, center.w, vec2<f32>(others.w, -lost.w)),
-        ),
-    );
-    if (any(nans != vec4<u32>())) {
-        sum.largest = not_a_number();
-    }
-    exponentials[invocation] = sum;
-    workgroupBarrier();
-    for (var width = LANES / 2u; width > 0u; width /= 2u) {
-        if (row.lane < width) {
-            let mine = exponentials[invocation];
-            let other = exponentials[invocation + width];
-            exponentials[invocation] = merge(mine, other);
-            if (is_nan(mine.largest) || is_nan(other.largest)) {
-                exponentials[invocation].largest = not_a_number();
-            }
-        }
-        workgroupBarrier();
-    }
-    return exponentials[invocation - row.lane];
 }
 
 // Adds what a row's invocations have of a sum over classes, into the element of class_sums of the first of them.

@@ -2,6 +2,7 @@
 
 // Shared by several operators.
 mod activation;
+pub(crate) mod areas;
 mod broadcast;
 #[cfg(feature = "gpu-core")]
 mod convolution;
@@ -9,10 +10,14 @@ mod elementwise;
 #[cfg(feature = "gpu-core")]
 mod pooling;
 mod reduction;
+pub(crate) mod rows;
 
 pub use activation::{Activation, Approximate};
 pub use elementwise::{UnaryInputs, UnaryOutputs};
 pub use reduction::Reduction;
+#[cfg(feature = "gpu-core")]
+pub use rows::RowsPlan;
+pub use rows::SoftmaxParams;
 
 /// The only list of operators: each by the name of its files in `src/ops`, `src/reference` and `tests/ops`, and by its
 /// type. It is passed to the macro named by the caller.
@@ -21,6 +26,7 @@ pub use reduction::Reduction;
 macro_rules! operators {
     ($then:ident) => {
         $then! {
+            adaptive_avg_pool2d: AdaptiveAvgPool2d,
             add: Add,
             avg_pool2d: AvgPool2d,
             batch_norm: BatchNorm,
@@ -31,7 +37,9 @@ macro_rules! operators {
             flatten: Flatten,
             gelu: Gelu,
             hardswish: Hardswish,
+            interpolate: Interpolate,
             leaky_relu: LeakyRelu,
+            log_softmax: LogSoftmax,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,
             pad: Pad,
@@ -42,6 +50,7 @@ macro_rules! operators {
             roi_pool: RoiPool,
             sigmoid: Sigmoid,
             silu: Silu,
+            softmax: Softmax,
             tanh: Tanh,
         }
     };

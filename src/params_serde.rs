@@ -122,6 +122,45 @@ impl Parameter for Option<f64> {
     }
 }
 
+/// Two numbers or one for both, each of which may be none.
+impl Parameter for [Option<usize>; 2] {
+    const EXPECTED: &str = "a whole number of 0 or more, or two of them or null";
+
+    fn read(value: &Value) -> Option<Self> {
+        let one = |value: &Value| if matches!(value, Value::None) { Some(None) } else { integer(value).map(Some) };
+        match value {
+            Value::List(list) if list.len() == 2 => Some([one(&list[0])?, one(&list[1])?]),
+            value => integer(value).map(|both| [Some(both); 2]),
+        }
+    }
+}
+
+impl Parameter for Option<bool> {
+    const EXPECTED: &str = bool::EXPECTED;
+
+    fn read(value: &Value) -> Option<Self> {
+        if matches!(value, Value::None) { Some(None) } else { bool::read(value).map(Some) }
+    }
+}
+
+/// Two numbers or one for both, or none.
+impl Parameter for Option<[f64; 2]> {
+    const EXPECTED: &str = "a number, or two of them";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::None => Some(None),
+            Value::List(list) if list.len() == 2 => Some(Some([f64::read(&list[0])?, f64::read(&list[1])?])),
+            value => f64::read(value).map(|both| Some([both; 2])),
+        }
+    }
+}
+
+/// [`strict_pair`], or none.
+pub(crate) fn strict_pair_or_none(value: &Value) -> Result<Option<[usize; 2]>, &'static str> {
+    if matches!(value, Value::None) { Ok(None) } else { strict_pair(value).map(Some) }
+}
+
 /// A pool's stride. An empty list also means none.
 impl Parameter for Option<[usize; 2]> {
     const EXPECTED: &str = PAIR;

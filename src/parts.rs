@@ -10,6 +10,7 @@ macro_rules! part {
 /// All parts, by name.
 static PARTS: &[(&str, &str)] = &[
     part!("activations"),
+    part!("areas"),
     part!("bias"),
     part!("bits"),
     part!("channel_slopes"),
@@ -39,7 +40,11 @@ static PARTS: &[(&str, &str)] = &[
     part!("pixels"),
     part!("pool_params"),
     part!("quads"),
+    part!("results"),
+    part!("results_in_blocks"),
+    part!("rows"),
     part!("slope"),
+    part!("softmax"),
     part!("statistics"),
     part!("weights"),
     part!("weights_subgroup"),

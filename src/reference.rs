@@ -19,10 +19,14 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayBase, ArrayD, ArrayView, ArrayView4, ArrayViewD, Data, Dimension, Ix4};
+use ndarray::{
+    Array2, Array4, ArrayBase, ArrayD, ArrayView, ArrayView4, ArrayViewD, Axis, Data, Dimension, Ix4, IxDyn, s,
+};
 
 use crate::operator::{Arguments, ArraysOf, Computed, InputsOf, OnCpu, ShapesOf};
 use crate::ops::Reduction;
+use crate::ops::areas::Areas;
+use crate::ops::rows::Rows;
 use crate::shape::ImageShape;
 use crate::{Activation, UnaryInputs, UnaryOutputs};
 
@@ -75,6 +79,43 @@ where
     O: OnCpu<Inputs = UnaryInputs<()>, Outputs = UnaryOutputs<()>>,
 {
     Computed::new(UnaryOutputs { output: input.mapv(|x| of(f64::from(x)) as f32) })
+}
+
+/// A function of each score x of rows: of x - m, with m the row's largest score, and of the sum of exp(x - m) over all
+/// others. NaN if m is not finite.
+fn rows_of(rows: &Rows, scores: &ArrayD<f32>, of: impl Fn(f64, f64) -> f64) -> ArrayD<f32> {
+    let mut results = scores.as_standard_layout().into_owned();
+    // A scalar is a row of one score.
+    let mut view = results.view_mut();
+    if view.ndim() == 0 {
+        view = view.insert_axis(Axis(0));
+    }
+    for mut row in view.lanes_mut(Axis(rows.dim)) {
+        let scores: Vec<_> = row.iter().map(|&x| f64::from(x)).collect();
+        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let is_wrong = !largest.is_finite() || scores.iter().any(|x| x.is_nan());
+        let at = scores.iter().position(|&x| x == largest);
+        let each = scores.iter().enumerate().filter(|(index, _)| Some(*index) != at);
+        let others: f64 = each.map(|(_, x)| (x - largest).exp()).sum();
+        for (result, x) in row.iter_mut().zip(scores) {
+            *result = if is_wrong { f32::NAN } else { of(x - largest, others) as f32 };
+        }
+    }
+    results
+}
+
+/// The means of areas of every plane.
+fn means_of(areas: &Areas, input: &ArrayD<f32>, output: &[usize]) -> ArrayD<f32> {
+    let planes = batch_of(input.view(), &areas.input);
+    let range =
+        |index: usize, length: usize, parts: usize| index * length / parts..((index + 1) * length).div_ceil(parts);
+    let [out_rows, out_cols] = areas.out;
+    let means = Array4::from_shape_fn((areas.input.batch, areas.input.channels, out_rows, out_cols), |(n, c, y, x)| {
+        let [rows, cols] = [range(y, areas.input.rows, out_rows), range(x, areas.input.cols, out_cols)];
+        let area = planes.slice(s![n, c, rows, cols]);
+        (area.iter().map(|&x| f64::from(x)).sum::<f64>() / area.len() as f64) as f32
+    });
+    means.into_shape_with_order(IxDyn(output)).expect("only the batch dimension may go")
 }
 
 /// A copy of the array.

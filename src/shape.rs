@@ -65,6 +65,20 @@ pub(crate) struct ImageShape {
 impl ImageShape {
     /// Reads the shape of an operator's `input`. Only the batch may be empty.
     pub fn new(operator: &'static str, shape: &[usize]) -> Result<Self> {
+        Self::unless_empty(operator, shape, "no empty dimension but the batch", |image| image.contains(&0))
+    }
+
+    /// The same of an operator that computes planes apart: there may be none.
+    pub fn of_planes(operator: &'static str, shape: &[usize]) -> Result<Self> {
+        Self::unless_empty(operator, shape, "rows and columns", |image| image[1..].contains(&0))
+    }
+
+    fn unless_empty(
+        operator: &'static str,
+        shape: &[usize],
+        expected: &str,
+        is_empty: impl Fn(&[usize; 3]) -> bool,
+    ) -> Result<Self> {
         let (batched, batch, image) = match *shape {
             [channels, rows, cols] => (false, 1, [channels, rows, cols]),
             [batch, channels, rows, cols] => (true, batch, [channels, rows, cols]),
@@ -77,13 +91,8 @@ impl ImageShape {
                 ));
             }
         };
-        if image.contains(&0) {
-            return Err(Error::invalid(
-                operator,
-                "input",
-                "no empty dimension but the batch",
-                format!("shape {shape:?}"),
-            ));
+        if is_empty(&image) {
+            return Err(Error::invalid(operator, "input", expected, format!("shape {shape:?}")));
         }
         element_count(operator, "input", shape)?;
         let [channels, rows, cols] = image;

@@ -13,6 +13,7 @@ mod devices;
 mod faults;
 mod golden;
 mod refusals;
+mod rows;
 
 pub(crate) use activations::*;
 #[cfg(feature = "gpu-core")]
@@ -23,5 +24,6 @@ pub use devices::*;
 pub(crate) use faults::*;
 pub use golden::*;
 pub use refusals::*;
+pub(crate) use rows::*;
 
 pub type Outputs = BTreeMap<&'static str, CaseArray>;

@@ -1,0 +1,113 @@
+// interpolate: output[n,c,y,x] = input[n,c] at the nearest row and column, or between the two rows and columns around a
+// position: with s = scale of an axis and i a position in the output,
+//     nearest          floor(i * s)
+//     nearest-exact    floor((i + 0.5) * s)
+//     bilinear         max((i + 0.5) * s - 0.5, 0), or i * s with align_corners
+//
+// One invocation computes a block of 4 columns where rows of the output are in blocks, or an element.
+
+struct Params {
+    count: u32,
+    in_rows: u32,
+    in_cols: u32,
+    out_rows: u32,
+    out_cols: u32,
+    align_corners: u32,
+    scale_rows: f32,
+    scale_cols: f32,
+    // Where they begin in their bindings, in elements.
+    input_base: u32,
+    output_base: u32,
+}
+
+const NEAREST: u32 = 0u;
+const NEAREST_EXACT: u32 = 1u;
+const BILINEAR: u32 = 2u;
+
+override WORKGROUP_SIZE: u32 = 64u;
+override MODE: u32 = 0u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;                    // [planes, in_rows, in_cols]
+@group(0) @binding(2) var<storage, read_write> output: array<f32>;             // [planes, out_rows, out_cols]
+@group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<f32>>;
+
+// Two positions of the input along an axis, and how much of each. Of the nearest one it is the first alone.
+struct Between {
+    first: u32,
+    second: u32,
+    first_share: f32,
+    second_share: f32,
+}
+
+fn between(position: u32, scale: f32, length: u32, out_length: u32) -> Between {
+    if (MODE != BILINEAR) {
+        let center = f32(position) + select(0.0, 0.5, MODE == NEAREST_EXACT);
+        let nearest = min(u32(floor(center * scale)), length - 1u);
+        return Between(nearest, nearest, 1.0, 0.0);
+    }
+    if (length == out_length) {
+        // As PyTorch has it, an infinity does not spoil its neighbours then.
+        return Between(position, position, 1.0, 0.0);
+    }
+    let corner = f32(position) * scale;
+    let center = max((f32(position) + 0.5) * scale - 0.5, 0.0);
+    let source = select(center, corner, params.align_corners != 0u);
+    let first = min(u32(floor(source)), length - 1u);
+    let share = clamp(source - f32(first), 0.0, 1.0);
+    return Between(first, min(first + 1u, length - 1u), 1.0 - share, share);
+}
+
+// The element in two rows, which begin there, at a column.
+fn element_of(rows: Between, begins: vec2<u32>, out_col: u32) -> f32 {
+    let cols = between(out_col, params.scale_cols, params.in_cols, params.out_cols);
+    if (MODE != BILINEAR) {
+        return input[begins.x + cols.first];
+    }
+    let upper = cols.first_share * input[begins.x + cols.first] + cols.second_share * input[begins.x + cols.second];
+    let lower = cols.first_share * input[begins.y + cols.first] + cols.second_share * input[begins.y + cols.second];
+    return rows.first_share * upper + rows.second_share * lower;
+}
+
+// Where both rows of the input begin that a row of all planes of the output is between.
+fn begins_of(rows: Between, plane: u32) -> vec2<u32> {
+    return params.input_base + (plane * params.in_rows + vec2<u32>(rows.first, rows.second)) * params.in_cols;
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn elements(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (index < params.count) {
+        let row = index / params.out_cols;
+        let plane = row / params.out_rows;
+        let rows = between(row - plane * params.out_rows, params.scale_rows, params.in_rows, params.out_rows);
+        let col = index - row * params.out_cols;
+        output[params.output_base + index] = element_of(rows, begins_of(rows, plane), col);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn blocks(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let block = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
+    if (block < params.count) {
+        let row = 4u * block / params.out_cols;
+        let plane = row / params.out_rows;
+        let rows = between(row - plane * params.out_rows, params.scale_rows, params.in_rows, params.out_rows);
+        let begins = begins_of(rows, plane);
+        let col = 4u * block - row * params.out_cols;
+        output_blocks[params.output_base / 4u + block] = vec4<f32>(
+            element_of(rows, begins, col),
+            element_of(rows, begins, col + 1u),
+            element_of(rows, begins, col + 2u),
+            element_of(rows, begins, col + 3u),
+        );
+    }
+}
