@@ -35,7 +35,7 @@ mod on_gpu {
         match mode {
             InterpolateMode::Nearest | InterpolateMode::NearestExact => 0.0,
             // Positions are rounded too.
-            _ => 1e-5,
+            _ => 3e-5,
         }
     }
 
