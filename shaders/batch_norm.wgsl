@@ -1,4 +1,4 @@
-// parts: pairs, statistics, normalize
+// parts: pairs, statistics, normalize, no_activation|activation
 // batch_norm: output[n,c,s] = (input[n,c,s] - mean[c]) / sqrt(variance[c] + eps) * weight[c] + bias[c], where s runs
 // over all dimensions after the channels. In training mean and variance are the batch's, otherwise the running ones;
 // for these batch_norm_inference.wgsl needs no workspace.

@@ -1,4 +1,4 @@
-// parts: convolution_params, convolution
+// parts: convolution_params, convolution, stores, no_epilogue|epilogue
 // conv2d, direct: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y * stride - padding + u * dilation, x * ... + v * ...]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
@@ -49,10 +49,5 @@ fn conv2d(
         }
         sum += channel_sum;
     }
-    if (params.is_first == 0u) {
-        sum += output[params.output_base + index];
-    } else if (params.has_bias != 0u) {
-        sum += bias[out_channel];
-    }
-    output[params.output_base + index] = sum;
+    write_pixel(i32(params.output_base + index), true, out_channel, bias_of(out_channel), sum);
 }

@@ -1,4 +1,4 @@
-// parts: gemm
+// parts: gemm, no_epilogue|epilogue
 // conv2d as a product of matrices, by parts/gemm.wgsl: k = (i * rows.kernel + u) * cols.kernel + v is an input channel and
 // kernel element, patches[k, n] is input[i, y * stride - padding + u * dilation, x * stride - padding + v * dilation] for
 // the pixel n at y and x, and weight is [groups * out_channels, in_channels, rows.kernel, cols.kernel].

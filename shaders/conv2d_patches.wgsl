@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, convolution_params, convolution, patches, pixels
+// parts: weights|weights_subgroup, convolution_params, convolution, patches, pixels, stores, no_epilogue|epilogue
 // conv2d, in patches: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y * stride - padding + u * dilation, x * ... + v * ...]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
@@ -102,14 +102,15 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
     }
     let channel = places.plane * params.out_channels + group_channel;
     let begin = i32(params.output_base) + channel * places.pixels + places.first_pixel;
-    let start = bias_of(channel % (params.groups * params.out_channels));
+    let out_channel = channel % (params.groups * params.out_channels);
+    let start = bias_of(out_channel);
     let rest = places.pixels - places.first_pixel;
-    write_pixel(begin + 0, rest > 0, start, low.x);
-    write_pixel(begin + 1, rest > 1, start, low.y);
-    write_pixel(begin + 2, rest > 2, start, low.z);
-    write_pixel(begin + 3, rest > 3, start, low.w);
-    write_pixel(begin + 4, rest > 4, start, high.x);
-    write_pixel(begin + 5, rest > 5, start, high.y);
-    write_pixel(begin + 6, rest > 6, start, high.z);
-    write_pixel(begin + 7, rest > 7, start, high.w);
+    write_pixel(begin + 0, rest > 0, out_channel, start, low.x);
+    write_pixel(begin + 1, rest > 1, out_channel, start, low.y);
+    write_pixel(begin + 2, rest > 2, out_channel, start, low.z);
+    write_pixel(begin + 3, rest > 3, out_channel, start, low.w);
+    write_pixel(begin + 4, rest > 4, out_channel, start, high.x);
+    write_pixel(begin + 5, rest > 5, out_channel, start, high.y);
+    write_pixel(begin + 6, rest > 6, out_channel, start, high.z);
+    write_pixel(begin + 7, rest > 7, out_channel, start, high.w);
 }

@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, convolution_params, bias, patches
+// parts: weights|weights_subgroup, convolution_params, bias, patches, no_epilogue|epilogue
 // conv2d with a kernel of 1 by 1, stride 1 and no padding, in patches:
 //     output[n,o,p] = bias[o] + sum over i of weight[o,i] * input[n, group(o) * in_channels + i, p]
 // where in_channels is the number of input channels of a group, and planes of pixels p are made of blocks of 4.
@@ -76,18 +76,19 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
         return;
     }
     let channel = places.plane * params.out_channels + group_channel;
-    let start = bias_of(channel % (params.groups * params.out_channels));
+    let out_channel = channel % (params.groups * params.out_channels);
+    let start = bias_of(out_channel);
     let at = i32(params.output_base) / 4 + channel * places.plane_blocks + places.first_block;
-    write_block(at, places.first_block < places.plane_blocks, start, low);
-    write_block(at + 1, places.first_block + 1 < places.plane_blocks, start, high);
+    write_block(at, places.first_block < places.plane_blocks, out_channel, start + low);
+    write_block(at + 1, places.first_block + 1 < places.plane_blocks, out_channel, start + high);
 }
 
-fn write_block(at: i32, is_inside: bool, start: f32, sums: vec4<f32>) {
+fn write_block(at: i32, is_inside: bool, channel: i32, sums: vec4<f32>) {
     if (is_inside) {
-        if (params.is_first == 0u) {
-            output[at] += sums;
-        } else {
-            output[at] = start + sums;
+        var values = sums;
+        if (params.continues != 0u) {
+            values += output[at];
         }
+        output[at] = finished_block(values, at, channel);
     }
 }

@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, convolution_params, convolution, pixels
+// parts: weights|weights_subgroup, convolution_params, convolution, pixels, stores, no_epilogue|epilogue
 // conv2d with a kernel of 3 by 3, stride 1 and dilation 1, in tiles: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
@@ -296,9 +296,10 @@ fn write_tile(
 fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, sums: vec4<f32>) {
     let out_row = tile.row + row;
     let place = i32(params.output_base) + (channel * params.out_rows + out_row) * params.out_cols + tile.col;
+    let out_channel = channel % (params.groups * params.out_channels);
     let is_row = out_row < params.out_rows;
-    write_pixel(place, is_row && tile.col < params.out_cols, start, sums.x);
-    write_pixel(place + 1, is_row && tile.col + 1 < params.out_cols, start, sums.y);
-    write_pixel(place + 2, is_row && tile.col + 2 < params.out_cols, start, sums.z);
-    write_pixel(place + 3, is_row && tile.col + 3 < params.out_cols, start, sums.w);
+    write_pixel(place, is_row && tile.col < params.out_cols, out_channel, start, sums.x);
+    write_pixel(place + 1, is_row && tile.col + 1 < params.out_cols, out_channel, start, sums.y);
+    write_pixel(place + 2, is_row && tile.col + 2 < params.out_cols, out_channel, start, sums.z);
+    write_pixel(place + 3, is_row && tile.col + 3 < params.out_cols, out_channel, start, sums.w);
 }

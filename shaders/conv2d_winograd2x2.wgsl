@@ -1,4 +1,4 @@
-// parts: winograd_tiles
+// parts: winograd_tiles, no_epilogue|epilogue
 // conv2d with a kernel of 3 by 3, stride 1 and dilation 1, by Winograd's F(2x2, 3x3): output[n,o,y,x] = bias[o] + sum over
 // i,u,v of weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v].
 //

@@ -1,4 +1,4 @@
-// parts: convolution_params, convolution, winograd_spoiling
+// parts: convolution_params, convolution, winograd_spoiling, stores, no_epilogue|epilogue
 // conv2d by Winograd's F(2x2, 3x3), whose formula is in conv2d_winograd2x2.wgsl, in one dispatch, for GPUs.
 //
 // A workgroup of 256 invocations computes 32 tiles of 32 output channels, 4 input channels at a time. Half of the
@@ -117,16 +117,6 @@ fn direct_sums(kernel_begin: i32, image_begin: i32, row: i32, col: i32) -> vec4<
         totals += sums;
     }
     return totals;
-}
-
-fn write(place: i32, is_inside: bool, start: f32, sum: f32) {
-    if (is_inside) {
-        if (params.is_first == 0u) {
-            output[place] += sum;
-        } else {
-            output[place] = start + sum;
-        }
-    }
 }
 
 @compute @workgroup_size(256)
@@ -249,18 +239,16 @@ fn convolve_winograd2x2(
                     + (out_image * params.groups + group) * params.in_channels * params.in_rows * params.in_cols;
                 sums = direct_sums(kernel_begin, image_begin, out_row - params.rows.padding, out_col - params.cols.padding);
             }
-            var start = 0.0;
-            if (params.has_bias != 0u) {
-                start = bias[group * params.out_channels + channel];
-            }
+            let out_channel = group * params.out_channels + channel;
+            let start = bias_of(out_channel);
             let plane = (out_image * params.groups + group) * params.out_channels + channel;
             let place = i32(params.output_base) + plane * out_plane + out_row * params.out_cols + out_col;
             let has_right = out_col + 1 < params.out_cols;
             let has_bottom = out_row + 1 < params.out_rows;
-            write(place, true, start, sums.x);
-            write(place + 1, has_right, start, sums.y);
-            write(place + params.out_cols, has_bottom, start, sums.z);
-            write(place + params.out_cols + 1, has_right && has_bottom, start, sums.w);
+            write_pixel(place, true, out_channel, start, sums.x);
+            write_pixel(place + 1, has_right, out_channel, start, sums.y);
+            write_pixel(place + params.out_cols, has_bottom, out_channel, start, sums.z);
+            write_pixel(place + params.out_cols + 1, has_right && has_bottom, out_channel, start, sums.w);
         }
         workgroupBarrier();
     }

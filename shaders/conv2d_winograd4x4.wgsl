@@ -1,4 +1,4 @@
-// parts: winograd_tiles
+// parts: winograd_tiles, no_epilogue|epilogue
 // conv2d by Winograd's F(4x4, 3x3): as conv2d_winograd2x2.wgsl, but a tile of 4 by 4 outputs comes from 6 by 6 inputs by 36
 // products for each channel, where the sum itself has 144.
 //

@@ -1,4 +1,4 @@
-// parts: phase_params, convolution
+// parts: phase_params, convolution, stores, no_epilogue|epilogue
 // conv_transpose2d, gathered: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[group(o) * in_channels + i, o % out_channels, u, v] * input[n, group(o) * in_channels + i, r, c]
 // where r * stride = y + padding - u * dilation, and likewise c with x and v. If there is no such r or c inside the
@@ -102,12 +102,7 @@ fn conv_transpose2d(
         }
         sum += channel_sum;
     }
-    if (params.is_first == 0u) {
-        sum += output[params.output_base + index];
-    } else if (params.has_bias != 0u) {
-        sum += bias[out_channel];
-    }
-    output[params.output_base + index] = sum;
+    write_pixel(i32(params.output_base + index), true, out_channel, bias_of(out_channel), sum);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -121,5 +116,6 @@ fn fill(
         return;
     }
     let plane = i32(index) / (params.out_rows * params.out_cols);
-    output[params.output_base + index] = bias_of(plane % (params.groups * params.out_channels));
+    let out_channel = plane % (params.groups * params.out_channels);
+    write_pixel(i32(params.output_base + index), true, out_channel, bias_of(out_channel), 0.0);
 }

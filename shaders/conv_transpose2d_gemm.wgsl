@@ -1,4 +1,4 @@
-// parts: gemm, phases, bits
+// parts: gemm, phases, bits, no_epilogue|epilogue
 // conv_transpose2d as products of matrices, by parts/gemm.wgsl. Each phase of rows and columns is a convolution of
 // stride 1 with some of the kernel's elements (see conv_transpose2d_phases.wgsl), and so a problem of its own. No
 // product is left out. If the kernel is as large as the stride, each phase has one kernel element, and the problem is

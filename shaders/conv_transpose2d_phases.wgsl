@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, phase_params, convolution, patches, pixels, phases, bits
+// parts: weights|weights_subgroup, phase_params, convolution, patches, pixels, phases, bits, stores, no_epilogue|epilogue
 // conv_transpose2d, by phases: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[group(o) * in_channels + i, o % out_channels, u, v] * input[n, group(o) * in_channels + i, r, c]
 // with r * stride = y + padding - u * dilation, and the same for columns, where r and c are whole and inside the input.
@@ -229,13 +229,14 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
     }
     let channel = places.plane * params.out_channels + group_channel;
     let begin = i32(params.output_base) + channel * params.out_rows * params.out_cols;
-    let start = bias_of(channel % (params.groups * params.out_channels));
-    write_pixel(begin + places.low.x, places.pixels > 0, start, low.x);
-    write_pixel(begin + places.low.y, places.pixels > 1, start, low.y);
-    write_pixel(begin + places.low.z, places.pixels > 2, start, low.z);
-    write_pixel(begin + places.low.w, places.pixels > 3, start, low.w);
-    write_pixel(begin + places.high.x, places.pixels > 4, start, high.x);
-    write_pixel(begin + places.high.y, places.pixels > 5, start, high.y);
-    write_pixel(begin + places.high.z, places.pixels > 6, start, high.z);
-    write_pixel(begin + places.high.w, places.pixels > 7, start, high.w);
+    let out_channel = channel % (params.groups * params.out_channels);
+    let start = bias_of(out_channel);
+    write_pixel(begin + places.low.x, places.pixels > 0, out_channel, start, low.x);
+    write_pixel(begin + places.low.y, places.pixels > 1, out_channel, start, low.y);
+    write_pixel(begin + places.low.z, places.pixels > 2, out_channel, start, low.z);
+    write_pixel(begin + places.low.w, places.pixels > 3, out_channel, start, low.w);
+    write_pixel(begin + places.high.x, places.pixels > 4, out_channel, start, high.x);
+    write_pixel(begin + places.high.y, places.pixels > 5, out_channel, start, high.y);
+    write_pixel(begin + places.high.z, places.pixels > 6, out_channel, start, high.z);
+    write_pixel(begin + places.high.w, places.pixels > 7, out_channel, start, high.w);
 }

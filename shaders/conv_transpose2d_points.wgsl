@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, phase_params, bias, patches
+// parts: weights|weights_subgroup, phase_params, bias, patches, stores, no_epilogue|epilogue
 // conv_transpose2d with a stride as large as the kernel, no padding and no output_padding, in patches: every input
 // pixel becomes a rectangle of rows.kernel by cols.kernel output pixels,
 //     output[n,o,y * rows.kernel + u, x * cols.kernel + v] = bias[o] + sum over i of
@@ -98,23 +98,15 @@ fn write_channel(places: OutputPlaces, number: i32, low: vec4<f32>, high: vec4<f
     let channel = places.plane * params.out_channels + group_channel;
     let begin = i32(params.output_base) + (channel * params.out_rows + row) * params.out_cols
         + element - row * params.cols.kernel;
-    let start = bias_of(channel % (params.groups * params.out_channels));
-    write_block(begin + places.low, places.blocks > 0, start, low);
-    write_block(begin + places.high, places.blocks > 1, start, high);
+    let out_channel = channel % (params.groups * params.out_channels);
+    let start = bias_of(out_channel);
+    write_pixels(begin + places.low, places.blocks > 0, out_channel, start, low);
+    write_pixels(begin + places.high, places.blocks > 1, out_channel, start, high);
 }
 
-fn write_block(at: vec4<i32>, is_inside: bool, start: f32, sums: vec4<f32>) {
-    if (is_inside) {
-        if (params.is_first == 0u) {
-            output[at.x] += sums.x;
-            output[at.y] += sums.y;
-            output[at.z] += sums.z;
-            output[at.w] += sums.w;
-        } else {
-            output[at.x] = start + sums.x;
-            output[at.y] = start + sums.y;
-            output[at.z] = start + sums.z;
-            output[at.w] = start + sums.w;
-        }
-    }
+fn write_pixels(at: vec4<i32>, is_inside: bool, channel: i32, start: f32, sums: vec4<f32>) {
+    write_pixel(at.x, is_inside, channel, start, sums.x);
+    write_pixel(at.y, is_inside, channel, start, sums.y);
+    write_pixel(at.z, is_inside, channel, start, sums.z);
+    write_pixel(at.w, is_inside, channel, start, sums.w);
 }

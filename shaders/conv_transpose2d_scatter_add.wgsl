@@ -24,7 +24,12 @@ fn start(
         return;
     }
     let plane = i32(index) / params.out_cols / params.out_rows;
-    store_to_output(params.output_base + index, bias_of(plane % (params.groups * params.out_channels)));
+    let start = bias_of(plane % (params.groups * params.out_channels));
+    if (params.continues != 0u) {
+        add_to_output(i32(params.output_base + index), start);
+    } else {
+        store_to_output(params.output_base + index, start);
+    }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

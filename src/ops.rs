@@ -7,6 +7,7 @@ mod broadcast;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
+pub(crate) mod epilogue;
 #[cfg(feature = "gpu-core")]
 mod pooling;
 mod reduction;
@@ -14,6 +15,8 @@ pub(crate) mod rows;
 
 pub use activation::{Activation, Approximate};
 pub use elementwise::{UnaryInputs, UnaryOutputs};
+#[cfg(feature = "gpu-core")]
+pub use epilogue::{Finish, Finished};
 pub use reduction::Reduction;
 #[cfg(feature = "gpu-core")]
 pub use rows::RowsPlan;
@@ -39,6 +42,7 @@ macro_rules! operators {
             hardswish: Hardswish,
             interpolate: Interpolate,
             leaky_relu: LeakyRelu,
+            linear: Linear,
             log_softmax: LogSoftmax,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,

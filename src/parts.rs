@@ -9,6 +9,7 @@ macro_rules! part {
 
 /// All parts, by name.
 static PARTS: &[(&str, &str)] = &[
+    part!("activation"),
     part!("activations"),
     part!("areas"),
     part!("bias"),
@@ -19,6 +20,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("convolution"),
     part!("convolution_params"),
     part!("elementwise"),
+    part!("epilogue"),
     part!("exchanged_add"),
     part!("exp"),
     part!("exponentials"),
@@ -28,7 +30,12 @@ static PARTS: &[(&str, &str)] = &[
     part!("input_in_place"),
     part!("kernels"),
     part!("kernels_packed"),
+    part!("linear"),
+    part!("linear_blocks"),
+    part!("linear_elements"),
     part!("log"),
+    part!("no_activation"),
+    part!("no_epilogue"),
     part!("normalize"),
     part!("order"),
     part!("other"),
@@ -46,6 +53,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("slope"),
     part!("softmax"),
     part!("statistics"),
+    part!("stores"),
     part!("weights"),
     part!("weights_subgroup"),
     part!("window"),

@@ -26,6 +26,7 @@ use ndarray::{
 use crate::operator::{Arguments, ArraysOf, Computed, InputsOf, OnCpu, ShapesOf};
 use crate::ops::Reduction;
 use crate::ops::areas::Areas;
+use crate::ops::epilogue::Epilogue;
 use crate::ops::rows::Rows;
 use crate::shape::ImageShape;
 use crate::{Activation, UnaryInputs, UnaryOutputs};
@@ -71,6 +72,27 @@ pub(crate) fn activate(activation: Activation, x: f64, weight: f64) -> f64 {
         Activation::Tanh => tanh::of(x),
         Activation::Sigmoid => sigmoid::of(x),
     }
+}
+
+/// What an operator does with its sums: a residual is added, and an activation applied. Then they are rounded once. `inner`
+/// is the number of elements of a channel next to each other.
+fn finished(
+    epilogue: &Epilogue,
+    sums: ArrayD<f64>,
+    [residual, weight]: [&Option<ArrayD<f32>>; 2],
+    [channels, inner]: [usize; 2],
+) -> ArrayD<f32> {
+    let mut sums = sums.as_standard_layout().into_owned();
+    if let Some(residual) = residual {
+        sums.zip_mut_with(residual, |sum, &x| *sum += f64::from(x));
+    }
+    if let Some(activation) = epilogue.activation {
+        let slopes = weight.as_ref().map_or_else(|| vec![0.0], elements_of);
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = activate(activation, *sum, slopes[index / inner % channels % slopes.len()]);
+        }
+    }
+    sums.mapv(|sum| sum as f32)
 }
 
 /// A function of each element, rounded once.

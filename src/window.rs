@@ -85,6 +85,11 @@ pub(crate) fn expect_positive(operator: &'static str, argument: &'static str, pa
 }
 
 impl Window {
+    /// The window of one element.
+    #[cfg(feature = "gpu-core")]
+    pub const POINT: Self =
+        Window { kernel_argument: "weight", kernel: 1, stride: 1, padding_before: 0, padding_after: 0, dilation: 1 };
+
     /// The windows along rows and columns, with padding before and after each. `kernel_argument` is the operator's name
     /// for the argument that gives the kernel's size.
     pub fn pair(

@@ -4,6 +4,7 @@
 struct Params {
     rows: Window,
     cols: Window,
+    epilogue: vec4<u32>,    // see epilogue.wgsl
     count: u32,             // of output elements; in scatter_add, of input elements
     groups: i32,
     in_channels: i32,       // of a group
@@ -19,7 +20,8 @@ struct Params {
     kernel_row_end: i32,
     kernel_col_begin: i32,
     kernel_col_end: i32,
-    is_first: u32,
+    // Whether sums are added to what the output holds.
+    continues: u32,
     has_bias: u32,
     // Where they begin in their bindings, in elements.
     input_base: u32,

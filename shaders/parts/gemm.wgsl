@@ -1,4 +1,4 @@
-// parts: window, convolution
+// parts: window, convolution, stores
 // A product of matrices that are never made (implicit GEMM), shared by the convolutions: of each problem
 //     output[m, n] = bias[m] + sum over k of weight[m, k] * patches[k, n]
 // where m is an output channel of a group, n a pixel of the batch's output, and k stands for an input channel and kernel
@@ -24,6 +24,7 @@
 struct Params {
     rows: Window,
     cols: Window,
+    epilogue: vec4<u32>,    // see epilogue.wgsl
     images: i32,
     // For the problem that has most.
     largest_pixels: i32,
@@ -42,7 +43,8 @@ struct Params {
     k_end: i32,
     k_per_split: i32,
     splits: i32,
-    is_first: u32,
+    // Whether sums are added to what the output holds.
+    continues: u32,
     has_bias: u32,
     // Where they begin in their bindings, in elements.
     input_base: u32,
@@ -208,27 +210,20 @@ fn write_channel(sums: vec4<f32>, tile: Tile, channel: i32, places: vec4<i32>, i
     if (channel >= params.out_channels) {
         return;
     }
+    let out_channel = tile.problem.group * params.out_channels + channel;
     var start = 0.0;
     if (tile.split == 0) {
-        start = bias_of(tile.problem.group * params.out_channels + channel);
+        start = bias_of(out_channel);
     }
     let plane_pixels = params.out_rows * params.out_cols;
     let count = params.images * params.groups * params.out_channels * plane_pixels;
     // With splits, the workspace is bound there.
     let base = select(params.output_base, params.workspace_base, params.splits > 1);
     let begin = i32(base) + tile.split * count + channel * plane_pixels;
-    if (is_inside.x) { write(begin + places.x, start, sums.x); }
-    if (is_inside.y) { write(begin + places.y, start, sums.y); }
-    if (is_inside.z) { write(begin + places.z, start, sums.z); }
-    if (is_inside.w) { write(begin + places.w, start, sums.w); }
-}
-
-fn write(place: i32, start: f32, sum: f32) {
-    if (params.is_first == 0u) {
-        output[place] += sum;
-    } else {
-        output[place] = start + sum;
-    }
+    write_pixel(begin + places.x, is_inside.x, out_channel, start, sums.x);
+    write_pixel(begin + places.y, is_inside.y, out_channel, start, sums.y);
+    write_pixel(begin + places.z, is_inside.z, out_channel, start, sums.z);
+    write_pixel(begin + places.w, is_inside.w, out_channel, start, sums.w);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -244,7 +239,6 @@ fn add_splits(
     for (var split = 0; split < select(0, params.splits, index < count); split++) {
         sum += workspace[i32(params.workspace_base) + split * count + index];
     }
-    if (index < count) {
-        output[i32(params.output_base) + index] = sum;
-    }
+    let channel = index / (params.out_rows * params.out_cols) % (params.groups * params.out_channels);
+    write_pixel(i32(params.output_base) + index, index < count, channel, 0.0, sum);
 }

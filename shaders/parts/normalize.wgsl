@@ -6,6 +6,7 @@
 //   normalize_elements  or, where planes are small, one element an invocation
 
 struct Params {
+    epilogue: vec4<u32>,    // see epilogue.wgsl
     channels: u32,
     inner: u32,             // elements after the channels
     channel_count: u32,     // elements of a channel: batch * inner
@@ -153,13 +154,13 @@ fn plane_part(number: u32, lane: u32, plane_items: u32, total: u32) -> PlanePart
     return PlanePart(plane % params.channels, begin + first, end);
 }
 
-fn normalize_element(at: u32, terms: Terms) {
+fn normalize_element(at: u32, channel: u32, terms: Terms) {
     let x = input[params.input_base + at];
     var y = normalized(x, terms);
     if (!is_finite(y) || terms.scale != 1.0) {
         y = mended(x, terms);
     }
-    output[params.output_base + at] = y;
+    output[params.output_base + at] = finished_block(vec4<f32>(y), channel).x;
 }
 
 fn normalize_part(part: PlanePart, terms: Terms) {
@@ -167,12 +168,12 @@ fn normalize_part(part: PlanePart, terms: Terms) {
     for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
         let y = normalized(input[params.input_base + at], terms);
         largest = max(largest, bitcast<u32>(y) & EXPONENT);
-        output[params.output_base + at] = y;
+        output[params.output_base + at] = finished_block(vec4<f32>(y), part.channel).x;
     }
     // Afterwards, since it is rare and branches in the loop are slow.
     if (largest == EXPONENT) {
         for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
-            normalize_element(at, terms);
+            normalize_element(at, part.channel, terms);
         }
     }
 }
@@ -189,18 +190,19 @@ fn normalize_part_in_blocks(part: PlanePart, terms: Terms) {
             normalized(x.w, terms),
         );
         largest = max(largest, exponents(y));
-        output_blocks[params.output_base / 4u + at] = y;
+        output_blocks[params.output_base / 4u + at] = finished_block(y, part.channel);
     }
     if (any(largest == vec4<u32>(EXPONENT))) {
         for (var at = part.first; at < part.end; at += WORKGROUP_SIZE) {
             let x = input_blocks[params.input_base / 4u + at];
-            var y = output_blocks[params.output_base / 4u + at];
+            var y: vec4<f32>;
             for (var index = 0u; index < 4u; index++) {
+                y[index] = normalized(x[index], terms);
                 if (!is_finite(y[index]) || terms.scale != 1.0) {
                     y[index] = mended(x[index], terms);
                 }
             }
-            output_blocks[params.output_base / 4u + at] = y;
+            output_blocks[params.output_base / 4u + at] = finished_block(y, part.channel);
         }
     }
 }
@@ -213,7 +215,8 @@ fn normalize_elements(
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.total) {
-        normalize_element(index, terms_of(index / params.inner % params.channels));
+        let channel = index / params.inner % params.channels;
+        normalize_element(index, channel, terms_of(channel));
     }
 }
 

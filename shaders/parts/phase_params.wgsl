@@ -4,6 +4,7 @@
 struct Params {
     rows: Window,
     cols: Window,
+    epilogue: vec4<u32>,    // see epilogue.wgsl
     output_count: u32,
     groups: i32,
     in_channels: i32,       // of a group
@@ -26,7 +27,8 @@ struct Params {
     tap_row_end: i32,
     tap_col_begin: i32,
     tap_col_end: i32,
-    is_first: u32,
+    // Whether sums are added to what the output holds.
+    continues: u32,
     has_bias: u32,
     // Where they begin in their bindings, in elements.
     input_base: u32,

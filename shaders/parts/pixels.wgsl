@@ -9,14 +9,3 @@ fn is_inside(rows: vec4<i32>, cols: vec4<i32>) -> vec4<bool> {
 fn load(at: vec4<i32>, is_inside: vec4<bool>) -> vec4<f32> {
     return select(vec4<f32>(), vec4<f32>(input[at.x], input[at.y], input[at.z], input[at.w]), is_inside);
 }
-
-// `sum` added to `start` or, if this is not the first dispatch, to what the output holds.
-fn write_pixel(place: i32, is_inside: bool, start: f32, sum: f32) {
-    if (is_inside) {
-        if (params.is_first == 0u) {
-            output[place] += sum;
-        } else {
-            output[place] = start + sum;
-        }
-    }
-}

@@ -1,6 +1,7 @@
 // What the dispatches of conv2d by Winograd's algorithms share: see conv2d_winograd2x2.wgsl.
 
 struct Params {
+    epilogue: vec4<u32>,    // see epilogue.wgsl
     positions: i32,         // elements of a transformed tile
     groups: i32,
     in_channels: i32,       // of a group
@@ -13,6 +14,7 @@ struct Params {
     padding_rows: i32,      // before the first row
     padding_cols: i32,      // before the first column
     has_bias: u32,
+    continues: u32,         // whether products are added to what the output holds
     tile_rows: i32,         // of an image
     tile_cols: i32,
     tiles: i32,             // of all images

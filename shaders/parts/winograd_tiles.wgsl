@@ -1,4 +1,4 @@
-// parts: winograd, winograd_spoiling, convolution
+// parts: winograd, winograd_spoiling, convolution, stores
 // What the transforms of conv2d by Winograd's algorithms share. A file that names this part defines TILE, the rows and
 // columns of a tile, and what an invocation computes: transform_kernel and store_kernels, store_inputs, write_tile.
 
@@ -128,16 +128,11 @@ fn write_channels(place: Place, down: i32, right: i32, sums: vec4<f32>) {
         return;
     }
     let at = place.at + down * params.out_cols + right;
-    output[at.x] = sums.x;
-    if (place.channels > 1) {
-        output[at.y] = sums.y;
-    }
-    if (place.channels > 2) {
-        output[at.z] = sums.z;
-    }
-    if (place.channels > 3) {
-        output[at.w] = sums.w;
-    }
+    let out_channel = place.group * params.out_channels + 4 * place.block;
+    write_pixel(at.x, true, out_channel, 0.0, sums.x);
+    write_pixel(at.y, place.channels > 1, out_channel + 1, 0.0, sums.y);
+    write_pixel(at.z, place.channels > 2, out_channel + 2, 0.0, sums.z);
+    write_pixel(at.w, place.channels > 3, out_channel + 3, 0.0, sums.w);
 }
 
 fn place_of(index: i32) -> Place {

@@ -90,13 +90,22 @@ impl Call {
     where
         O::Params: DeserializeOwned,
     {
+        let (operator, arrays) = Self::typed::<O>(case)?;
+        Ok(Self::of_operator(operator, arrays))
+    }
+
+    /// Reads a case's operator and its arrays.
+    pub fn typed<O: Runs>(case: &Case) -> Result<(O, ArraysOf<O>), Refusal>
+    where
+        O::Params: DeserializeOwned,
+    {
         let params = read_params(&case.op, &case.params)?;
         let mut inputs = Inputs { op: O::NAME, left: case.inputs.clone(), lists: &case.lists };
         // Before the other errors: the case itself is wrong.
         inputs.expect_known::<O>()?;
         let (operator, arrays) = O::of_arrays(&mut inputs, &params)?;
         let wanted: Vec<_> = case.outputs.keys().map(String::as_str).collect();
-        Ok(Self::of_operator(operator.with_outputs(&wanted)?, arrays))
+        Ok((operator.with_outputs(&wanted)?, arrays))
     }
 
     /// The operator's name.

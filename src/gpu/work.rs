@@ -47,6 +47,11 @@ impl Part {
     /// No items, where only arguments are counted.
     pub(crate) const NONE: Part = Part { begin: 0, items: 0, is_whole: true, alignment: 1 };
 
+    /// The first item.
+    pub(crate) fn begin(&self) -> usize {
+        self.begin
+    }
+
     /// Where the part begins in the binding of an argument with `share` elements for each item, in elements.
     pub(crate) fn base(&self, share: Option<usize>) -> u32 {
         match share {

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
+use crate::ops::Activation;
+use crate::ops::epilogue::Epilogue;
 use crate::shape;
 
 /// Parameters of [`batch_norm`](crate::batch_norm), as in `torch.nn.functional.batch_norm`.
@@ -41,6 +43,8 @@ arguments! {
         weight: optional float,
         /// f32, (C): the number then added to each channel. Default: 0.
         bias: optional float,
+        /// f32, (1) or (C): prelu's slopes. Default: none. Present exactly if the operator's activation is prelu.
+        activation_weight: optional float,
     }
 }
 
@@ -70,6 +74,7 @@ pub struct BatchNorm {
     has_weight: bool,
     has_bias: bool,
     pub(crate) with_saved: bool,
+    pub(crate) epilogue: Epilogue,
 }
 
 impl BatchNorm {
@@ -81,7 +86,7 @@ impl BatchNorm {
     /// `eps` that is not above 0 and a `momentum` that is not finite. [`Error::LimitExceeded`] for sizes that cannot be
     /// counted.
     pub fn new(inputs: &BatchNormInputs<&[usize]>, params: &BatchNormParams) -> Result<Self> {
-        let BatchNormInputs { input, running_mean, running_var, weight, bias } = *inputs;
+        let BatchNormInputs { input, running_mean, running_var, weight, bias, .. } = *inputs;
         let (batch, channels, rest) = match *input {
             [batch, channels, ref rest @ ..] => (batch, channels, rest),
             // PyTorch requires no second dimension where there are no elements.
@@ -136,6 +141,7 @@ impl BatchNorm {
             has_weight: weight.is_some(),
             has_bias: bias.is_some(),
             with_saved: false,
+            epilogue: Epilogue::default(),
         })
     }
 
@@ -170,6 +176,20 @@ impl BatchNorm {
         Ok(BatchNorm { with_saved: true, ..self })
     }
 
+    /// The same operator, which in inference then applies an activation to its output: see
+    /// [`Conv2d::with_activation`](crate::Conv2d::with_activation).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] in training, for a number of slopes that is neither 1 nor that of the channels, and for a
+    /// slope that is not finite in float32.
+    pub fn with_activation(self, activation: Activation) -> Result<Self> {
+        if self.params.training {
+            return Err(Error::invalid(Self::NAME, "training", "false, for an activation", "true"));
+        }
+        let epilogue = self.epilogue.with_activation(Self::NAME, activation, self.channels)?;
+        Ok(BatchNorm { epilogue, ..self })
+    }
+
     /// The shape of the output: that of the input.
     pub fn output_shape(&self) -> &[usize] {
         &self.shape
@@ -189,6 +209,7 @@ impl Definition for BatchNorm {
             running_var: inputs.running_var.as_deref(),
             weight: inputs.weight.as_deref(),
             bias: inputs.bias.as_deref(),
+            activation_weight: None,
         };
         BatchNorm::new(&inputs, params)
     }

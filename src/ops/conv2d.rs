@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
+use crate::ops::Activation;
+use crate::ops::epilogue::Epilogue;
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
 
@@ -29,7 +31,7 @@ impl Default for Conv2dParams {
 crate::params_serde::implement!(Conv2dParams: default(), stride, padding, dilation, groups);
 
 /// A validated [`conv2d`](crate::conv2d) on arguments of known shapes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Conv2d {
     pub(crate) input: ImageShape,
     pub(crate) windows: [Window; 2],
@@ -41,6 +43,7 @@ pub struct Conv2d {
     output: Vec<usize>,
     #[cfg(feature = "gpu-core")]
     algorithm: Conv2dAlgorithm,
+    pub(crate) epilogue: Epilogue,
     /// Whether the operator takes a packed weight too.
     #[cfg(feature = "gpu-core")]
     is_packed: bool,
@@ -60,6 +63,11 @@ arguments! {
         /// The weight as `Conv2d::pack_weight` packs it. Default: none. For an operator `with_packed_weight`; others
         /// ignore it.
         packed_weight: packed float,
+        /// f32, of the output's shape: what is added before the activation. It may be the output's own buffer. Default:
+        /// none. Present exactly if the operator is `with_residual`.
+        residual: optional float,
+        /// f32, (1) or (O): prelu's slopes. Default: none. Present exactly if the operator's activation is prelu.
+        activation_weight: optional float,
     }
 }
 
@@ -154,9 +162,35 @@ impl Conv2d {
             output,
             #[cfg(feature = "gpu-core")]
             algorithm: Conv2dAlgorithm::Auto,
+            epilogue: Epilogue::default(),
             #[cfg(feature = "gpu-core")]
             is_packed: false,
         })
+    }
+
+    /// The same operator, which then applies an activation to its output.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{Activation, Conv2d, Conv2dParams};
+    ///
+    /// let conv = Conv2d::new(&[1, 3, 64, 64], &[8, 3, 3, 3], None, &Conv2dParams::default())?;
+    /// let conv = conv.with_activation(Activation::Relu)?.with_residual();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a number of slopes that is neither 1 nor that of the output's channels, and a slope
+    /// that is not finite in float32.
+    pub fn with_activation(self, activation: Activation) -> Result<Self> {
+        let epilogue = self.epilogue.with_activation(Self::NAME, activation, self.out_channels)?;
+        Ok(Conv2d { epilogue, ..self })
+    }
+
+    /// The same operator, which also adds `residual` to its output, before the activation.
+    pub fn with_residual(self) -> Self {
+        Conv2d { epilogue: Epilogue { has_residual: true, ..self.epilogue }, ..self }
     }
 
     /// The shape of the output.

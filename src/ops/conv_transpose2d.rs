@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
+use crate::ops::Activation;
+use crate::ops::epilogue::Epilogue;
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
 
@@ -41,7 +43,7 @@ crate::params_serde::implement!(
 );
 
 /// A validated [`conv_transpose2d`](crate::conv_transpose2d) on arguments of known shapes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ConvTranspose2d {
     pub(crate) input: ImageShape,
     pub(crate) windows: [Window; 2],
@@ -51,6 +53,7 @@ pub struct ConvTranspose2d {
     pub(crate) out_cols: usize,
     pub(crate) has_bias: bool,
     output: Vec<usize>,
+    pub(crate) epilogue: Epilogue,
     #[cfg(feature = "gpu-core")]
     algorithm: ConvTranspose2dAlgorithm,
 }
@@ -67,6 +70,11 @@ arguments! {
         /// f32, (O): the number added to each output channel. Default: none. Present exactly if the operator was made
         /// with one.
         bias: optional float,
+        /// f32, of the output's shape: what is added before the activation. It may be the output's own buffer. Default:
+        /// none. Present exactly if the operator is `with_residual`.
+        residual: optional float,
+        /// f32, (1) or (O): prelu's slopes. Default: none. Present exactly if the operator's activation is prelu.
+        activation_weight: optional float,
     }
 }
 
@@ -156,9 +164,26 @@ impl ConvTranspose2d {
             out_cols,
             has_bias: bias.is_some(),
             output,
+            epilogue: Epilogue::default(),
             #[cfg(feature = "gpu-core")]
             algorithm: ConvTranspose2dAlgorithm::Auto,
         })
+    }
+
+    /// The same operator, which then applies an activation to its output: see
+    /// [`Conv2d::with_activation`](crate::Conv2d::with_activation).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a number of slopes that is neither 1 nor that of the output's channels, and a slope
+    /// that is not finite in float32.
+    pub fn with_activation(self, activation: Activation) -> Result<Self> {
+        let epilogue = self.epilogue.with_activation(Self::NAME, activation, self.out_channels)?;
+        Ok(ConvTranspose2d { epilogue, ..self })
+    }
+
+    /// The same operator, which also adds `residual` to its output, before the activation.
+    pub fn with_residual(self) -> Self {
+        ConvTranspose2d { epilogue: Epilogue { has_residual: true, ..self.epilogue }, ..self }
     }
 
     /// The shape of the output.

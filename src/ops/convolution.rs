@@ -13,6 +13,7 @@ uniform! {
     pub(crate) struct ConvolutionParams {
         rows: UniformWindow,
         cols: UniformWindow,
+        epilogue: [u32; 4],
         count: u32,
         groups: i32,
         in_channels: i32,
@@ -27,7 +28,7 @@ uniform! {
         kernel_row_end: i32,
         kernel_col_begin: i32,
         kernel_col_end: i32,
-        is_first: u32,
+        continues: u32,
         has_bias: u32,
         input_base: u32,
         output_base: u32,
@@ -43,6 +44,10 @@ pub(crate) struct Geometry<'a> {
     /// Channels, rows and columns.
     pub output: [usize; 3],
     pub has_bias: bool,
+    /// Whether sums are added to what the output holds.
+    pub continues: bool,
+    /// See shaders/parts/epilogue.wgsl.
+    pub epilogue: [u32; 4],
     /// Where input, output and workspace begin in their bindings, in elements.
     pub bases: [u32; 3],
 }
@@ -56,6 +61,7 @@ impl ConvolutionParams {
         ConvolutionParams {
             rows: rows.into(),
             cols: cols.into(),
+            epilogue: of.epilogue,
             count: count as u32,
             groups: of.groups as i32,
             in_channels: (of.input.channels / of.groups) as i32,
@@ -70,8 +76,8 @@ impl ConvolutionParams {
             kernel_row_end: kernel_rows.end as i32,
             kernel_col_begin: kernel_cols.start as i32,
             kernel_col_end: kernel_cols.end as i32,
-            is_first: u32::from(is_first),
-            has_bias: u32::from(of.has_bias),
+            continues: u32::from(of.continues || !is_first),
+            has_bias: u32::from(of.has_bias && is_first),
             input_base: of.bases[0],
             output_base: of.bases[1],
         }

@@ -1,6 +1,6 @@
 use ndarray::{Array1, Array3, ArrayD, IxDyn};
 
-use super::{AsArray, compute, elements_of, owned};
+use super::{AsArray, compute, elements_of, finished, owned};
 use crate::operator::{ArraysOf, Computed, OnCpu};
 use crate::{BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams, Result};
 
@@ -27,6 +27,7 @@ pub fn batch_norm(inputs: &BatchNormInputs<&dyn AsArray<f32>>, params: &BatchNor
         running_var: inputs.running_var.map(owned),
         weight: inputs.weight.map(owned),
         bias: inputs.bias.map(owned),
+        activation_weight: inputs.activation_weight.map(owned),
     };
     let computed = compute::<BatchNorm>(&inputs, params)?;
     let updated = |name: &str, given: Option<ArrayD<f32>>| {
@@ -92,10 +93,10 @@ impl OnCpu for BatchNorm {
                 _ => x * factor + (bias - mean * factor),
             });
         }
-        let output = output
-            .mapv(|x| x as f32)
-            .into_shape_with_order(IxDyn(inputs.input.shape()))
-            .expect("the output has the input's shape");
+        let output =
+            output.into_shape_with_order(IxDyn(inputs.input.shape())).expect("the output has the input's shape");
+        let arguments = [&None, &inputs.activation_weight];
+        let output = finished(&self.epilogue, output, arguments, [self.channels.max(1), self.inner.max(1)]);
         let [saved_mean, saved_invstd] = saved.map_or([None, None], |saved| saved.map(|array| Some(array.into_dyn())));
         let mut computed = Computed::new(BatchNormOutputs { output, saved_mean, saved_invstd });
         if params.training {

@@ -1,6 +1,6 @@
 use ndarray::{Array2, Array4, ArrayD, ArrayView2, IxDyn, s};
 
-use super::{AsArray, batch_of, compute, elements_of, matrix_of, owned, pixel_blocks, weight_of};
+use super::{AsArray, batch_of, compute, elements_of, finished, matrix_of, owned, pixel_blocks, weight_of};
 use crate::operator::{ArraysOf, Computed, OnCpu};
 use crate::{Conv2d, Conv2dInputs, Conv2dOutputs, Conv2dParams, Result};
 
@@ -16,7 +16,7 @@ pub fn conv2d(
     params: &Conv2dParams,
 ) -> Result<ArrayD<f32>> {
     let [input, weight] = [input, weight].map(owned);
-    let inputs = Conv2dInputs { input, weight, bias: bias.map(owned), packed_weight: None };
+    let inputs = Conv2dInputs { bias: bias.map(owned), ..Conv2dInputs::new(input, weight) };
     Ok(compute::<Conv2d>(&inputs, params)?.outputs.output)
 }
 
@@ -56,12 +56,14 @@ impl OnCpu for Conv2d {
                     for ((channel, pixel), sum) in sums.indexed_iter() {
                         let (channel, pixel) = (group * out_channels + channel, block.start + pixel);
                         let place = [n, channel, pixel / self.out_cols, pixel % self.out_cols];
-                        output[place] = (sum + bias[channel]) as f32;
+                        output[place] = sum + bias[channel];
                     }
                 }
             }
         }
         let output = output.into_shape_with_order(IxDyn(self.output_shape())).expect("only the batch dimension may go");
+        let arguments = [&inputs.residual, &inputs.activation_weight];
+        let output = finished(&self.epilogue, output, arguments, [self.out_channels, pixels]);
         Ok(Computed::new(Conv2dOutputs { output }))
     }
 }

@@ -1,6 +1,6 @@
 use ndarray::{Array4, ArrayD, IxDyn, s};
 
-use super::{AsArray, batch_of, compute, elements_of, matrix_of, owned, pixel_blocks, weight_of};
+use super::{AsArray, batch_of, compute, elements_of, finished, matrix_of, owned, pixel_blocks, weight_of};
 use crate::operator::{ArraysOf, Computed, OnCpu};
 use crate::{ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dOutputs, ConvTranspose2dParams, Result};
 
@@ -16,7 +16,7 @@ pub fn conv_transpose2d(
     params: &ConvTranspose2dParams,
 ) -> Result<ArrayD<f32>> {
     let [input, weight] = [input, weight].map(owned);
-    let inputs = ConvTranspose2dInputs { input, weight, bias: bias.map(owned) };
+    let inputs = ConvTranspose2dInputs { bias: bias.map(owned), ..ConvTranspose2dInputs::new(input, weight) };
     Ok(compute::<ConvTranspose2d>(&inputs, params)?.outputs.output)
 }
 
@@ -54,10 +54,9 @@ impl OnCpu for ConvTranspose2d {
                 }
             }
         }
-        let output = sums
-            .mapv(|sum| sum as f32)
-            .into_shape_with_order(IxDyn(self.output_shape()))
-            .expect("only the batch dimension may go");
+        let output = sums.into_shape_with_order(IxDyn(self.output_shape())).expect("only the batch dimension may go");
+        let arguments = [&inputs.residual, &inputs.activation_weight];
+        let output = finished(&self.epilogue, output, arguments, [self.out_channels, self.out_rows * self.out_cols]);
         Ok(Computed::new(ConvTranspose2dOutputs { output }))
     }
 }

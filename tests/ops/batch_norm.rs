@@ -106,11 +106,11 @@ mod accurate {
 
         let channels = Some(&[3][..]);
         let inputs = BatchNormInputs {
-            input: &[2, 3, 4, 4][..],
             running_mean: channels,
             running_var: channels,
             weight: channels,
             bias: channels,
+            ..BatchNormInputs::new(&[2, 3, 4, 4][..])
         };
         let inference = BatchNorm::new(&inputs, &BatchNormParams::default()).unwrap();
         assert_eq!(inference.workspace_size(gpu()), 0);

@@ -11,6 +11,8 @@ mod bench;
 mod check;
 mod circles;
 #[cfg(feature = "gpu-core")]
+mod epilogues;
+#[cfg(feature = "gpu-core")]
 mod faults;
 mod harness;
 #[cfg(feature = "gpu-core")]

@@ -61,6 +61,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     // The device, which is there to run something: tensors, memory, threads, errors.
     ("tests/ops/api.rs", "of the device"),
     ("tests/ops/bad_input.rs", "of the device"),
+    ("tests/ops/epilogues.rs", "what can be fused with others"),
     ("tests/ops/faults.rs", "of the device"),
     ("tests/ops/faults/memory.rs", "of the device"),
     ("tests/ops/in_place.rs", "of the device"),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ndarray::ArrayD;
+use smallvec::SmallVec;
 
 use super::{BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams};
 use crate::error::Result;
@@ -11,7 +12,8 @@ use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, UniformBytes, WORKGRO
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{largest, rounding, unless_overflown};
-use crate::operator::{ArraysOf, Bound, Computed, Operator, Slot, Slots, Tolerance};
+use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
+use crate::ops::Activation;
 use crate::ops::reduction::reduction_parts;
 
 /// The number of f32s in the workspace for each channel, and for each chunk of a channel.
@@ -20,6 +22,7 @@ const CHUNK_WORDS: usize = 6;
 
 uniform! {
     struct Params {
+        epilogue: [u32; 4],
         channels: u32,
         inner: u32,
         channel_count: u32,
@@ -45,13 +48,22 @@ macro_rules! of_workspace {
     };
 }
 
-/// A kernel of shaders/batch_norm_inference.wgsl.
+/// A kernel that normalizes, and the same with an activation.
+macro_rules! normalizing {
+    ($file:literal, $entry_point:literal, [$($storage:tt),*]) => {
+        [
+            kernel!($file, $entry_point, Params, [$($storage),*]),
+            kernel!($file with "activation" as concat!($file, "_activation"), $entry_point, Params, [$($storage),*, (12, Read)]),
+        ]
+    };
+}
+
+/// Kernels of shaders/batch_norm_inference.wgsl.
 macro_rules! of_running {
     ($entry_point:literal) => {
-        kernel!(
+        normalizing!(
             "batch_norm_inference",
             $entry_point,
-            Params,
             [(1, Read), (3, ReadWrite), (6, Read), (7, Read), (8, Read), (9, Read)]
         )
     };
@@ -65,12 +77,12 @@ static SAVE_STATISTICS: Kernel = of_workspace!("save_statistics", [(2, ReadWrite
 static RUNNING_TERMS: Kernel = of_workspace!("running_terms", [(2, ReadWrite), (8, Read), (9, Read)]);
 static AFFINE: Kernel = of_workspace!("affine", [(2, ReadWrite), (6, Read), (7, Read)]);
 
-/// The kernels for elements, planes and blocks.
-type Normalize = [Kernel; 3];
+/// The kernels for elements, planes and blocks, each without and with an activation.
+type Normalize = [[Kernel; 2]; 3];
 static BY_WORKSPACE: Normalize = [
-    of_workspace!("normalize_elements", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
-    of_workspace!("normalize_planes", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
-    of_workspace!("normalize_blocks", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
+    normalizing!("batch_norm", "normalize_elements", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
+    normalizing!("batch_norm", "normalize_planes", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
+    normalizing!("batch_norm", "normalize_blocks", [(1, Read), (2, ReadWrite), (3, ReadWrite)]),
 ];
 static BY_RUNNING: Normalize =
     [of_running!("normalize_elements"), of_running!("normalize_planes"), of_running!("normalize_blocks")];
@@ -110,6 +122,7 @@ pub struct BatchNormPlan {
     walk: Walk,
     /// Whether statistics are taken of blocks of 4 elements.
     in_blocks: bool,
+    is_activated: bool,
 }
 
 impl fmt::Display for BatchNormPlan {
@@ -124,7 +137,8 @@ impl fmt::Display for BatchNormPlan {
             Walk::Elements => "; elements",
             Walk::Planes => "; elements of planes",
             Walk::Blocks => "; blocks of planes",
-        })
+        })?;
+        f.write_str(if self.is_activated { ", fused with what follows" } else { "" })
     }
 }
 
@@ -138,18 +152,24 @@ impl Operator for BatchNorm {
         &UPDATE_RUNNING,
         &RUNNING_TERMS,
         &AFFINE,
-        &BY_WORKSPACE[0],
-        &BY_WORKSPACE[1],
-        &BY_WORKSPACE[2],
-        &BY_RUNNING[0],
-        &BY_RUNNING[1],
-        &BY_RUNNING[2],
+        &BY_WORKSPACE[0][0],
+        &BY_WORKSPACE[0][1],
+        &BY_WORKSPACE[1][0],
+        &BY_WORKSPACE[1][1],
+        &BY_WORKSPACE[2][0],
+        &BY_WORKSPACE[2][1],
+        &BY_RUNNING[0][0],
+        &BY_RUNNING[0][1],
+        &BY_RUNNING[1][0],
+        &BY_RUNNING[1][1],
+        &BY_RUNNING[2][0],
+        &BY_RUNNING[2][1],
     ];
 
     fn plan(&self, on: &Capabilities) -> BatchNormPlan {
         let source = if self.params.training {
             Source::Batch
-        } else if on.limits.max_storage_buffers_per_shader_stage >= 6 {
+        } else if on.limits.max_storage_buffers_per_shader_stage >= 6 + u32::from(self.epilogue.activation.is_some()) {
             // Every WebGPU device has 8.
             Source::Running
         } else {
@@ -162,7 +182,7 @@ impl Operator for BatchNorm {
             false => Walk::Planes,
             true => Walk::Blocks,
         };
-        BatchNormPlan { source, walk, in_blocks }
+        BatchNormPlan { source, walk, in_blocks, is_activated: self.epilogue.activation.is_some() }
     }
 
     fn declare(&self, plan: &BatchNormPlan) -> Slots<Self> {
@@ -179,6 +199,7 @@ impl Operator for BatchNorm {
             running_var: running(),
             weight: of_channels(self.has_weight),
             bias: of_channels(self.has_bias),
+            activation_weight: self.epilogue.activation_weight(),
         };
         let output = Slot::write(&self.shape).cut(image);
         let slots = Slots::new(inputs, BatchNormOutputs { output, saved_mean: saved(), saved_invstd: saved() });
@@ -228,7 +249,7 @@ impl Operator for BatchNorm {
             (Source::Running, Some((mean, var))) => {
                 let (weight, bias) = affine.unwrap_or((mean, mean));
                 let arguments = [inputs.input, outputs.output, weight, bias, mean, var];
-                add(self.normalize(&BY_RUNNING, params, &arguments, batch, plan.walk));
+                add(self.normalize(&BY_RUNNING, params, &self.finished(inputs, &arguments), batch, plan.walk));
                 return;
             }
             // Inference has running statistics.
@@ -238,7 +259,7 @@ impl Operator for BatchNorm {
             add(per_channel(&AFFINE, &[workspace, weight, bias]));
         }
         let arguments = [inputs.input, workspace, outputs.output];
-        add(self.normalize(&BY_WORKSPACE, params, &arguments, batch, plan.walk));
+        add(self.normalize(&BY_WORKSPACE, params, &self.finished(inputs, &arguments), batch, plan.walk));
     }
 
     fn rounding<'a>(
@@ -251,7 +272,15 @@ impl Operator for BatchNorm {
         let largest_of = |array: &Option<ArrayD<f32>>| array.as_ref().map_or(1.0, largest);
         let [scale, shift] = [largest_of(&inputs.weight), inputs.bias.as_ref().map_or(0.0, largest)];
         let cancelled = largest(&inputs.input) * scale / self.params.eps.max(1e-12).sqrt() / f64::from(1 << 16);
-        let output = largest(&computed.outputs.output) + shift + cancelled;
+        let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
+        // An activation may have made it smaller.
+        let before = if self.epilogue.activation.is_some() {
+            let plain = BatchNorm { epilogue: self.epilogue.without_activation(), ..self.clone() };
+            largest(&plain.compute(inputs)?.outputs.output)
+        } else {
+            largest(&computed.outputs.output)
+        };
+        let output = steepness * (before + shift + cancelled);
         let before = [("running_mean", &inputs.running_mean), ("running_var", &inputs.running_var)];
         let updated = computed.updated.iter().map(|(name, after)| {
             let before = before.iter().find(|(other, _)| other == name).map_or(0.0, |(_, array)| largest_of(array));
@@ -264,7 +293,7 @@ impl Operator for BatchNorm {
         let peak = largest(&inputs.input).powi(2) * (self.batch * self.inner) as f64;
         Ok(Box::new(move |name, _| {
             let size = sizes.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, size)| *size);
-            unless_overflown(peak, rounding(16, size))
+            unless_overflown(peak, rounding(16 + self.epilogue.roundings(), size))
         }))
     }
 }
@@ -278,7 +307,9 @@ impl BatchNorm {
         let momentum = self.params.momentum;
         let kept = 1.0 - momentum;
         let rest = |number: f64| (number - f64::from(number as f32)) as f32;
+        let slope = self.epilogue.activation.map_or(0.0, Activation::slope);
         Params {
+            epilogue: [0, slope.to_bits(), self.epilogue.slopes().unwrap_or(0) as u32, 0],
             channels: self.channels as u32,
             inner: self.inner as u32,
             channel_count: (batch * self.inner) as u32,
@@ -297,6 +328,15 @@ impl BatchNorm {
         }
     }
 
+    /// The arguments of a kernel that normalizes, with those of the activation.
+    fn finished(&self, inputs: &BatchNormInputs<Binding>, arguments: &[Binding]) -> SmallVec<[Binding; 8]> {
+        let mut all = SmallVec::from_slice(arguments);
+        if self.epilogue.activation.is_some() {
+            all.push(inputs.activation_weight.unwrap_or(inputs.input));
+        }
+        all
+    }
+
     fn normalize(
         &self,
         [elements, planes, blocks]: &'static Normalize,
@@ -305,18 +345,24 @@ impl BatchNorm {
         batch: usize,
         walk: Walk,
     ) -> Dispatch {
+        let activated = |dispatch: Dispatch| match self.epilogue.activation {
+            Some(activation) => dispatch.with_constant("ACTIVATION", activation.constant()),
+            None => dispatch,
+        };
+        let of = usize::from(self.epilogue.activation.is_some());
         let (kernel, plane_items) = match walk {
             Walk::Elements => {
                 let total = batch * self.channels * self.inner;
-                return Dispatch::per_element(elements, params, arguments, total);
+                return activated(Dispatch::per_element(&elements[of], params, arguments, total));
             }
             Walk::Planes => (planes, self.inner),
             Walk::Blocks => (blocks, self.inner / BLOCK as usize),
         };
         let parts = plane_items.div_ceil(WORKGROUP_SIZE as usize * PLANE_ITEMS);
-        Dispatch::per_workgroup(kernel, params, arguments, batch * self.channels * parts)
+        let dispatch = Dispatch::per_workgroup(&kernel[of], params, arguments, batch * self.channels * parts)
             .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
-            .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32)
+            .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32);
+        activated(dispatch)
     }
 }
 
@@ -347,6 +393,7 @@ pub fn batch_norm(inputs: &BatchNormInputs<&Tensor>, params: &BatchNormParams) -
         running_var: inputs.running_var.map(Tensor::shape),
         weight: inputs.weight.map(Tensor::shape),
         bias: inputs.bias.map(Tensor::shape),
+        activation_weight: None,
     };
     Ok(BatchNorm::new(&shapes, params)?.call(inputs)?.output)
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use super::transforms::TRANSFORMS;
 use super::winograd::Layout;
+use crate::ops::Finished;
+
 use super::{Conv2d, Conv2dAlgorithm, Conv2dInputs, Conv2dParams, Conv2dPlan};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -18,7 +20,7 @@ use crate::operator::{
 use crate::shape;
 
 /// An operator that packs a weight, for [`Conv2d`] operators [with a packed weight](Conv2d::with_packed_weight).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PackWeight {
     conv: Conv2d,
     layout: Layout,
@@ -134,8 +136,8 @@ impl Conv2d {
         self.pack_weight_by(&self.clone().with_packed_weight().plan(gpu.capabilities()))
     }
 
-    pub(super) fn pack_weight_by(&self, plan: &Conv2dPlan) -> Option<PackWeight> {
-        match plan {
+    pub(super) fn pack_weight_by(&self, plan: &Finished<Conv2dPlan>) -> Option<PackWeight> {
+        match &plan.main {
             Conv2dPlan::Winograd { layout, .. } => Some(PackWeight { conv: self.clone(), layout: *layout }),
             _ => None,
         }

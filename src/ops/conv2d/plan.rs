@@ -9,6 +9,8 @@ use crate::gpu::AdapterClass;
 use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::{BLOCK, LoopParts, split_loops};
 use crate::operator::Definition;
+use crate::ops::Finished;
+use crate::ops::convolution::gemm::stores_once;
 use crate::ops::convolution::gemm_tiles::GemmTiles;
 use crate::ops::convolution::patches::{LANES, PATCH_PIXELS, patch_channels, split_channels_innermost};
 use crate::shape::ELEMENT_BYTES;
@@ -177,7 +179,20 @@ impl Conv2d {
         self.windows.iter().all(|window| window.kernel == 3 && window.stride == 1 && window.dilation == 1)
     }
 
-    pub(super) fn plan_on(&self, on: &Capabilities) -> Conv2dPlan {
+    pub(super) fn plan_on(&self, on: &Capabilities) -> Finished<Conv2dPlan> {
+        let main = self.main_plan(on);
+        let is_once = match &main {
+            Conv2dPlan::Direct { parts }
+            | Conv2dPlan::Patches { parts, .. }
+            | Conv2dPlan::Tiles { parts, .. }
+            | Conv2dPlan::WinogradFused { parts } => parts.len() == 1,
+            Conv2dPlan::ImplicitGemm { tiles, loop_budget } => stores_once(tiles, self.k(), *loop_budget),
+            Conv2dPlan::Winograd { .. } => true,
+        };
+        Finished { main, finish: self.epilogue.plan(on, 4, is_once) }
+    }
+
+    fn main_plan(&self, on: &Capabilities) -> Conv2dPlan {
         let [rows, cols] = &self.windows;
         let lengths = [self.in_channels(), rows.kernel, cols.kernel];
         // The rows and columns of a kernel of 3 by 3 are unrolled, not looped over.

@@ -6,9 +6,11 @@ use crate::gpu::kernel::{Binding, Dispatch, Kernel, kernel, uniform};
 use crate::gpu::work::Part;
 use crate::operator::Bound;
 use crate::ops::convolution::patches::LANES;
+use crate::ops::epilogue::{Finisher, finished_kernels};
 
 uniform! {
     struct Params {
+        epilogue: [u32; 4],
         positions: i32,
         groups: i32,
         in_channels: i32,
@@ -21,6 +23,7 @@ uniform! {
         padding_rows: i32,
         padding_cols: i32,
         has_bias: u32,
+        continues: u32,
         tile_rows: i32,
         tile_cols: i32,
         tiles: i32,
@@ -37,18 +40,25 @@ uniform! {
     }
 }
 
-/// The transforms of kernels, inputs and products.
+/// The transforms of kernels and inputs.
 macro_rules! transforms {
     ($file:literal) => {
         [
             kernel!($file, "transform_kernels", Params, [(2, Read), (5, ReadWrite)]),
             kernel!($file, "transform_inputs", Params, [(1, Read), (3, Read), (5, ReadWrite)]),
-            kernel!($file, "transform_products", Params, [(1, Read), (2, Read), (4, ReadWrite), (5, ReadWrite)]),
         ]
     };
 }
-static TRANSFORMS_2X2: [Kernel; 3] = transforms!("conv2d_winograd2x2");
-static TRANSFORMS_4X4: [Kernel; 3] = transforms!("conv2d_winograd4x4");
+static TRANSFORMS_2X2: [Kernel; 2] = transforms!("conv2d_winograd2x2");
+static TRANSFORMS_4X4: [Kernel; 2] = transforms!("conv2d_winograd4x4");
+/// The transforms of products, without and with an epilogue.
+macro_rules! products {
+    ($file:literal) => {
+        finished_kernels!($file, "transform_products", Params, [(1, Read), (2, Read), (4, ReadWrite), (5, ReadWrite)])
+    };
+}
+static PRODUCTS_2X2: [Kernel; 2] = products!("conv2d_winograd2x2");
+static PRODUCTS_4X4: [Kernel; 2] = products!("conv2d_winograd4x4");
 /// With kernels from the workspace, and with packed kernels.
 static MULTIPLY: [Kernel; 2] = [
     kernel!("conv2d_winograd_multiply", "multiply", Params, [(5, ReadWrite)]),
@@ -69,17 +79,19 @@ static MULTIPLY_SUBGROUP: [Kernel; 2] = [
     ),
 ];
 
-pub(super) static TRANSFORMS: [&Kernel; 10] = [
+pub(super) static TRANSFORMS: [&Kernel; 12] = [
     &TRANSFORMS_2X2[0],
     &TRANSFORMS_2X2[1],
-    &TRANSFORMS_2X2[2],
     &TRANSFORMS_4X4[0],
     &TRANSFORMS_4X4[1],
-    &TRANSFORMS_4X4[2],
     &MULTIPLY[0],
     &MULTIPLY[1],
     &MULTIPLY_SUBGROUP[0],
     &MULTIPLY_SUBGROUP[1],
+    &PRODUCTS_2X2[0],
+    &PRODUCTS_2X2[1],
+    &PRODUCTS_4X4[0],
+    &PRODUCTS_4X4[1],
 ];
 
 /// The tiles and blocks of channels that a workgroup multiplies on a GPU.
@@ -93,13 +105,18 @@ impl Conv2d {
         subgroup_tiles: Option<usize>,
         part: &Part,
         bound: &Bound<Self>,
+        finisher: &Finisher,
         add: &mut dyn FnMut(Dispatch),
     ) {
-        let Conv2dInputs { input, weight, bias, packed_weight } = bound.inputs;
+        let Conv2dInputs { input, weight, bias, packed_weight, .. } = bound.inputs;
         let (output, workspace) = (bound.outputs.output, bound.workspace);
         let packed_weight = packed_weight.filter(|_| self.is_packed).map(|packed| packed.data);
-        let [kernels, inputs, products] = transforms_of(layout);
-        let params = self.winograd_params(layout, part.items, [input, output]);
+        let ([kernels, inputs], products) = transforms_of(layout);
+        let params = Params {
+            epilogue: finisher.uniform(),
+            continues: u32::from(finisher.continues()),
+            ..self.winograd_params(layout, part.items, [input, output])
+        };
         if packed_weight.is_none() {
             add(self.transform_kernels(kernels, layout, params, [weight, workspace]));
         }
@@ -122,8 +139,9 @@ impl Conv2d {
                     .with_constant("TILES", tiles as u32)
                     .with_constant("BLOCKS", subgroup_blocks(layout) as u32),
             });
-            let arguments = [input, weight, output, workspace];
-            add(Dispatch::per_element(products, uniform, &arguments, product_count));
+            let arguments = finisher.arguments(&[input, weight, output, workspace]);
+            let dispatch = Dispatch::per_element(finisher.kernel(products), uniform, &arguments, product_count);
+            add(finisher.activated(dispatch));
         }
     }
 
@@ -156,7 +174,7 @@ impl Conv2d {
 
     /// Transforms the weight into a packed weight.
     pub(super) fn pack(&self, layout: &Layout, [weight, packed_weight]: [Binding; 2]) -> Dispatch {
-        let [kernels, ..] = transforms_of(layout);
+        let ([kernels, _], _) = transforms_of(layout);
         let params = self.winograd_params(layout, self.input.batch, [weight, packed_weight]);
         self.transform_kernels(kernels, layout, Params { kernels_begin: 0, ..params }, [weight, packed_weight])
     }
@@ -164,6 +182,8 @@ impl Conv2d {
     fn winograd_params(&self, layout: &Layout, images: usize, bases: [Binding; 2]) -> Params {
         let [rows, cols] = &self.windows;
         Params {
+            epilogue: [0; 4],
+            continues: 0,
             positions: layout.positions as i32,
             groups: self.groups as i32,
             in_channels: self.in_channels() as i32,
@@ -193,9 +213,9 @@ impl Conv2d {
     }
 }
 
-/// The transforms of kernels, inputs and products.
-fn transforms_of(layout: &Layout) -> &'static [Kernel; 3] {
-    if layout.tile == 2 { &TRANSFORMS_2X2 } else { &TRANSFORMS_4X4 }
+/// The transforms of kernels and inputs, and those of products.
+fn transforms_of(layout: &Layout) -> (&'static [Kernel; 2], &'static [Kernel; 2]) {
+    if layout.tile == 2 { (&TRANSFORMS_2X2, &PRODUCTS_2X2) } else { (&TRANSFORMS_4X4, &PRODUCTS_4X4) }
 }
 
 /// The blocks of channels that an invocation of a subgroup multiplies.

@@ -11,16 +11,19 @@ use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{magnitudes, rounding};
 use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
+use crate::ops::Finished;
 use crate::ops::convolution::gemm::{Gemm, GemmParams};
 use crate::ops::convolution::gemm_tiles::GemmTiles;
 use crate::ops::convolution::patches::patches;
 use crate::ops::convolution::weights::weights_kernels;
 use crate::ops::convolution::{ConvolutionParams, Geometry};
+use crate::ops::epilogue::{FINISH_KERNELS, Finisher, finished_kernels};
 
 uniform! {
     struct PhaseParams {
         rows: UniformWindow,
         cols: UniformWindow,
+        epilogue: [u32; 4],
         output_count: u32,
         groups: i32,
         in_channels: i32,
@@ -39,22 +42,30 @@ uniform! {
         tap_row_end: i32,
         tap_col_begin: i32,
         tap_col_end: i32,
-        is_first: u32,
+        continues: u32,
         has_bias: u32,
         input_base: u32,
         output_base: u32,
     }
 }
 
-static GATHER: Kernel =
-    kernel!("conv_transpose2d", "conv_transpose2d", PhaseParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
+static GATHER: [Kernel; 2] = finished_kernels!(
+    "conv_transpose2d",
+    "conv_transpose2d",
+    PhaseParams,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
 static FILL: Kernel = kernel!("conv_transpose2d", "fill", PhaseParams, [(3, Read), (4, ReadWrite)]);
-static PHASES: [Kernel; 2] = weights_kernels!("conv_transpose2d_phases", "convolve_phases", PhaseParams);
-static POINTS: [Kernel; 2] = weights_kernels!("conv_transpose2d_points", "convolve_points", PhaseParams);
-static MULTIPLY: Kernel =
-    kernel!("conv_transpose2d_gemm", "multiply", GemmParams, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]);
-static ADD_SPLITS: Kernel =
-    kernel!("conv_transpose2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
+static PHASES: [[Kernel; 2]; 2] = weights_kernels!("conv_transpose2d_phases", "convolve_phases", PhaseParams);
+static POINTS: [[Kernel; 2]; 2] = weights_kernels!("conv_transpose2d_points", "convolve_points", PhaseParams);
+static MULTIPLY: [Kernel; 2] = finished_kernels!(
+    "conv_transpose2d_gemm",
+    "multiply",
+    GemmParams,
+    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+);
+static ADD_SPLITS: [Kernel; 2] =
+    finished_kernels!("conv_transpose2d_gemm", "add_splits", GemmParams, [(4, ReadWrite), (5, ReadWrite)]);
 
 static START: Kernel = kernel!("conv_transpose2d_scatter_add", "start", ConvolutionParams, [(3, Read), (4, ReadWrite)]);
 static SCATTER_ADD: Kernel =
@@ -73,38 +84,50 @@ static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
 );
 
 impl Operator for ConvTranspose2d {
-    type Plan = ConvTranspose2dPlan;
+    type Plan = Finished<ConvTranspose2dPlan>;
     const KERNELS: &'static [&'static Kernel] = &[
-        &GATHER,
+        &GATHER[0],
+        &GATHER[1],
         &FILL,
-        &PHASES[0],
-        &PHASES[1],
-        &POINTS[0],
-        &POINTS[1],
-        &MULTIPLY,
-        &ADD_SPLITS,
+        &PHASES[0][0],
+        &PHASES[0][1],
+        &PHASES[1][0],
+        &PHASES[1][1],
+        &POINTS[0][0],
+        &POINTS[0][1],
+        &POINTS[1][0],
+        &POINTS[1][1],
+        &MULTIPLY[0],
+        &MULTIPLY[1],
+        &ADD_SPLITS[0],
+        &ADD_SPLITS[1],
+        FINISH_KERNELS[0],
+        FINISH_KERNELS[1],
         &START,
         &SCATTER_ADD,
         &START_FLOAT32_ATOMIC,
         &SCATTER_ADD_FLOAT32_ATOMIC,
     ];
 
-    fn plan(&self, on: &Capabilities) -> ConvTranspose2dPlan {
+    fn plan(&self, on: &Capabilities) -> Finished<ConvTranspose2dPlan> {
         self.plan_on(on)
     }
 
-    fn declare(&self, plan: &ConvTranspose2dPlan) -> Slots<Self> {
+    fn declare(&self, plan: &Finished<ConvTranspose2dPlan>) -> Slots<Self> {
         let [rows, cols] = &self.windows;
         let input = self.input.channels * self.input.rows * self.input.cols;
         let output = self.out_channels * self.out_rows * self.out_cols;
+        let output_slot = Slot::write(&self.output).cut(output);
         let inputs = ConvTranspose2dInputs {
             input: Slot::read(&self.input.shape).cut(input),
             weight: Slot::read(&[self.input.channels, self.group_out_channels(), rows.kernel, cols.kernel]),
             bias: self.has_bias.then(|| Slot::read(&[self.out_channels])),
+            residual: self.epilogue.residual(&output_slot),
+            activation_weight: self.epilogue.activation_weight(),
         };
-        let outputs = ConvTranspose2dOutputs { output: Slot::write(&self.output).cut(output) };
+        let outputs = ConvTranspose2dOutputs { output: output_slot };
         let slots = Slots::new(inputs, outputs).cut(self.input.batch);
-        match plan {
+        match &plan.main {
             ConvTranspose2dPlan::Gather { .. }
             | ConvTranspose2dPlan::Phases { .. }
             | ConvTranspose2dPlan::ScatterAdd { .. } => slots,
@@ -115,26 +138,41 @@ impl Operator for ConvTranspose2d {
         }
     }
 
-    fn dispatches(&self, plan: &ConvTranspose2dPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+    fn dispatches(
+        &self,
+        plan: &Finished<ConvTranspose2dPlan>,
+        part: &Part,
+        bound: &Bound<Self>,
+        add: &mut dyn FnMut(Dispatch),
+    ) {
         if part.items == 0 {
             return;
         }
         // Without a bias the weight stands in for it; kernels do not look at it.
-        let ConvTranspose2dInputs { input, weight, bias } = bound.inputs;
+        let ConvTranspose2dInputs { input, weight, bias, residual, activation_weight } = bound.inputs;
         let (bias, output) = (bias.unwrap_or(weight), bound.outputs.output);
         let arguments = [input, weight, bias, output];
         let output_count = self.output_count(part);
+        let (epilogue, finish) = (self.epilogue, plan.finish);
+        let finisher = Finisher { epilogue, finish, output, residual, activation_weight, stand_in: weight };
+        finisher.before(output_count, add);
+        let all_arguments = finisher.arguments(&arguments);
+        let of = &self.geometry(bound, &finisher);
+        // Then sums continue from the bias that this leaves everywhere.
+        let is_filled = !self.are_phases_all();
         let fill = |add: &mut dyn FnMut(Dispatch)| {
-            if !self.are_phases_all() {
-                let params = self.phase_params(part, bound, &[0..0, 0..0, 0..0], true);
+            if is_filled {
+                let params = self.phase_params(part, of, &[0..0, 0..0, 0..0], true);
                 add(Dispatch::per_element(&FILL, params, &[bias, output], output_count));
             }
         };
-        match plan {
+        match &plan.main {
             ConvTranspose2dPlan::Gather { parts } => {
                 for (index, range) in parts.iter().enumerate() {
-                    let params = self.phase_params(part, bound, range, index == 0);
-                    add(Dispatch::per_element(&GATHER, params, &arguments, output_count));
+                    let params = self.phase_params(part, of, range, index == 0);
+                    let dispatch =
+                        Dispatch::per_element(finisher.kernel(&GATHER), params, &all_arguments, output_count);
+                    add(finisher.activated(dispatch));
                 }
             }
             ConvTranspose2dPlan::Phases { parts, by_subgroups, is_pointwise } => {
@@ -148,8 +186,9 @@ impl Operator for ConvTranspose2d {
                     (&PHASES, [planes * self.phases(), self.phase_pixels(), self.group_out_channels()])
                 };
                 for (index, range) in parts.iter().enumerate() {
-                    let params = self.phase_params(part, bound, range, index == 0);
-                    add(patches(&kernels[usize::from(*by_subgroups)], params, arguments, sizes));
+                    let params = self.phase_params(part, of, range, index == 0 && !is_filled);
+                    let kernel = finisher.kernel(&kernels[usize::from(*by_subgroups)]);
+                    add(finisher.activated(patches(kernel, params, &all_arguments, sizes)));
                 }
             }
             ConvTranspose2dPlan::ImplicitGemm { tiles, loop_budget } => {
@@ -157,6 +196,7 @@ impl Operator for ConvTranspose2d {
                 let [divisor_rows, divisor_cols] = self.divisors();
                 let gemm = Gemm {
                     kernels: [&MULTIPLY, &ADD_SPLITS],
+                    finisher,
                     tiles: *tiles,
                     problems: self.groups * self.phases(),
                     k: self.k(),
@@ -169,9 +209,10 @@ impl Operator for ConvTranspose2d {
                     largest_pixels: (part.items * self.phase_pixels()) as i32,
                     divisor_rows: divisor_rows as i32,
                     divisor_cols: divisor_cols as i32,
-                    ..GemmParams::new(&self.geometry(bound), part.items)
+                    ..GemmParams::new(of, part.items)
                 };
-                gemm.dispatches(params, add);
+                let filled = GemmParams { continues: 1, has_bias: 0, ..params };
+                gemm.dispatches(if is_filled { filled } else { params }, add);
             }
             ConvTranspose2dPlan::ScatterAdd { parts, is_native } => {
                 let [start, scatter_add] = if *is_native {
@@ -179,30 +220,35 @@ impl Operator for ConvTranspose2d {
                 } else {
                     [&START, &SCATTER_ADD]
                 };
-                let params = ConvolutionParams::new(&self.geometry(bound), output_count, &parts[0], true).to_bytes();
+                let params = ConvolutionParams::new(of, output_count, &parts[0], true).to_bytes();
                 add(Dispatch::per_element(start, params, &[bias, output], output_count));
                 let input_count = part.items * self.input.channels * self.input.rows * self.input.cols;
                 for range in parts {
-                    let params = ConvolutionParams::new(&self.geometry(bound), input_count, range, false).to_bytes();
+                    let params = ConvolutionParams::new(of, input_count, range, false).to_bytes();
                     add(Dispatch::per_element(scatter_add, params, &[input, weight, output], input_count));
                 }
             }
         }
+        finisher.after(output_count, self.out_channels, self.out_rows * self.out_cols, add);
     }
 
     fn rounding<'a>(
         &'a self,
-        _: &ConvTranspose2dPlan,
+        _: &Finished<ConvTranspose2dPlan>,
         inputs: &'a ArraysOf<Self>,
         _: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
         let sizes = ConvTranspose2dInputs {
             bias: inputs.bias.as_ref().map(magnitudes),
+            residual: inputs.residual.as_ref().map(magnitudes),
             ..ConvTranspose2dInputs::new(magnitudes(&inputs.input), magnitudes(&inputs.weight))
         };
-        let sums = self.compute(&sizes)?.outputs.output.into_flat();
+        let plain = ConvTranspose2d { epilogue: self.epilogue.without_activation(), ..self.clone() };
+        let sums = plain.compute(&sizes)?.outputs.output.into_flat();
+        let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
         let terms = self.input.channels / self.groups * self.windows[0].kernel * self.windows[1].kernel;
-        Ok(Box::new(move |_, index| rounding(terms + 2, sums[index].into())))
+        let terms = terms + 3 + self.epilogue.roundings();
+        Ok(Box::new(move |_, index| rounding(terms, steepness * f64::from(sums[index]))))
     }
 }
 
@@ -214,7 +260,7 @@ impl ConvTranspose2d {
     fn phase_params(
         &self,
         part: &Part,
-        bound: &Bound<Self>,
+        of: &Geometry<'_>,
         [channels, tap_rows, tap_cols]: &LoopPart,
         is_first: bool,
     ) -> UniformBytes {
@@ -232,6 +278,7 @@ impl ConvTranspose2d {
             out_cols: self.out_cols as i32,
             rows: rows.into(),
             cols: cols.into(),
+            epilogue: of.epilogue,
             divisor_rows: divisor_rows as i32,
             divisor_cols: divisor_cols as i32,
             inverse_rows: inverse(rows.dilation / divisor_rows, step_rows) as i32,
@@ -242,15 +289,15 @@ impl ConvTranspose2d {
             tap_row_end: tap_rows.end as i32,
             tap_col_begin: tap_cols.start as i32,
             tap_col_end: tap_cols.end as i32,
-            is_first: u32::from(is_first),
-            has_bias: u32::from(self.has_bias),
-            input_base: bound.inputs.input.base,
-            output_base: bound.outputs.output.base,
+            continues: u32::from(of.continues || !is_first),
+            has_bias: u32::from(self.has_bias && is_first),
+            input_base: of.bases[0],
+            output_base: of.bases[1],
         }
         .to_bytes()
     }
 
-    fn geometry(&self, bound: &Bound<Self>) -> Geometry<'_> {
+    fn geometry(&self, bound: &Bound<Self>, finisher: &Finisher) -> Geometry<'_> {
         let Bound { inputs, outputs, workspace } = bound;
         Geometry {
             input: &self.input,
@@ -258,6 +305,8 @@ impl ConvTranspose2d {
             groups: self.groups,
             output: [self.out_channels, self.out_rows, self.out_cols],
             has_bias: self.has_bias,
+            continues: finisher.continues(),
+            epilogue: finisher.uniform(),
             bases: [inputs.input.base, outputs.output.base, workspace.base],
         }
     }
@@ -290,5 +339,5 @@ pub fn conv_transpose2d(
     params: &ConvTranspose2dParams,
 ) -> Result<Tensor> {
     let operator = ConvTranspose2d::new(input.shape(), weight.shape(), bias.map(Tensor::shape), params)?;
-    Ok(operator.call(&ConvTranspose2dInputs { input, weight, bias })?.output)
+    Ok(operator.call(&ConvTranspose2dInputs { bias, ..ConvTranspose2dInputs::new(input, weight) })?.output)
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use super::ConvTranspose2d;
 use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::{BLOCK, LoopParts, split_loops};
+use crate::ops::Finished;
+use crate::ops::convolution::gemm::stores_once;
 use crate::ops::convolution::gemm_tiles::GemmTiles;
 use crate::ops::convolution::patches::split_channels_innermost;
 use crate::window::Window;
@@ -95,7 +97,21 @@ impl ConvTranspose2d {
         self.algorithm
     }
 
-    pub(super) fn plan_on(&self, on: &Capabilities) -> ConvTranspose2dPlan {
+    pub(super) fn plan_on(&self, on: &Capabilities) -> Finished<ConvTranspose2dPlan> {
+        let main = self.main_plan(on);
+        let is_once = match &main {
+            ConvTranspose2dPlan::Gather { parts } => parts.len() == 1,
+            // What is in no phase is stored by a dispatch of its own.
+            ConvTranspose2dPlan::Phases { parts, .. } => parts.len() == 1 && self.are_phases_all(),
+            ConvTranspose2dPlan::ImplicitGemm { tiles, loop_budget } => {
+                self.are_phases_all() && stores_once(tiles, self.k(), *loop_budget)
+            }
+            ConvTranspose2dPlan::ScatterAdd { .. } => false,
+        };
+        Finished { main, finish: self.epilogue.plan(on, 4, is_once) }
+    }
+
+    fn main_plan(&self, on: &Capabilities) -> ConvTranspose2dPlan {
         let channels = self.input.channels / self.groups;
         let algorithm = match self.algorithm {
             ConvTranspose2dAlgorithm::Auto if on.is_software() => ConvTranspose2dAlgorithm::Phases,

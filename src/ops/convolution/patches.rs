@@ -30,12 +30,12 @@ pub(crate) fn split_channels_innermost(on: &Capabilities, [channels, rows, cols]
 pub(crate) fn patches(
     kernel: &'static Kernel,
     uniform: UniformBytes,
-    arguments: [Binding; 4],
+    arguments: &[Binding],
     [planes, pixels, channels]: [usize; 3],
 ) -> Dispatch {
     let patch_channels = patch_channels(channels);
     let workgroups = planes * pixels.div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(patch_channels);
-    Dispatch::per_workgroup(kernel, uniform, &arguments, workgroups)
+    Dispatch::per_workgroup(kernel, uniform, arguments, workgroups)
         .with_constant("WORKGROUP_SIZE", LANES as u32)
         .with_constant("CHANNELS", patch_channels as u32)
 }

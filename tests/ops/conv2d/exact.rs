@@ -121,10 +121,10 @@ fn each_class_of_adapters_has_its_own_algorithms() {
         gpu
     };
     let plan = |gpu: &Gpu| operator.plan(gpu.capabilities());
-    assert!(matches!(plan(&taken_for(AdapterClass::Hardware)), Conv2dPlan::ImplicitGemm { .. }));
+    assert!(matches!(plan(&taken_for(AdapterClass::Hardware)).main, Conv2dPlan::ImplicitGemm { .. }));
     let transforms = plan(&taken_for(AdapterClass::Llvmpipe));
     assert!(transforms.to_string().starts_with("Winograd F(2x2, 3x3) through a workspace"), "{transforms}");
-    assert!(matches!(plan(&taken_for(AdapterClass::Cpu)), Conv2dPlan::Tiles { .. }));
+    assert!(matches!(plan(&taken_for(AdapterClass::Cpu)).main, Conv2dPlan::Tiles { .. }));
     let gpu = Gpu::new_blocking().unwrap();
     if gpu.adapter_info().name.contains("llvmpipe") {
         assert_eq!(plan(&gpu), transforms);

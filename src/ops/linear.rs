@@ -1,0 +1,143 @@
+//! linear: the product of rows with a weight.
+
+use crate::error::{Error, Result};
+use crate::operator::{Definition, NoParams, arguments};
+use crate::ops::Activation;
+use crate::ops::epilogue::Epilogue;
+use crate::shape;
+
+/// A validated [`linear`](crate::linear) on arguments of known shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linear {
+    input: Vec<usize>,
+    weight: Vec<usize>,
+    bias: Option<Vec<usize>>,
+    output: Vec<usize>,
+    /// All dimensions of the input but the last, as one.
+    pub(crate) rows: usize,
+    pub(crate) features: usize,
+    /// The elements of a row.
+    pub(crate) k: usize,
+    /// The distance in the bias of one step along rows and along features.
+    pub(crate) bias_steps: [usize; 2],
+    pub(crate) epilogue: Epilogue,
+}
+
+arguments! {
+    /// The inputs of [`linear`](crate::linear): K input features, N output features.
+    #[derive(Copy)]
+    pub struct LinearInputs<F> {
+        /// f32, (..,K).
+        input: float,
+        /// f32, (N,K), or (K) for an output without its last dimension.
+        weight: float,
+        /// f32, (N): the number added to each feature; or any shape that broadcasts to the output. Default: none. Present
+        /// exactly if the operator was made with one.
+        bias: optional float,
+        /// f32, of the output's shape: what is added before the activation. It may be the output's own buffer. Default:
+        /// none. Present exactly if the operator is `with_residual`.
+        residual: optional float,
+        /// f32, (1) or (N): prelu's slopes. Default: none. Present exactly if the operator's activation is prelu.
+        activation_weight: optional float,
+    }
+}
+
+arguments! {
+    /// The outputs of [`linear`](crate::linear).
+    #[derive(Copy)]
+    pub struct LinearOutputs<F> {
+        /// f32, (..,N), or without the last dimension for a weight (K).
+        output: float,
+    }
+}
+
+impl Linear {
+    /// Checks an input (..,K), a weight (N,K) or (K) and, if there is one, a bias that broadcasts to the output.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a scalar `input`, a `weight` of another rank or other K, and a `bias` that does not
+    /// broadcast to the output, or varies along some but not all of its dimensions before the last; for a weight (K), a
+    /// bias that is no scalar. [`Error::LimitExceeded`] for sizes that cannot be counted.
+    pub fn new(input: &[usize], weight: &[usize], bias: Option<&[usize]>) -> Result<Self> {
+        let refuse = |argument, expected: String, shape: &[usize]| {
+            Err(Error::invalid(Self::NAME, argument, expected, format!("shape {shape:?}")))
+        };
+        let Some((&k, before)) = input.split_last() else {
+            return refuse("input", "1 dimension (K) or more".into(), input);
+        };
+        let (features, is_vector) = match *weight {
+            [features, of] if of == k => (features, false),
+            [of] if of == k => (1, true),
+            _ => return refuse("weight", format!("(N,{k}) or ({k})"), weight),
+        };
+        for (argument, shape) in [("input", input), ("weight", weight)] {
+            shape::element_count(Self::NAME, argument, shape)?;
+        }
+        let mut output = before.to_vec();
+        output.extend((!is_vector).then_some(features));
+        shape::element_count(Self::NAME, "output", &output)?;
+        let rows = before.iter().product();
+        let bias_steps = match bias {
+            None => [0, 0],
+            Some([]) => [0, 0],
+            Some(shape) => {
+                let fits = shape.iter().rev().zip(output.iter().rev()).all(|(&a, &b)| a == b || a == 1);
+                let (last, lead) = (shape[shape.len() - 1], shape[..shape.len() - 1].iter().product::<usize>());
+                if is_vector || shape.len() > output.len() || !fits || (lead != 1 && lead != rows) {
+                    let expected = if is_vector { "a scalar".into() } else { format!("shape [{features}]") };
+                    return refuse("bias", format!("{expected}, or one that broadcasts to {output:?}"), shape);
+                }
+                [if lead == 1 { 0 } else { last }, usize::from(last != 1)]
+            }
+        };
+        Ok(Linear {
+            input: input.to_vec(),
+            weight: weight.to_vec(),
+            bias: bias.map(<[_]>::to_vec),
+            output,
+            rows,
+            features,
+            k,
+            bias_steps,
+            epilogue: Epilogue::default(),
+        })
+    }
+
+    /// The same operator, which then applies an activation to its output: see
+    /// [`Conv2d::with_activation`](crate::Conv2d::with_activation).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for a number of slopes that is neither 1 nor that of the output's features, and a slope
+    /// that is not finite in float32.
+    pub fn with_activation(self, activation: Activation) -> Result<Self> {
+        let epilogue = self.epilogue.with_activation(Self::NAME, activation, self.features)?;
+        Ok(Linear { epilogue, ..self })
+    }
+
+    /// The same operator, which also adds `residual` to its output, before the activation.
+    pub fn with_residual(self) -> Self {
+        Linear { epilogue: Epilogue { has_residual: true, ..self.epilogue }, ..self }
+    }
+
+    /// The shape of the output.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output
+    }
+}
+
+impl Definition for Linear {
+    const NAME: &'static str = "linear";
+    type Params = NoParams;
+    type Inputs = LinearInputs<()>;
+    type Outputs = LinearOutputs<()>;
+
+    fn of_shapes(inputs: &LinearInputs<Vec<usize>>, _: &NoParams) -> Result<Self> {
+        Linear::new(&inputs.input, &inputs.weight, inputs.bias.as_deref())
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+pub use on_gpu::*;
+
+#[cfg(feature = "gpu-core")]
+mod on_gpu;

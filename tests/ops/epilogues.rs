@@ -1,0 +1,369 @@
+//! Operators that add a residual to their output and apply an activation to it: fused, they give what the operators one
+//! after the other give.
+
+use std::collections::BTreeSet;
+
+use ndarray::ArrayD;
+use wgdnn::cases::{Call, Case, CaseArray, Expected};
+use wgdnn::operator::{AnyOperator, ArraysOf, FloatOrInteger, Name, OnCpu};
+use wgdnn::{
+    Activation, AdapterClass, Approximate, BatchNorm, Capabilities, Conv2d, ConvTranspose2d, Error, Gpu, Linear,
+    Operator, reference, wgpu,
+};
+
+use crate::harness::{golden_of, gpu, gpu_taken_for_hardware, random};
+use crate::splitting::device_with_binding;
+
+const ACTIVATIONS: [Activation; 11] = [
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::LeakyRelu { negative_slope: 0.25 },
+    Activation::Prelu { num_parameters: 1 },
+    // A slope for each channel.
+    Activation::Prelu { num_parameters: 0 },
+    Activation::Hardswish,
+    Activation::Silu,
+    Activation::Gelu { approximate: Approximate::None },
+    Activation::Gelu { approximate: Approximate::Tanh },
+    Activation::Tanh,
+    Activation::Sigmoid,
+];
+
+/// An operator that has epilogues.
+trait HasEpilogue: Operator {
+    const HAS_RESIDUAL: bool;
+
+    fn channels(&self) -> usize;
+    fn activated(self, activation: Activation) -> Result<Self, Error>;
+    fn added(self) -> Self;
+    fn set(inputs: &mut ArraysOf<Self>, residual: Option<ArrayD<f32>>, weight: Option<ArrayD<f32>>);
+    fn output(&self, inputs: &ArraysOf<Self>) -> ArrayD<f32>;
+}
+
+macro_rules! has_epilogue {
+    ($operator:ident, $channels:expr) => {
+        impl HasEpilogue for $operator {
+            const HAS_RESIDUAL: bool = true;
+
+            fn channels(&self) -> usize {
+                let channels: fn(&[usize]) -> usize = $channels;
+                channels(self.output_shape())
+            }
+
+            fn activated(self, activation: Activation) -> Result<Self, Error> {
+                self.with_activation(activation)
+            }
+
+            fn added(self) -> Self {
+                self.with_residual()
+            }
+
+            fn set(inputs: &mut ArraysOf<Self>, residual: Option<ArrayD<f32>>, weight: Option<ArrayD<f32>>) {
+                (inputs.residual, inputs.activation_weight) = (residual, weight);
+            }
+
+            fn output(&self, inputs: &ArraysOf<Self>) -> ArrayD<f32> {
+                self.compute(inputs).unwrap().outputs.output
+            }
+        }
+    };
+}
+has_epilogue!(Conv2d, |shape| shape[shape.len() - 3]);
+has_epilogue!(ConvTranspose2d, |shape| shape[shape.len() - 3]);
+has_epilogue!(Linear, |shape| shape.last().copied().unwrap_or(1));
+
+impl HasEpilogue for BatchNorm {
+    const HAS_RESIDUAL: bool = false;
+
+    fn channels(&self) -> usize {
+        self.output_shape().get(1).copied().unwrap_or(0)
+    }
+
+    fn activated(self, activation: Activation) -> Result<Self, Error> {
+        self.with_activation(activation)
+    }
+
+    fn added(self) -> Self {
+        self
+    }
+
+    fn set(inputs: &mut ArraysOf<Self>, _: Option<ArrayD<f32>>, weight: Option<ArrayD<f32>>) {
+        inputs.activation_weight = weight;
+    }
+
+    fn output(&self, inputs: &ArraysOf<Self>) -> ArrayD<f32> {
+        self.compute(inputs).unwrap().outputs.output
+    }
+}
+
+/// An activation by the operator of its name, in f32.
+fn activate(activation: Activation, x: &ArrayD<f32>, weight: Option<&ArrayD<f32>>) -> ArrayD<f32> {
+    match activation {
+        Activation::Relu => reference::relu(x),
+        Activation::Relu6 => reference::relu6(x),
+        Activation::LeakyRelu { negative_slope } => {
+            reference::leaky_relu(x, &wgdnn::LeakyReluParams { negative_slope })
+        }
+        Activation::Prelu { .. } => reference::prelu(x, weight.unwrap()),
+        Activation::Hardswish => reference::hardswish(x),
+        Activation::Silu => reference::silu(x),
+        Activation::Gelu { approximate } => reference::gelu(x, &wgdnn::GeluParams { approximate }),
+        Activation::Tanh => reference::tanh(x),
+        Activation::Sigmoid => reference::sigmoid(x),
+        other => panic!("{other:?}"),
+    }
+    .unwrap()
+}
+
+/// A call with an epilogue, and what it must give.
+struct Fused {
+    call: Call,
+    case: Case,
+    has_residual: bool,
+}
+
+/// A golden case's operator with an epilogue. `turn` chooses among them.
+fn fused<O: HasEpilogue>(case: &Case, turn: usize) -> Option<Fused>
+where
+    O::Params: serde::de::DeserializeOwned,
+{
+    let (mut operator, mut inputs) = Call::typed::<O>(case).unwrap();
+    let plain = operator.output(&inputs);
+    let has_residual = O::HAS_RESIDUAL && turn % 3 > 0;
+    let mut activation = (turn % 3 < 2).then(|| ACTIVATIONS[turn % ACTIVATIONS.len()]);
+    if let Some(Activation::Prelu { num_parameters: 0 }) = activation {
+        activation = Some(Activation::Prelu { num_parameters: operator.channels() });
+    }
+    let weight = match activation {
+        Some(Activation::Prelu { num_parameters }) => Some(random(&[num_parameters], 3)),
+        _ => None,
+    };
+    let residual = has_residual.then(|| random(plain.shape(), 4));
+    let sum = residual.as_ref().map_or(plain.clone(), |residual| &plain + residual);
+    let expected = match activation {
+        // A row of features is no (N,C).
+        Some(activation @ Activation::Prelu { .. }) if O::NAME == "linear" => {
+            let rows = sum.len() / operator.channels().max(1);
+            let matrix = sum.clone().into_shape_with_order(vec![rows, operator.channels()]).unwrap();
+            activate(activation, &matrix, weight.as_ref()).into_shape_with_order(sum.shape()).unwrap()
+        }
+        // An image alone has no N.
+        Some(activation @ Activation::Prelu { .. }) if sum.ndim() == 3 && O::HAS_RESIDUAL => {
+            let batch = sum.clone().insert_axis(ndarray::Axis(0));
+            activate(activation, &batch, weight.as_ref()).remove_axis_of_one()
+        }
+        Some(activation) => activate(activation, &sum, weight.as_ref()),
+        None => sum.clone(),
+    };
+    if has_residual {
+        operator = operator.added();
+    }
+    if let Some(activation) = activation {
+        operator = operator.activated(activation).ok()?;
+    }
+    O::set(&mut inputs, residual, weight);
+    let bound = case.outputs["output"].atol;
+    let largest = sum.iter().filter(|x| x.is_finite()).fold(0.0, |largest: f64, x| f64::from(x.abs()).max(largest));
+    let expected = Expected {
+        array: std::sync::Arc::new(CaseArray::F32(expected)),
+        // The sum is rounded once more before the activation than in the fused call, and the activation rounds too.
+        atol: 2.0 * bound + 4e-7 * (largest + 1.0),
+        rmse_float32: None,
+    };
+    let case = Case { outputs: [("output".to_owned(), expected)].into(), ..case.clone() };
+    Some(Fused { call: Call::of_operator(operator, inputs), case, has_residual })
+}
+
+trait RemoveAxis {
+    fn remove_axis_of_one(self) -> Self;
+}
+
+impl RemoveAxis for ArrayD<f32> {
+    fn remove_axis_of_one(self) -> Self {
+        self.index_axis_move(ndarray::Axis(0), 0)
+    }
+}
+
+fn fused_of(case: &Case, turn: usize) -> Option<Fused> {
+    match &*case.op {
+        "conv2d" => fused::<Conv2d>(case, turn),
+        "conv_transpose2d" => fused::<ConvTranspose2d>(case, turn),
+        "linear" => fused::<Linear>(case, turn),
+        "batch_norm" => fused::<BatchNorm>(case, turn),
+        other => panic!("{other}"),
+    }
+}
+
+const OPERATORS: [&str; 4] = ["conv2d", "conv_transpose2d", "linear", "batch_norm"];
+
+/// The golden cases that can be fused, all of which have one output.
+fn cases(op: &str) -> Vec<&'static Case> {
+    let all = golden_of(op).into_iter().filter(|case| !case.is_error && case.outputs.len() == 1);
+    all.filter(|case| case.params.get("training").is_none_or(|training| *training == false)).collect()
+}
+
+/// Whether the fused plan of a call on such a device says what it must.
+fn says_how_it_finishes(plan: &str) -> bool {
+    plan.contains("fused with what follows") || plan.contains("more for what follows")
+}
+
+/// Every golden case by every algorithm, with epilogues in turn: eagerly, recorded, and with the residual in the output's
+/// own buffer.
+#[track_caller]
+fn expect_fused(gpu: &Gpu, step: usize) -> BTreeSet<String> {
+    let (mut wrong, mut ran, mut plans) = (Vec::new(), 0, BTreeSet::new());
+    for op in OPERATORS {
+        for (turn, case) in cases(op).into_iter().enumerate().step_by(step) {
+            let Some(Fused { call, case, has_residual }) = fused_of(case, turn) else { continue };
+            for (algorithm, call) in call.by_every_algorithm() {
+                let plan = call.operator().plan_on(gpu.capabilities());
+                assert!(says_how_it_finishes(&plan), "{}: {plan}", case.id);
+                plans.insert(format!("{op}: {plan}"));
+                let mut case = case.clone();
+                if algorithm == "Winograd4x4" {
+                    case.outputs.values_mut().for_each(|expected| expected.atol *= 2.0);
+                }
+                let mut judge = |way: &str, outputs: Result<wgdnn::cases::Outputs, wgdnn::cases::Refusal>| {
+                    ran += 1;
+                    let compared = outputs.map_err(|error| error.to_string());
+                    if let Err(reason) = compared.and_then(|outputs| wgdnn::cases::compare(&case, &outputs)) {
+                        wrong.push(format!("{}, {algorithm}, {way}, {plan}: {reason}", case.id));
+                    }
+                };
+                judge("eager", call.run_eager(gpu));
+                judge("recorded", crate::recorded::run(&call, gpu));
+                if has_residual {
+                    let names: [Name; 1] = ["residual".into()];
+                    judge("recorded in place", crate::recorded::run_with(&call, gpu, &names));
+                    judge("eager in place", in_place(&call, gpu));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {ran} are wrong:\n{}", wrong.len(), wrong[..wrong.len().min(30)].join("\n"));
+    assert!(ran > 1000 / step, "{ran}");
+    plans
+}
+
+fn in_place(call: &Call, gpu: &Gpu) -> Result<wgdnn::cases::Outputs, wgdnn::cases::Refusal> {
+    let tensors = call.upload(gpu)?;
+    let operator: &dyn AnyOperator = call.operator();
+    operator.call_in_place_by_name(tensors.clone())?;
+    let residual = tensors.into_iter().find(|(name, _)| *name == "residual".into());
+    let Some((_, FloatOrInteger::Float(residual))) = residual else { panic!("no residual") };
+    Ok([("output", residual.read_blocking()?.into())].into())
+}
+
+#[test]
+fn fused_is_one_after_the_other() {
+    expect_fused(gpu(), 1);
+}
+
+#[test]
+fn fused_is_one_after_the_other_by_kernels_of_hardware() {
+    expect_fused(gpu_taken_for_hardware(), 2);
+}
+
+/// Where a device binds four buffers, a dispatch more does it.
+#[test]
+fn fused_is_one_after_the_other_on_few_buffers() {
+    let options = wgdnn::GpuOptions::default().limits(wgpu::Limits::downlevel_defaults());
+    let gpu = Gpu::with_options_blocking(&options).unwrap();
+    assert_eq!(gpu.limits().max_storage_buffers_per_shader_stage, 4);
+    let plans = expect_fused(&gpu, 2);
+    assert!(plans.iter().filter(|plan| !plan.starts_with("batch_norm")).all(|plan| plan.contains("more for what")));
+}
+
+/// Sums that are cut into several dispatches, split over k, or cut into parts of a batch are finished once.
+#[test]
+fn a_sum_that_is_cut_is_finished_once() {
+    use wgdnn::{Conv2dInputs, Conv2dParams, ConvTranspose2dInputs, ConvTranspose2dParams, LinearInputs};
+
+    let negative = |shape: &[usize]| crate::harness::random_integers(shape, 5).mapv(|x| x - 1.0);
+    let activation = Activation::LeakyRelu { negative_slope: 0.5 };
+    let mut calls = Vec::new();
+    // 40,000 channels are more products than an invocation of llvmpipe may loop over.
+    for (shape, weight) in [([2, 40_000, 2, 2], [3, 40_000, 1, 1]), ([3, 40, 5, 6], [20, 40, 3, 3])] {
+        let conv = Conv2d::new(&shape, &weight, None, &Conv2dParams::default()).unwrap();
+        let conv = conv.with_residual().with_activation(activation).unwrap();
+        let residual = Some(negative(conv.output_shape()));
+        let inputs = Conv2dInputs { residual, ..Conv2dInputs::new(negative(&shape), negative(&weight)) };
+        calls.push(Call::of_operator(conv, inputs));
+    }
+    for (shape, weight) in [([2, 40_000, 2, 2], [40_000, 2, 1, 1]), ([3, 40, 5, 6], [40, 20, 3, 3])] {
+        let conv = ConvTranspose2d::new(&shape, &weight, None, &ConvTranspose2dParams::default()).unwrap();
+        let conv = conv.with_residual().with_activation(activation).unwrap();
+        let residual = Some(negative(conv.output_shape()));
+        let inputs =
+            ConvTranspose2dInputs { residual, ..ConvTranspose2dInputs::new(negative(&shape), negative(&weight)) };
+        calls.push(Call::of_operator(conv, inputs));
+    }
+    for (shape, weight) in [([3, 150_000], [5, 150_000]), ([20, 1000], [40, 1000])] {
+        let linear = Linear::new(&shape, &weight, None).unwrap().with_residual().with_activation(activation).unwrap();
+        let residual = Some(negative(linear.output_shape()));
+        let inputs = LinearInputs { residual, ..LinearInputs::new(negative(&shape), negative(&weight)) };
+        calls.push(Call::of_operator(linear, inputs));
+    }
+    let mut plans = Vec::new();
+    for call in &calls {
+        for gpu in [gpu(), gpu_taken_for_hardware()] {
+            for (_, call) in call.by_every_algorithm() {
+                plans.push(call.operator().plan_on(gpu.capabilities()));
+            }
+            crate::harness::expect_within_on(gpu, call, 0.0);
+            let expected = call.run_reference().unwrap();
+            assert_eq!(in_place(call, gpu).unwrap(), expected);
+        }
+    }
+    assert!(plans.iter().any(|plan| plan.contains("parts, 2 dispatches more")), "{plans:#?}");
+    assert!(plans.iter().any(|plan| plan.contains("split in") && plan.contains("fused with")), "{plans:#?}");
+    // And in parts of the batch, or of the features.
+    for (call, bytes) in [(&calls[1], 1 << 15), (&calls[3], 1 << 15), (&calls[5], 1 << 17)] {
+        let gpu = device_with_binding(bytes);
+        crate::harness::expect_within_on(&gpu, call, 0.0);
+        assert_eq!(in_place(call, &gpu).unwrap(), call.run_reference().unwrap());
+    }
+}
+
+#[test]
+fn plans_say_how_they_finish() {
+    let on = |limits| Capabilities::new(AdapterClass::Hardware, wgpu::Features::empty(), limits);
+    let (many, few) = (on(wgpu::Limits::defaults()), on(wgpu::Limits::downlevel_defaults()));
+    let conv = Conv2d::new(&[1, 64, 56, 56], &[64, 64, 3, 3], None, &Default::default()).unwrap();
+    assert!(!says_how_it_finishes(&conv.plan(&many).to_string()));
+    let conv = conv.with_residual();
+    assert!(conv.plan(&many).to_string().ends_with(", fused with what follows"));
+    assert!(conv.plan(&few).to_string().ends_with(", a dispatch more for what follows"));
+    let conv = conv.with_activation(Activation::Relu).unwrap();
+    assert!(conv.plan(&few).to_string().ends_with(", 2 dispatches more for what follows"));
+}
+
+#[test]
+fn wrong_epilogues_are_refused() {
+    let conv = Conv2d::new(&[1, 2, 5, 5], &[4, 2, 3, 3], None, &Default::default()).unwrap();
+    let text = |error: Error| error.to_string();
+    assert_eq!(
+        text(conv.clone().with_activation(Activation::Prelu { num_parameters: 2 }).unwrap_err()),
+        "conv2d: activation: expected 1 slope, or one for each of 4 channels, got 2 slopes"
+    );
+    let steep = Activation::LeakyRelu { negative_slope: f64::NAN };
+    let error = text(conv.clone().with_activation(steep).unwrap_err());
+    assert_eq!(error, "conv2d: negative_slope: expected a finite float32, got NaN");
+    let inputs = wgdnn::BatchNormInputs::new(&[2, 3, 4][..]);
+    let params = wgdnn::BatchNormParams { training: true, ..Default::default() };
+    let norm = BatchNorm::new(&inputs, &params).unwrap();
+    let error = text(norm.with_activation(Activation::Relu).unwrap_err());
+    assert_eq!(error, "batch_norm: training: expected false, for an activation, got true");
+    // Arguments that were not planned, or planned and not given.
+    let tensor = |shape: &[usize]| wgdnn::Tensor::zeros(gpu(), shape).unwrap();
+    let (input, weight, residual) = (tensor(&[1, 2, 5, 5]), tensor(&[4, 2, 3, 3]), tensor(&[1, 4, 3, 3]));
+    let inputs = wgdnn::Conv2dInputs::new(&input, &weight);
+    let with = wgdnn::Conv2dInputs { residual: Some(&residual), ..inputs };
+    assert_eq!(text(conv.call(&with).unwrap_err()), "conv2d: residual: expected none, got a tensor");
+    let added = conv.with_residual();
+    let error = text(added.call(&inputs).unwrap_err());
+    assert_eq!(error, "conv2d: residual: expected a tensor of shape [1, 4, 3, 3], got none");
+    let with = wgdnn::Conv2dInputs { residual: Some(&weight), ..inputs };
+    let error = text(added.call(&with).unwrap_err());
+    assert_eq!(error, "conv2d: residual: expected shape [1, 4, 3, 3], got shape [4, 2, 3, 3]");
+}
