@@ -1,4 +1,4 @@
-// parts: linear, linear_blocks|linear_elements, no_epilogue|epilogue
+// parts: linear_store, linear_blocks|linear_elements, no_epilogue|epilogue
 // linear: output[r, n] = sum over k of weight[n, k] * input[r, k] + bias.
 //
 // One invocation computes ROWS rows of a feature: it loads a block of the weight once for all of them. A workgroup has

@@ -1,4 +1,4 @@
-// parts: linear, linear_blocks|linear_elements, no_epilogue|epilogue
+// parts: linear_store, linear_blocks|linear_elements, no_epilogue|epilogue
 // linear of few rows, as products of a matrix and vectors, for GPUs: a workgroup computes a feature of up to ROWS rows. Its
 // invocations share the row of the weight, which is loaded once, and add their sums as a tree.
 

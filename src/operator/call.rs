@@ -138,13 +138,13 @@ pub(super) fn matched<T>(
     }
 }
 
-/// The places of the inputs that may be the output's own buffer, and are.
-pub(super) fn places_in_output<T>(
+/// The inputs that may be the output's own buffer, and are.
+pub(super) fn names_in_output<T>(
     slots: &List<&Slot>,
     given: &List<T>,
     output: Slice<'_>,
     slice_of: impl for<'t> Fn(&'t T) -> Slice<'t>,
-) -> SmallVec<[usize; 2]> {
+) -> SmallVec<[Name; 2]> {
     let is_output = |slot: &Given<&Slot>| {
         slot.value.is_some_and(|slot| slot.alias == Alias::Allowed)
             && given.given.iter().filter(|given| given.name == slot.name).any(|given| {
@@ -152,8 +152,7 @@ pub(super) fn places_in_output<T>(
                 slice.is_some_and(|slice| slice.buffer() == output.buffer() && slice.offset() == output.offset())
             })
     };
-    let each = slots.given.iter().enumerate();
-    each.filter(|(_, slot)| is_output(slot)).map(|(place, _)| place).collect()
+    slots.given.iter().filter(|slot| is_output(slot)).map(|slot| slot.name).collect()
 }
 
 pub(super) fn argument<'a>(name: Name, slot: &Slot, slice: Slice<'a>) -> Argument<'a> {
@@ -175,9 +174,9 @@ pub(super) fn record<'a, O: Operator>(
     let Ok(_) = O::Inputs::try_map(inputs, &mut given_inputs);
     let Ok(_) = O::Outputs::try_map(outputs, &mut given_outputs);
     if let Some(output) = given_outputs.given.first().and_then(|given| given.value) {
-        let places = places_in_output(&inputs_of(&slots), &given_inputs, output, |slice| *slice);
-        if !places.is_empty() {
-            slots = slots.in_place(&places);
+        let names = names_in_output(&inputs_of(&slots), &given_inputs, output, |slice| *slice);
+        if !names.is_empty() {
+            slots = slots.in_place(&names);
         }
     }
     let mut arguments = ArgumentList::new();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use smallvec::SmallVec;
 
-use super::call::{Given, List, argument, inputs_of, matched, outputs_of, places_in_output};
+use super::call::{Given, List, argument, inputs_of, matched, names_in_output, outputs_of};
 use super::planned::Planned;
 use super::slots::{Alias, Role, Slot, Slots};
 use super::{Arguments, InputsOf, Map, Name, Operator, OutputsOf, PackedLayout, replay};
@@ -95,8 +95,8 @@ pub(super) fn call<'b, O: Operator>(
     let mut replaced = None;
     if in_place {
         let tensor = replaced_of(operator, inputs, &slots)?;
-        let places = places_in_output(&inputs_of(&slots), &given, tensor.own_slice(), |tensor| tensor.slice);
-        slots = slots.in_place(&places);
+        let names = names_in_output(&inputs_of(&slots), &given, tensor.own_slice(), |tensor| tensor.slice);
+        slots = slots.in_place(&names);
         replaced = Some(tensor);
     }
     let workspace = match &slots.workspace {

@@ -118,16 +118,12 @@ impl<O: Operator> AnyOperator for O {
 
     fn dispatches_in_place_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>> {
         let plan = self.plan(on);
-        let mut places = Vec::new();
-        let mut place = 0;
-        self.declare(&plan).each(&mut |_, slot, _| {
-            places.extend(slot.may_be_output().then_some(place));
-            place += 1;
-        });
+        let mut names = Vec::new();
+        self.declare(&plan).each(&mut |name, slot, _| names.extend(slot.may_be_output().then_some(name)));
         let mut dispatches = Vec::new();
-        for chosen in 1..1_usize << places.len() {
-            let of_choice = places.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
-            let slots = self.declare(&plan).in_place(&of_choice.map(|(_, place)| *place).collect::<Vec<_>>());
+        for chosen in 1..1_usize << names.len() {
+            let of_choice = names.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
+            let slots = self.declare(&plan).in_place(&of_choice.map(|(_, name)| *name).collect::<Vec<_>>());
             dispatches.extend(Planned { operator: self, plan: &plan, slots: &slots }.all_dispatches(&on.limits)?);
         }
         Ok(dispatches)

@@ -194,9 +194,9 @@ impl<O: Definition> Slots<O> {
 }
 
 impl<O: Definition> Slots<O> {
-    /// The same slots, of a call in which these inputs, by their places, are the output's own buffer.
-    pub(crate) fn in_place(self, places: &[usize]) -> Self {
-        let Ok(inputs) = O::Inputs::try_map(&self.inputs, &mut InPlace { places, next: 0 });
+    /// The same slots, of a call in which these inputs are the output's own buffer.
+    pub(crate) fn in_place(self, names: &[Name]) -> Self {
+        let Ok(inputs) = O::Inputs::try_map(&self.inputs, &mut InPlace { names });
         Slots { inputs, is_in_place: true, ..self }
     }
 
@@ -250,24 +250,18 @@ impl<'a> Map<'a, Slot, Slot, Binding, Binding, Infallible> for Binder<'_> {
 }
 
 /// Marks inputs that are the output's own buffer.
-struct InPlace<'p> {
-    places: &'p [usize],
-    next: usize,
+struct InPlace<'n> {
+    names: &'n [Name],
 }
 
 impl<'a> Map<'a, Slot, Slot, Slot, Slot, Infallible> for InPlace<'_> {
-    fn float(&mut self, _: Name, slot: &'a Slot) -> Result<Slot, Infallible> {
-        let is_output = self.places.contains(&self.next);
-        self.next += 1;
+    fn float(&mut self, name: Name, slot: &'a Slot) -> Result<Slot, Infallible> {
+        let is_output = self.names.contains(&name);
         Ok(Slot { alias: if is_output { Alias::Output } else { slot.alias }, ..slot.clone() })
     }
 
     fn integer(&mut self, name: Name, slot: &'a Slot) -> Result<Slot, Infallible> {
         self.float(name, slot)
-    }
-
-    fn absent(&mut self, _: Name) {
-        self.next += 1;
     }
 }
 

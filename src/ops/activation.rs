@@ -84,7 +84,8 @@ impl Activation {
     pub(crate) fn roundings(self) -> usize {
         match self {
             Activation::Relu | Activation::Relu6 => 0,
-            Activation::LeakyRelu { .. } | Activation::Prelu { .. } => 1,
+            // The slope is rounded too.
+            Activation::LeakyRelu { .. } | Activation::Prelu { .. } => 3,
             Activation::Hardswish => 4,
             Activation::Silu | Activation::Tanh | Activation::Sigmoid => 16,
             // Far below 0 the exponent is large, and so is its rounding.

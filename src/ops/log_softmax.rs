@@ -3,9 +3,9 @@
 #[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, SoftmaxParams, Tensor, UnaryInputs};
 
-use crate::ops::rows::softmax;
+use crate::ops::rows::row_operator;
 
-softmax! {
+row_operator! {
     /// A validated [`log_softmax`](crate::log_softmax) on an input of known shape.
     pub struct LogSoftmax = "log_softmax";
 }

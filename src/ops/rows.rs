@@ -37,8 +37,8 @@ impl Rows {
     }
 }
 
-/// Defines an operator on rows of scores, by its type and its name. `shaders/NAME.wgsl` has the part `softmax`.
-macro_rules! softmax {
+/// Defines an operator on rows of scores, by its type and its name. `shaders/NAME.wgsl` has the part `softmax_rows`.
+macro_rules! row_operator {
     ($(#[$meta:meta])* pub struct $operator:ident = $name:literal;) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +123,7 @@ macro_rules! softmax {
         }
     };
 }
-pub(crate) use softmax;
+pub(crate) use row_operator;
 
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::RowsPlan;

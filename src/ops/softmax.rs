@@ -3,9 +3,9 @@
 #[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, SoftmaxParams, Tensor, UnaryInputs};
 
-use crate::ops::rows::softmax;
+use crate::ops::rows::row_operator;
 
-softmax! {
+row_operator! {
     /// A validated [`softmax`](crate::softmax) on an input of known shape.
     pub struct Softmax = "softmax";
 }

@@ -29,7 +29,11 @@ impl OnCpu for Linear {
                 *sum += bias[row * row_step + feature * feature_step];
             }
         }
-        let sums = sums.into_shape_with_order(IxDyn(self.output_shape())).expect("a row for each of the input's");
+        let sums = sums
+            .as_standard_layout()
+            .into_owned()
+            .into_shape_with_order(IxDyn(self.output_shape()))
+            .expect("a row for each of the input's");
         let arguments = [&inputs.residual, &inputs.activation_weight];
         let output = finished(&self.epilogue, sums, arguments, [self.features.max(1), 1]);
         Ok(Computed::new(LinearOutputs { output }))

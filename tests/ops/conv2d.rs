@@ -32,16 +32,21 @@ fn problems() -> Vec<crate::barriers::Problem> {
         if files[0].ends_with("_packed") {
             operator = operator.with_packed_weight();
         }
+        if files[0].ends_with("_epilogue") {
+            operator = operator.with_activation(wgdnn::Activation::Relu).unwrap();
+        }
         let inputs = Conv2dInputs::new(random_integers(input, 1), random_integers(weight, 2));
         Problem { call: Call::of_operator(operator, inputs), files }
     };
     let winograd = |files| problem(&[1, 64, 8, 8], &[24, 64, 3, 3], Conv2dAlgorithm::Winograd4x4, files);
-    let gemm =
-        |input: &[usize], weight: &[usize]| problem(input, weight, Conv2dAlgorithm::ImplicitGemm, &["conv2d_gemm"]);
+    let gemm = |input: &[usize], weight: &[usize], files| problem(input, weight, Conv2dAlgorithm::ImplicitGemm, files);
+    let fused = |files| problem(&[1, 10, 12, 12], &[24, 10, 3, 3], Conv2dAlgorithm::Winograd2x2, files);
     vec![
-        gemm(&[1, 4, 9, 9], &[40, 4, 3, 3]),
-        gemm(&[1, 40, 64, 64], &[160, 40, 1, 1]),
-        problem(&[1, 10, 12, 12], &[24, 10, 3, 3], Conv2dAlgorithm::Winograd2x2, &["conv2d_winograd2x2_fused"]),
+        gemm(&[1, 4, 9, 9], &[40, 4, 3, 3], &["conv2d_gemm"]),
+        gemm(&[1, 40, 64, 64], &[160, 40, 1, 1], &["conv2d_gemm"]),
+        gemm(&[1, 4, 9, 9], &[40, 4, 3, 3], &["conv2d_gemm_epilogue"]),
+        fused(&["conv2d_winograd2x2_fused"]),
+        fused(&["conv2d_winograd2x2_fused_epilogue"]),
         winograd(&["conv2d_winograd_multiply"]),
         winograd(&["conv2d_winograd_multiply_packed"]),
     ]

@@ -23,7 +23,11 @@ fn problems() -> Vec<crate::barriers::Problem> {
     let params = ConvTranspose2dParams { stride: [2, 2], ..Default::default() };
     let operator = ConvTranspose2d::new(inputs.input.shape(), inputs.weight.shape(), None, &params).unwrap();
     let operator = operator.with_algorithm(ConvTranspose2dAlgorithm::ImplicitGemm);
-    vec![Problem { call: Call::of_operator(operator, inputs), files: &["conv_transpose2d_gemm"] }]
+    let activated = operator.clone().with_activation(wgdnn::Activation::Relu).unwrap();
+    vec![
+        Problem { call: Call::of_operator(operator, inputs.clone()), files: &["conv_transpose2d_gemm"] },
+        Problem { call: Call::of_operator(activated, inputs), files: &["conv_transpose2d_gemm_epilogue"] },
+    ]
 }
 
 #[cfg(feature = "gpu-core")]

@@ -82,7 +82,7 @@ fn validation_finds_the_first_element_that_a_wrong_shader_writes() {
     let input = Tensor::from_array(&gpu, &random(&[1, 2, 5, 5], 1)).unwrap();
     let weight = Tensor::from_array(&gpu, &random(&[3, 2, 2, 2], 2)).unwrap();
     let bias = Tensor::from_array(&gpu, &array![0.0, 0.0, 1.0]).unwrap();
-    plant("conv2d", "sum += bias[out_channel]", "sum += bias[0]");
+    plant("conv2d", "bias_of(out_channel), sum)", "bias_of(0), sum)");
     let conv = Conv2d::new(input.shape(), weight.shape(), Some(bias.shape()), &Conv2dParams::default()).unwrap();
     let direct = conv.with_algorithm(Conv2dAlgorithm::Direct).unwrap();
     let error = direct.call(&Conv2dInputs { bias: Some(&bias), ..Conv2dInputs::new(&input, &weight) }).unwrap_err();

@@ -62,7 +62,12 @@ mod on_gpu {
         let hardware = Capabilities::new(AdapterClass::Hardware, wgpu::Features::empty(), limits());
         let software = Capabilities::new(AdapterClass::Llvmpipe, wgpu::Features::empty(), limits());
         for (input, features, on_hardware, on_software) in [
-            (&[1, 512][..], 1000, "a feature of all rows a workgroup, in blocks", "1 rows of a feature an invocation, in"),
+            (
+                &[1, 512][..],
+                1000,
+                "a feature of all rows a workgroup, in blocks",
+                "1 rows of a feature an invocation, in",
+            ),
             (&[8, 513], 70, "a feature of all rows a workgroup", "8 rows of a feature an invocation"),
             (&[9, 64], 15, "16 rows of a feature", "16 rows of a feature"),
             (&[9, 64], 64, "GEMM, tiles of 32", "16 rows of a feature an invocation, in blocks of 4"),
@@ -199,10 +204,14 @@ planted_faults!(
     [
         ("linear", "if (rows.first > rows.last || feature >= params.features)", "if (feature + 1u >= params.features)"),
         ("linear", "if (rows.first + row <= rows.last)", "if (rows.first + row < rows.last)"),
-        ("linear", "row * params.bias_row + ", ""),
-        ("linear", "* params.bias_feature", ""),
+        ("linear_elements", "row * params.bias_row + ", ""),
+        ("linear_elements", "* params.bias_feature", ""),
         ("linear", "sums[3] += w * input_of(rows, 3u, block)", "sums[3] += w * input_of(rows, 2u, block)"),
         ("linear", "input_of(rows, 13u, block)", "input_of(rows, 12u, block)"),
-        ("linear_elements", "let is_inside = k < vec4<u32>(params.k);\n    let at = params.weight_base", "let is_inside = k < vec4<u32>(params.k - 1u);\n    let at = params.weight_base"),
+        (
+            "linear_elements",
+            "let is_inside = k < vec4<u32>(params.k);\n    let at = params.weight_base",
+            "let is_inside = k < vec4<u32>(params.k - 1u);\n    let at = params.weight_base"
+        ),
     ]
 );

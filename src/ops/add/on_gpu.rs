@@ -118,7 +118,7 @@ impl Operator for Add {
             _ => filled(&self.walk),
         };
         // First comes the operand that the output replaces, or that has a step of 1 along the innermost dimension.
-        let is_swapped = other == output && input != output || walk[3].strides[0] == 0;
+        let is_swapped = input != output && (other == output || walk[3].strides[0] == 0);
         let alpha = self.alpha as f32;
         let (first, second, factors) =
             if is_swapped { (other, input, [alpha, 1.0]) } else { (input, other, [1.0, alpha]) };

@@ -8,7 +8,7 @@ use wgdnn::cases::Call;
 planted_faults!(
     "conv2d",
     [
-        ("conv2d", "sum += bias[out_channel]", "sum += bias[0]"),
+        ("conv2d", "bias_of(out_channel), sum)", "bias_of(0), sum)"),
         ("conv2d", "in_col < params.in_cols", "in_col + 1 < params.in_cols"),
         ("conv2d", "select(0.0, input[", "select(input[0], input["),
         ("conv2d", "let group = out_channel / params.out_channels;", "let group = out_channel % params.groups;"),

@@ -11,11 +11,7 @@ planted_faults!(
         ("conv_transpose2d", "position % divisor != 0 || ", ""),
         ("conv_transpose2d", "place - skipped * in_step", "place"),
         ("conv_transpose2d", "u32(inverse)", "1u"),
-        (
-            "conv_transpose2d",
-            "bias_of(plane % (params.groups * params.out_channels))",
-            "bias_of(plane % params.groups)"
-        ),
+        ("conv_transpose2d", "bias_of(out_channel), 0.0)", "bias_of(0), 0.0)"),
         (
             "conv_transpose2d",
             "out_channel % params.out_channels) * params.rows.kernel",

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use naga::{
     AddressSpace, Block, BuiltIn, Expression, Function, GlobalVariable, Handle, LocalVariable, MathFunction, Module,
-    RelationalFunction, Statement,
+    RelationalFunction, Statement, SwitchCase, SwitchValue,
 };
 
 use value::*;
@@ -155,7 +155,19 @@ impl<'a> Invocation<'a> {
                 Bool(false) => return self.block(function, reject),
                 _ => return self.both(function, [accept, reject]),
             },
-            Statement::Switch { .. } => panic!("a switch is not understood"),
+            Statement::Switch { selector, cases } => {
+                let selector = match self.value(function, *selector) {
+                    U32(selector) => SwitchValue::U32(selector),
+                    I32(selector) => SwitchValue::I32(selector),
+                    other => panic!("a switch by {other:?}"),
+                };
+                let is_default = |case: &&SwitchCase| case.value == SwitchValue::Default;
+                let case = cases.iter().find(|case| case.value == selector).or(cases.iter().find(is_default));
+                let case = case.expect("a switch has a default");
+                assert!(!case.fall_through);
+                let flow = self.block(function, &case.body);
+                return if flow == Flow::Break { Flow::Next } else { flow };
+            }
             Statement::Loop { body, continuing, break_if } => {
                 return self.repeat(function, body, continuing, *break_if);
             }
