@@ -1,4 +1,4 @@
-// parts: input|input_in_place, other|other_in_place
+// parts: divide, input|input_in_place, other|other_in_place
 // add: output[i] = input[i] + alpha * other[i], with each operand broadcast to the common shape.
 //
 // Either operand may stand for `input` here; the factors say which of them is multiplied by alpha. `input` is the one
@@ -31,9 +31,9 @@ fn positions(index: u32) -> vec2<u32> {
     if (params.lengths.x * params.lengths.y * params.lengths.z == 1u) {
         return params.base + index * vec2<u32>(params.input_strides.w, params.other_strides.w);
     }
-    let rest_2 = index / params.lengths.w;
-    let rest_1 = rest_2 / params.lengths.z;
-    let at_0 = rest_1 / params.lengths.y;
+    let rest_2 = divided(index, params.lengths.w);
+    let rest_1 = divided(rest_2, params.lengths.z);
+    let at_0 = divided(rest_1, params.lengths.y);
     let at = vec4<u32>(
         at_0,
         rest_1 - at_0 * params.lengths.y,

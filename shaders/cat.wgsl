@@ -1,3 +1,4 @@
+// parts: divide
 // cat: output[o, begin + i] = tensor[o, i], for each tensor in a dispatch of its own: o runs over all dimensions before
 // the one along which they are joined, i over that and all after it, and `begin` is after the tensors before.
 //
@@ -22,7 +23,7 @@ override WORKGROUP_SIZE: u32 = 64u;
 @group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<u32>>;
 
 fn place_of(index: u32) -> u32 {
-    let outer = index / params.row;
+    let outer = divided(index, params.row);
     return params.output_base + outer * params.output_row + params.begin + (index - outer * params.row);
 }
 

@@ -105,12 +105,7 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
     let out_channel = channel % (params.groups * params.out_channels);
     let start = bias_of(out_channel);
     let rest = places.pixels - places.first_pixel;
-    write_pixel(begin + 0, rest > 0, out_channel, start, low.x);
-    write_pixel(begin + 1, rest > 1, out_channel, start, low.y);
-    write_pixel(begin + 2, rest > 2, out_channel, start, low.z);
-    write_pixel(begin + 3, rest > 3, out_channel, start, low.w);
-    write_pixel(begin + 4, rest > 4, out_channel, start, high.x);
-    write_pixel(begin + 5, rest > 5, out_channel, start, high.y);
-    write_pixel(begin + 6, rest > 6, out_channel, start, high.z);
-    write_pixel(begin + 7, rest > 7, out_channel, start, high.w);
+    let pixels = vec4<i32>(0, 1, 2, 3);
+    write_pixels(begin + pixels, pixels < vec4<i32>(rest), out_channel, start, low);
+    write_pixels(begin + 4 + pixels, pixels < vec4<i32>(rest - 4), out_channel, start, high);
 }

@@ -298,8 +298,7 @@ fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, sums: vec4<f3
     let place = i32(params.output_base) + (channel * params.out_rows + out_row) * params.out_cols + tile.col;
     let out_channel = channel % (params.groups * params.out_channels);
     let is_row = out_row < params.out_rows;
-    write_pixel(place, is_row && tile.col < params.out_cols, out_channel, start, sums.x);
-    write_pixel(place + 1, is_row && tile.col + 1 < params.out_cols, out_channel, start, sums.y);
-    write_pixel(place + 2, is_row && tile.col + 2 < params.out_cols, out_channel, start, sums.z);
-    write_pixel(place + 3, is_row && tile.col + 3 < params.out_cols, out_channel, start, sums.w);
+    let cols = vec4<i32>(0, 1, 2, 3);
+    let is_inside = (tile.col + cols < vec4<i32>(params.out_cols)) & vec4<bool>(is_row);
+    write_pixels(place + cols, is_inside, out_channel, start, sums);
 }

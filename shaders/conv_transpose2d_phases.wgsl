@@ -231,12 +231,7 @@ fn write_channel(places: OutputPlaces, group_channel: i32, low: vec4<f32>, high:
     let begin = i32(params.output_base) + channel * params.out_rows * params.out_cols;
     let out_channel = channel % (params.groups * params.out_channels);
     let start = bias_of(out_channel);
-    write_pixel(begin + places.low.x, places.pixels > 0, out_channel, start, low.x);
-    write_pixel(begin + places.low.y, places.pixels > 1, out_channel, start, low.y);
-    write_pixel(begin + places.low.z, places.pixels > 2, out_channel, start, low.z);
-    write_pixel(begin + places.low.w, places.pixels > 3, out_channel, start, low.w);
-    write_pixel(begin + places.high.x, places.pixels > 4, out_channel, start, high.x);
-    write_pixel(begin + places.high.y, places.pixels > 5, out_channel, start, high.y);
-    write_pixel(begin + places.high.z, places.pixels > 6, out_channel, start, high.z);
-    write_pixel(begin + places.high.w, places.pixels > 7, out_channel, start, high.w);
+    let pixels = vec4<i32>(0, 1, 2, 3);
+    write_pixels(begin + places.low, pixels < vec4<i32>(places.pixels), out_channel, start, low);
+    write_pixels(begin + places.high, pixels < vec4<i32>(places.pixels - 4), out_channel, start, high);
 }

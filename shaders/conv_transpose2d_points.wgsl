@@ -100,13 +100,6 @@ fn write_channel(places: OutputPlaces, number: i32, low: vec4<f32>, high: vec4<f
         + element - row * params.cols.kernel;
     let out_channel = channel % (params.groups * params.out_channels);
     let start = bias_of(out_channel);
-    write_pixels(begin + places.low, places.blocks > 0, out_channel, start, low);
-    write_pixels(begin + places.high, places.blocks > 1, out_channel, start, high);
-}
-
-fn write_pixels(at: vec4<i32>, is_inside: bool, channel: i32, start: f32, sums: vec4<f32>) {
-    write_pixel(at.x, is_inside, channel, start, sums.x);
-    write_pixel(at.y, is_inside, channel, start, sums.y);
-    write_pixel(at.z, is_inside, channel, start, sums.z);
-    write_pixel(at.w, is_inside, channel, start, sums.w);
+    write_pixels(begin + places.low, vec4<bool>(places.blocks > 0), out_channel, start, low);
+    write_pixels(begin + places.high, vec4<bool>(places.blocks > 1), out_channel, start, high);
 }

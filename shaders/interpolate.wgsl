@@ -1,3 +1,4 @@
+// parts: divide
 // interpolate: output[n,c,y,x] = input[n,c] at the nearest row and column, or between the two rows and columns around a
 // position: with s = scale of an axis and i a position in the output,
 //     nearest          floor(i * s)
@@ -82,8 +83,8 @@ fn elements(
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.count) {
-        let row = index / params.out_cols;
-        let plane = row / params.out_rows;
+        let row = divided(index, params.out_cols);
+        let plane = divided(row, params.out_rows);
         let rows = between(row - plane * params.out_rows, params.scale_rows, params.in_rows, params.out_rows);
         let col = index - row * params.out_cols;
         output[params.output_base + index] = element_of(rows, begins_of(rows, plane), col);
@@ -98,8 +99,8 @@ fn blocks(
 ) {
     let block = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (block < params.count) {
-        let row = 4u * block / params.out_cols;
-        let plane = row / params.out_rows;
+        let row = divided(4u * block, params.out_cols);
+        let plane = divided(row, params.out_rows);
         let rows = between(row - plane * params.out_rows, params.scale_rows, params.in_rows, params.out_rows);
         let begins = begins_of(rows, plane);
         let col = 4u * block - row * params.out_cols;

@@ -21,9 +21,14 @@ fn input_of(rows: Rows, row: u32, block: u32) -> vec4<f32> {
     return input_block(min(rows.first + row, rows.last), block);
 }
 
-fn store_row(rows: Rows, row: u32, feature: u32, sums: vec4<f32>) {
+// One sum for a block: fewer roundings, and fewer registers, than with a sum for each of its elements.
+fn product_of(w: vec4<f32>, x: vec4<f32>) -> f32 {
+    return (w.x * x.x + w.y * x.y) + (w.z * x.z + w.w * x.w);
+}
+
+fn store_row(rows: Rows, row: u32, feature: u32, sum: f32) {
     if (rows.first + row <= rows.last) {
-        store(rows.first + row, feature, (sums.x + sums.y) + (sums.z + sums.w));
+        store(rows.first + row, feature, sum);
     }
 }
 
@@ -41,32 +46,32 @@ fn features(
         return;
     }
     // No index may be a variable, or the sums leave the registers.
-    var sums: array<vec4<f32>, 16>;
+    var sums: array<f32, 16>;
     for (var block = params.block_begin; block < params.block_end; block++) {
         let w = weight_block(feature, block);
-        sums[0] += w * input_of(rows, 0u, block);
+        sums[0] += product_of(w, input_of(rows, 0u, block));
         if (ROWS > 1u) {
-            sums[1] += w * input_of(rows, 1u, block);
+            sums[1] += product_of(w, input_of(rows, 1u, block));
         }
         if (ROWS > 2u) {
-            sums[2] += w * input_of(rows, 2u, block);
-            sums[3] += w * input_of(rows, 3u, block);
+            sums[2] += product_of(w, input_of(rows, 2u, block));
+            sums[3] += product_of(w, input_of(rows, 3u, block));
         }
         if (ROWS > 4u) {
-            sums[4] += w * input_of(rows, 4u, block);
-            sums[5] += w * input_of(rows, 5u, block);
-            sums[6] += w * input_of(rows, 6u, block);
-            sums[7] += w * input_of(rows, 7u, block);
+            sums[4] += product_of(w, input_of(rows, 4u, block));
+            sums[5] += product_of(w, input_of(rows, 5u, block));
+            sums[6] += product_of(w, input_of(rows, 6u, block));
+            sums[7] += product_of(w, input_of(rows, 7u, block));
         }
         if (ROWS > 8u) {
-            sums[8] += w * input_of(rows, 8u, block);
-            sums[9] += w * input_of(rows, 9u, block);
-            sums[10] += w * input_of(rows, 10u, block);
-            sums[11] += w * input_of(rows, 11u, block);
-            sums[12] += w * input_of(rows, 12u, block);
-            sums[13] += w * input_of(rows, 13u, block);
-            sums[14] += w * input_of(rows, 14u, block);
-            sums[15] += w * input_of(rows, 15u, block);
+            sums[8] += product_of(w, input_of(rows, 8u, block));
+            sums[9] += product_of(w, input_of(rows, 9u, block));
+            sums[10] += product_of(w, input_of(rows, 10u, block));
+            sums[11] += product_of(w, input_of(rows, 11u, block));
+            sums[12] += product_of(w, input_of(rows, 12u, block));
+            sums[13] += product_of(w, input_of(rows, 13u, block));
+            sums[14] += product_of(w, input_of(rows, 14u, block));
+            sums[15] += product_of(w, input_of(rows, 15u, block));
         }
     }
     store_row(rows, 0u, feature, sums[0]);

@@ -1,3 +1,4 @@
+// parts: divide
 // pad: output[o_0, .., o_n] = input[o_0 - before_0, .., o_n - before_n]. Outside of the input it is `value`, or in the
 // modes reflect and replicate the input at the mirrored or at the nearest position.
 //
@@ -75,7 +76,7 @@ fn row_place(row: u32) -> Place {
         // The outermost needs no division.
         if (dimension + 1u < RANK) {
             let length = of_dimension(params.lengths_0, params.lengths_1, dimension);
-            rest = coordinate / length;
+            rest = divided(coordinate, length);
             coordinate -= rest * length;
         }
         place = moved(place, dimension, coordinate);
@@ -98,7 +99,7 @@ fn blocks(
     if (block >= params.count) {
         return;
     }
-    var row = 4u * block / params.lengths_0.x;
+    var row = divided(4u * block, params.lengths_0.x);
     var col = 4u * block - row * params.lengths_0.x;
     var place = row_place(row);
     var values: vec4<u32>;
@@ -123,7 +124,7 @@ fn elements(
     let number = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (number < params.count) {
         let index = params.first + number;
-        let row = index / params.lengths_0.x;
+        let row = divided(index, params.lengths_0.x);
         output[params.output_base + index] = element_of(row_place(row), index - row * params.lengths_0.x);
     }
 }

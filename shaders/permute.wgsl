@@ -1,3 +1,4 @@
+// parts: divide
 // permute: output[o_0, .., o_n] = input[i_0, .., i_n], where o_d is i at dims[d].
 //
 // Neighbouring dimensions that stay neighbours are merged, and RANK are left. `elements` computes an element an
@@ -46,7 +47,7 @@ fn places(number: u32) -> vec2<u32> {
         // The outermost needs no division.
         if (dimension + 1u < RANK) {
             let length = of_dimension(params.lengths_0, params.lengths_1, dimension);
-            rest = coordinate / length;
+            rest = divided(coordinate, length);
             coordinate -= rest * length;
         }
         at += coordinate * vec2<u32>(

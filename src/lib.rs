@@ -17,6 +17,7 @@
 #[doc(hidden)]
 pub mod cases;
 mod error;
+mod fold;
 #[cfg(feature = "gpu-core")]
 mod gpu;
 pub mod operator;
@@ -32,6 +33,11 @@ mod shape;
 mod window;
 
 pub use error::{Error, Result};
+pub use fold::FoldedBatchNorm;
+#[cfg(feature = "gpu-core")]
+pub use fold::fold_batch_norm;
+#[cfg(all(feature = "gpu-core", not(target_arch = "wasm32")))]
+pub use fold::fold_batch_norm_blocking;
 #[cfg(all(feature = "gpu-core", feature = "testing"))]
 #[doc(hidden)]
 pub use gpu::locks;

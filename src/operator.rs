@@ -24,6 +24,7 @@ use std::convert::Infallible;
 use ndarray::ArrayD;
 
 use crate::error::{Error, Result};
+use crate::ops::Activation;
 
 pub(crate) use arguments::arguments;
 pub use arguments::{Arguments, FloatOrInteger, Map, Name, Packed, PackedLayout, Source};
@@ -94,6 +95,12 @@ pub trait Definition: Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn on_packed(&self) -> Option<Self> {
         None
+    }
+
+    /// The operator set to apply an activation to its output, if it can.
+    #[doc(hidden)]
+    fn activated(&self, _: Activation) -> Result<Option<Self>> {
+        Ok(None)
     }
 
     /// The operator with each algorithm that a caller can name, and unchanged as `Auto`; each with the algorithm's

@@ -20,6 +20,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("convolution"),
     part!("convolution_params"),
     part!("elementwise"),
+    part!("divide"),
     part!("epilogue"),
     part!("exchanged_add"),
     part!("exp"),

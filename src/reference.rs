@@ -41,6 +41,8 @@ macro_rules! modules {
 }
 crate::operators!(modules);
 
+pub use crate::fold::fold_arrays as fold_batch_norm;
+
 /// An array of `T`: an [`ndarray::Array`] or a view of one, of any dimension.
 pub trait AsArray<T> {
     /// A view of it.

@@ -15,13 +15,13 @@ const GELU_TANH: u32 = 7u;
 const TANH: u32 = 8u;
 const SIGMOID: u32 = 9u;
 
-// As bits, numbers below 0 lie above -0, up to -infinity; further above are only NaN.
-const NEGATIVE_ZERO: u32 = 0x80000000u;
 const SIX: u32 = 0x40c00000u;
 
-// max(x, 0). Whatever is below 0 becomes 0; all else, NaN and -0 too, stays as it is.
+// max(x, 0). Whatever is below 0 becomes 0; all else, NaN and -0 too, stays as it is. As signed integers, numbers below 0 lie
+// between -0 and -infinity, and above that only NaN and what is not below 0.
 fn relu(x: vec4<u32>) -> vec4<u32> {
-    let is_below_0 = (x > vec4<u32>(NEGATIVE_ZERO)) & (x <= vec4<u32>(NEGATIVE_INFINITY));
+    let ordered = bitcast<vec4<i32>>(x);
+    let is_below_0 = (ordered <= vec4<i32>(-0x800000)) & (ordered != bitcast<vec4<i32>>(vec4<u32>(0x80000000u)));
     return select(x, vec4<u32>(), is_below_0);
 }
 

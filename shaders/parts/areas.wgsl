@@ -1,4 +1,4 @@
-// parts: pairs
+// parts: pairs, divide
 // The means of areas, which adaptive_avg_pool2d and interpolate share: output[p,y,x] is the mean of input[p] over the rows
 // from y * in_rows / out_rows, rounded down, to (y + 1) * in_rows / out_rows, rounded up, and columns alike. Areas may
 // overlap where the lengths do not divide each other.
@@ -77,8 +77,8 @@ fn end_of(index: u32, length: u32, parts: u32) -> u32 {
 }
 
 fn area_of(index: u32) -> Area {
-    let rest = index / params.out_cols;
-    let plane = rest / params.out_rows;
+    let rest = divided(index, params.out_cols);
+    let plane = divided(rest, params.out_rows);
     let row = rest - plane * params.out_rows;
     let col = index - rest * params.out_cols;
     return Area(

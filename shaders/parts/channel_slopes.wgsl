@@ -1,12 +1,17 @@
+// parts: divide
 // A slope for each channel.
 
 @group(0) @binding(3) var<storage, read> weight: array<f32>;           // [channels]
 
+fn slope_of(index: u32) -> f32 {
+    let plane = divided(index, params.inner);
+    return weight[plane - divided(plane, params.channels) * params.channels];
+}
+
 // Those of 4 elements from `index` on.
 fn slopes_at(index: u32) -> vec4<f32> {
     if (params.inner % 4u == 0u || params.channels == 1u) {
-        return vec4<f32>(weight[index / params.inner % params.channels]);
+        return vec4<f32>(slope_of(index));
     }
-    let channels = (index + vec4<u32>(0u, 1u, 2u, 3u)) / params.inner % params.channels;
-    return vec4<f32>(weight[channels.x], weight[channels.y], weight[channels.z], weight[channels.w]);
+    return vec4<f32>(slope_of(index), slope_of(index + 1u), slope_of(index + 2u), slope_of(index + 3u));
 }

@@ -220,10 +220,7 @@ fn write_channel(sums: vec4<f32>, tile: Tile, channel: i32, places: vec4<i32>, i
     // With splits, the workspace is bound there.
     let base = select(params.output_base, params.workspace_base, params.splits > 1);
     let begin = i32(base) + tile.split * count + channel * plane_pixels;
-    write_pixel(begin + places.x, is_inside.x, out_channel, start, sums.x);
-    write_pixel(begin + places.y, is_inside.y, out_channel, start, sums.y);
-    write_pixel(begin + places.z, is_inside.z, out_channel, start, sums.z);
-    write_pixel(begin + places.w, is_inside.w, out_channel, start, sums.w);
+    write_pixels(begin + places, is_inside, out_channel, start, sums);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)

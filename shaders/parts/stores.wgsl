@@ -10,3 +10,17 @@ fn write_pixel(place: i32, is_inside: bool, channel: i32, start: f32, sum: f32) 
         output[place] = finished(value, place, channel);
     }
 }
+
+// The same of 4 elements of a channel.
+fn write_pixels(places: vec4<i32>, is_inside: vec4<bool>, channel: i32, start: f32, sums: vec4<f32>) {
+    var values = start + sums;
+    let at = select(vec4<i32>(), places, is_inside);
+    if (params.continues != 0u) {
+        values += vec4<f32>(output[at.x], output[at.y], output[at.z], output[at.w]);
+    }
+    values = finished_pixels(values, at, channel);
+    if (is_inside.x) { output[at.x] = values.x; }
+    if (is_inside.y) { output[at.y] = values.y; }
+    if (is_inside.z) { output[at.z] = values.z; }
+    if (is_inside.w) { output[at.w] = values.w; }
+}

@@ -128,6 +128,11 @@ impl Call {
         self.by_every_algorithm().into_iter().find(|(name, _)| name == algorithm).map(|(_, call)| call)
     }
 
+    /// The call of an operator that applies an activation to its output, if it can.
+    pub fn activated(&self, activation: crate::Activation) -> Result<Option<Call>, Refusal> {
+        Ok(self.0.activated(activation)?.map(Call))
+    }
+
     /// Runs it on the CPU.
     pub fn run_reference(&self) -> Result<Outputs, Refusal> {
         Ok(self.0.compute()?.into_iter().map(|(name, array)| (name.field, array.into())).collect())
@@ -204,6 +209,7 @@ trait AnyCall: Send + Sync {
     fn op(&self) -> &'static str;
     fn arrays(&self) -> &[(Name, AnyArray)];
     fn algorithms(&self) -> Vec<(String, Box<dyn AnyCall>)>;
+    fn activated(&self, activation: crate::Activation) -> crate::Result<Option<Box<dyn AnyCall>>>;
     fn compute(&self) -> crate::Result<Vec<(Name, AnyArray)>>;
     #[cfg(feature = "gpu-core")]
     fn operator(&self) -> &dyn AnyOperator;
@@ -234,6 +240,11 @@ impl<O: Runs> AnyCall for Typed<O> {
             (name, Box::new(call) as Box<dyn AnyCall>)
         })
         .collect()
+    }
+
+    fn activated(&self, activation: crate::Activation) -> crate::Result<Option<Box<dyn AnyCall>>> {
+        let operator = self.operator.activated(activation)?;
+        Ok(operator.map(|operator| Box::new(Typed { operator, arrays: self.arrays.clone() }) as Box<dyn AnyCall>))
     }
 
     fn compute(&self) -> crate::Result<Vec<(Name, AnyArray)>> {

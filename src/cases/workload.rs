@@ -11,6 +11,8 @@ use rand_distr::{Distribution, StandardNormal, Uniform};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::Activation;
+
 use super::{Call, Case, CaseArray, Refusal, parameters_of, takes};
 
 /// An entry of a workload file.
@@ -19,7 +21,11 @@ pub struct Workload {
     pub id: String,
     pub op: String,
     pub params: Map<String, Value>,
+    /// Inputs of one name are a list.
     pub inputs: Vec<Input>,
+    /// What the operator applies to its output.
+    #[serde(default)]
+    pub activation: Option<String>,
     /// Twice the number of multiplications in the operator's definition.
     #[serde(default)]
     pub flops: f64,
@@ -82,26 +88,32 @@ impl Workload {
         let params = self.params.iter().map(|(name, value)| (pytorchs(name), value));
         let params =
             params.filter(|(name, _)| known.contains(name)).map(|(name, value)| (name.to_owned(), value.clone()));
-        let mut inputs = BTreeMap::new();
+        let (mut inputs, mut lists) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
         for input in &self.inputs {
             let name = pytorchs(&input.name);
             if takes(&self.op, name) {
-                inputs.insert(name.to_owned(), vec![Arc::new(array(input)?)]);
+                let of_name = inputs.entry(name.to_owned()).or_default();
+                of_name.push(Arc::new(array(input)?));
+                lists.extend((of_name.len() > 1).then(|| name.to_owned()));
             }
         }
-        Call::of_case(&Case {
+        let call = Call::of_case(&Case {
             id: self.id.clone(),
             op: self.op.clone(),
             params: params.collect(),
             inputs,
-            lists: BTreeSet::new(),
+            lists,
             outputs: BTreeMap::new(),
             is_error: false,
-        })
+        })?;
+        let Some(name) = &self.activation else { return Ok(call) };
+        let unsupported = || Refusal::Unsupported(format!("{} with the activation {name:?}", self.op));
+        call.activated(Activation::named(name).ok_or_else(unsupported)?)?.ok_or_else(unsupported)
     }
 
     /// An input of floats; the same every time.
     fn floats(&self, input: &Input) -> Result<ArrayD<f32>, Refusal> {
+        // Inputs of one name hold the same, which is no matter.
         let name = &*input.name;
         let mut parts = input.init.split(':');
         let kind = parts.next().unwrap_or_default();

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde::Serialize;
 use wgdnn::cases::Call;
-use wgdnn::{AdapterClass, AnyOperator, Capabilities, Result, wgpu};
+use wgdnn::{Activation, AdapterClass, AnyOperator, Capabilities, Result, wgpu};
 
 use super::bench::read_workloads;
 use super::check::read_folder;
@@ -139,6 +139,13 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> std::result::Result<Ex
 /// A call's operator by every algorithm that it has, also on packed weights.
 fn planned(name: &str, call: &Call) -> Vec<Planned> {
     let mut all = Vec::new();
+    // And with an activation, which has kernels of its own.
+    let activation = Activation::LeakyRelu { negative_slope: 0.01 };
+    if let Ok(Some(activated)) = call.activated(activation) {
+        for (algorithm, operator) in activated.operator().all_algorithms() {
+            all.push(Planned { name: format!("{name} {algorithm} activated"), operator, is_automatic: false });
+        }
+    }
     for (algorithm, operator) in call.operator().all_algorithms() {
         let is_automatic = algorithm == "Auto";
         let name = if is_automatic { name.to_owned() } else { format!("{name} {algorithm}") };

@@ -47,6 +47,22 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// An activation without an argument, by PyTorch's name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "relu" => Activation::Relu,
+            "relu6" => Activation::Relu6,
+            "leaky_relu" => Activation::LeakyRelu { negative_slope: 0.01 },
+            "hardswish" => Activation::Hardswish,
+            "silu" => Activation::Silu,
+            "gelu" => Activation::Gelu { approximate: Approximate::None },
+            "tanh" => Activation::Tanh,
+            "sigmoid" => Activation::Sigmoid,
+            _ => return None,
+        })
+    }
+
     /// Fails for a slope that is no number in float32.
     pub(crate) fn check(self, operator: &'static str) -> Result<()> {
         match self {

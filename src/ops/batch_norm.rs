@@ -214,6 +214,10 @@ impl Definition for BatchNorm {
         BatchNorm::new(&inputs, params)
     }
 
+    fn activated(&self, activation: Activation) -> Result<Option<Self>> {
+        self.clone().with_activation(activation).map(Some)
+    }
+
     fn with_outputs(self, wanted: &[&str]) -> Result<Self> {
         let is_saved = wanted.iter().any(|name| name.starts_with("saved_"));
         if is_saved { self.with_saved_statistics() } else { Ok(self) }

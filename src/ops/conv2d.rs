@@ -206,7 +206,12 @@ impl Definition for Conv2d {
     type Outputs = Conv2dOutputs<()>;
 
     fn of_shapes(inputs: &Conv2dInputs<Vec<usize>>, params: &Conv2dParams) -> Result<Self> {
-        Conv2d::new(&inputs.input, &inputs.weight, inputs.bias.as_deref(), params)
+        let operator = Conv2d::new(&inputs.input, &inputs.weight, inputs.bias.as_deref(), params)?;
+        Ok(if inputs.residual.is_some() { operator.with_residual() } else { operator })
+    }
+
+    fn activated(&self, activation: Activation) -> Result<Option<Self>> {
+        self.clone().with_activation(activation).map(Some)
     }
 
     #[cfg(feature = "gpu-core")]

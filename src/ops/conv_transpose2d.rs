@@ -199,7 +199,12 @@ impl Definition for ConvTranspose2d {
     type Outputs = ConvTranspose2dOutputs<()>;
 
     fn of_shapes(inputs: &ConvTranspose2dInputs<Vec<usize>>, params: &ConvTranspose2dParams) -> Result<Self> {
-        ConvTranspose2d::new(&inputs.input, &inputs.weight, inputs.bias.as_deref(), params)
+        let operator = ConvTranspose2d::new(&inputs.input, &inputs.weight, inputs.bias.as_deref(), params)?;
+        Ok(if inputs.residual.is_some() { operator.with_residual() } else { operator })
+    }
+
+    fn activated(&self, activation: Activation) -> Result<Option<Self>> {
+        self.clone().with_activation(activation).map(Some)
     }
 
     #[cfg(feature = "gpu-core")]

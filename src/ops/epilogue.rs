@@ -183,9 +183,8 @@ mod on_gpu {
 
         /// params.epilogue of shaders/parts/epilogue.wgsl.
         pub fn uniform(&self) -> [u32; 4] {
-            let has_residual = self.finish == Finish::Stored && self.residual.is_some() && !self.continues();
             let slope = self.epilogue.activation.map_or(0.0, |activation| activation.slope());
-            [u32::from(has_residual), slope.to_bits(), self.epilogue.slopes().unwrap_or(0) as u32, 0]
+            [slope.to_bits(), self.epilogue.slopes().unwrap_or(0) as u32, 0, 0]
         }
 
         /// Of a kernel and its twin with an epilogue, the one to run.
@@ -203,12 +202,17 @@ mod on_gpu {
             all
         }
 
-        /// That kernel's dispatch, with the activation's constant.
-        pub fn activated(&self, dispatch: Dispatch) -> Dispatch {
-            match (self.finish, self.epilogue.activation) {
-                (Finish::Stored, Some(activation)) => dispatch.with_constant("ACTIVATION", activation.constant()),
-                _ => dispatch,
+        /// That kernel's dispatch, with the epilogue's constants.
+        pub fn activated(&self, mut dispatch: Dispatch) -> Dispatch {
+            if self.finish == Finish::Stored {
+                if let Some(activation) = self.epilogue.activation {
+                    dispatch = dispatch.with_constant("ACTIVATION", activation.constant());
+                }
+                if self.residual.is_some() && !self.continues() {
+                    dispatch = dispatch.with_constant("HAS_RESIDUAL", 1);
+                }
             }
+            dispatch
         }
 
         /// What comes before the sums: the residual is copied into the output of this many elements.

@@ -132,7 +132,12 @@ impl Definition for Linear {
     type Outputs = LinearOutputs<()>;
 
     fn of_shapes(inputs: &LinearInputs<Vec<usize>>, _: &NoParams) -> Result<Self> {
-        Linear::new(&inputs.input, &inputs.weight, inputs.bias.as_deref())
+        let operator = Linear::new(&inputs.input, &inputs.weight, inputs.bias.as_deref())?;
+        Ok(if inputs.residual.is_some() { operator.with_residual() } else { operator })
+    }
+
+    fn activated(&self, activation: Activation) -> Result<Option<Self>> {
+        self.clone().with_activation(activation).map(Some)
     }
 }
 

@@ -134,7 +134,7 @@ where
 {
     let (mut operator, mut inputs) = Call::typed::<O>(case).unwrap();
     let plain = operator.output(&inputs);
-    let has_residual = O::HAS_RESIDUAL && turn % 3 > 0;
+    let has_residual = O::HAS_RESIDUAL && !turn.is_multiple_of(3);
     let chosen = match turn.checked_sub(ACTIVATIONS.len()) {
         None => ACTIVATIONS[turn],
         Some(turn) => SLOPES[turn / 3 % SLOPES.len()],

@@ -206,7 +206,7 @@ planted_faults!(
         ("linear", "if (rows.first + row <= rows.last)", "if (rows.first + row < rows.last)"),
         ("linear_elements", "row * params.bias_row + ", ""),
         ("linear_elements", "* params.bias_feature", ""),
-        ("linear", "sums[3] += w * input_of(rows, 3u, block)", "sums[3] += w * input_of(rows, 2u, block)"),
+        ("linear", "input_of(rows, 3u, block)", "input_of(rows, 2u, block)"),
         ("linear", "input_of(rows, 13u, block)", "input_of(rows, 12u, block)"),
         (
             "linear_elements",

@@ -131,6 +131,6 @@ planted_faults!(
         ("pad", "clamp(source, 0, length - 1)", "clamp(source, 0, length)"),
         ("pad", "let index = params.first + number", "let index = number"),
         ("pad", "            row++;\n", ""),
-        ("pad", "rest = coordinate / length;", "rest = coordinate / (length + 1u);"),
+        ("pad", "rest = divided(coordinate, length);", "rest = divided(coordinate, length + 1u);"),
     ]
 );

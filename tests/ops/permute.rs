@@ -118,7 +118,7 @@ fn bad_input_is_refused() {
 planted_faults!(
     "permute",
     [
-        ("permute", "rest = coordinate / length;", "rest = coordinate / (length + 1u);"),
+        ("permute", "rest = divided(coordinate, length);", "rest = divided(coordinate, length + 1u);"),
         ("permute", "if (index < params.count)", "if (index + 1u < params.count)"),
         ("permute", "if (block < params.count)", "if (block + 1u < params.count)"),
         ("permute", "if (square >= params.count)", "if (square + 1u >= params.count)"),

@@ -83,7 +83,7 @@ planted_faults!(
     "prelu",
     [
         ("prelu", "if (index < params.count)", "if (index + 1u < params.count)"),
-        ("prelu", "/ params.inner % params.channels]", "% params.channels]"),
+        ("prelu", "divided(plane, params.channels) * params.channels", "plane"),
         ("prelu", "params.inner % 4u == 0u || ", "params.inner % 2u == 0u || "),
         ("prelu", "params.first + 4u * block", "4u * block + 1u"),
         ("prelu", "params.first + index", "index"),

@@ -8,9 +8,9 @@ activation_tests!(
     Just(Default::default()),
     0.0,
     [
-        ("(x > vec4<u32>(NEGATIVE_ZERO)) & ", ""),
-        (" & (x <= vec4<u32>(NEGATIVE_INFINITY))", ""),
-        ("x <= vec4<u32>(NEGATIVE_INFINITY)", "x < vec4<u32>(NEGATIVE_INFINITY)"),
+        (" & (ordered != bitcast<vec4<i32>>(vec4<u32>(0x80000000u)))", " & (ordered < vec4<i32>(-0x40000000))"),
+        ("ordered <= vec4<i32>(-0x800000)", "ordered < vec4<i32>(-0x800000)"),
+        ("ordered <= vec4<i32>(-0x800000)", "ordered < vec4<i32>()"),
     ]
 );
 

@@ -309,7 +309,7 @@ impl BatchNorm {
         let rest = |number: f64| (number - f64::from(number as f32)) as f32;
         let slope = self.epilogue.activation.map_or(0.0, Activation::slope);
         Params {
-            epilogue: [0, slope.to_bits(), self.epilogue.slopes().unwrap_or(0) as u32, 0],
+            epilogue: [slope.to_bits(), self.epilogue.slopes().unwrap_or(0) as u32, 0, 0],
             channels: self.channels as u32,
             inner: self.inner as u32,
             channel_count: (batch * self.inner) as u32,
