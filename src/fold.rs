@@ -3,7 +3,6 @@
 use ndarray::{ArrayD, Axis};
 
 use crate::error::{Error, Result};
-use crate::reference::AsArray;
 use crate::shape;
 
 const OPERATOR: &str = "fold_batch_norm";
@@ -32,7 +31,7 @@ impl<T> FoldedBatchNorm<T> {
         FoldedBatchNorm { running_mean, running_var, weight: None, bias: None, eps: 1e-5, transposed: None }
     }
 
-    fn map<U>(&self, of: impl Fn(&T) -> U) -> FoldedBatchNorm<U> {
+    pub(crate) fn map<U>(&self, of: impl Fn(&T) -> U) -> FoldedBatchNorm<U> {
         FoldedBatchNorm {
             running_mean: of(&self.running_mean),
             running_var: of(&self.running_var),
@@ -44,38 +43,8 @@ impl<T> FoldedBatchNorm<T> {
     }
 }
 
-/// The weight and the bias of a convolution, a transposed convolution or a linear that an inference batch norm follows,
-/// such that it can be left out: as `torch.nn.utils.fusion.fuse_conv_bn_weights` and `fuse_linear_bn_weights`. Computed in
-/// float64 and rounded once.
-///
-/// ```
-/// # fn main() -> Result<(), wgdnn::Error> {
-/// use ndarray::array;
-/// use wgdnn::{FoldedBatchNorm, reference};
-///
-/// // Two channels with means 1 and 2 and variances 4 and 9.
-/// let (mean, var) = (array![1.0, 2.0], array![4.0, 9.0]);
-/// let norm = FoldedBatchNorm { eps: 0.0, ..FoldedBatchNorm::new(&mean as _, &var as _) };
-/// let (weight, bias) = reference::fold_batch_norm(&array![[2.0], [3.0]], None, &norm)?;
-/// assert_eq!(weight, array![[1.0], [1.0]].into_dyn());
-/// assert_eq!(bias, array![-0.5, -2.0_f32 / 3.0].into_dyn());
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// [`Error::InvalidArgument`] for a `weight` of fewer than 2 dimensions, `transposed` groups that do not divide its first,
-/// an argument that is not one number for each output channel, and an `eps` below 0 or not finite.
-pub fn fold_arrays(
-    weight: &dyn AsArray<f32>,
-    bias: Option<&dyn AsArray<f32>>,
-    norm: &FoldedBatchNorm<&dyn AsArray<f32>>,
-) -> Result<(ArrayD<f32>, ArrayD<f32>)> {
-    let owned = |array: &&dyn AsArray<f32>| array.as_view().to_owned();
-    fold(&owned(&weight), bias.as_ref().map(owned), &norm.map(owned))
-}
-
-fn fold(
+/// The folded weight and bias.
+pub(crate) fn fold(
     weight: &ArrayD<f32>,
     bias: Option<ArrayD<f32>>,
     norm: &FoldedBatchNorm<ArrayD<f32>>,

@@ -13,6 +13,7 @@
 // A browser has nothing that waits or polls.
 #![cfg_attr(target_arch = "wasm32", allow(dead_code, unused_imports))]
 
+mod activation;
 #[cfg(feature = "cases")]
 #[doc(hidden)]
 pub mod cases;
@@ -32,6 +33,7 @@ pub mod reference;
 mod shape;
 mod window;
 
+pub use activation::{Activation, Approximate};
 pub use error::{Error, Result};
 pub use fold::FoldedBatchNorm;
 #[cfg(feature = "gpu-core")]

@@ -23,8 +23,8 @@ use std::convert::Infallible;
 
 use ndarray::ArrayD;
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::ops::Activation;
 
 pub(crate) use arguments::arguments;
 pub use arguments::{Arguments, FloatOrInteger, Map, Name, Packed, PackedLayout, Source};

@@ -1,7 +1,6 @@
 //! The operators.
 
 // Shared by several operators.
-mod activation;
 pub(crate) mod areas;
 mod broadcast;
 #[cfg(feature = "gpu-core")]
@@ -13,7 +12,6 @@ mod pooling;
 mod reduction;
 pub(crate) mod rows;
 
-pub use activation::{Activation, Approximate};
 pub use elementwise::{UnaryInputs, UnaryOutputs};
 #[cfg(feature = "gpu-core")]
 pub use epilogue::{Finish, Finished};

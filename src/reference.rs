@@ -41,8 +41,6 @@ macro_rules! modules {
 }
 crate::operators!(modules);
 
-pub use crate::fold::fold_arrays as fold_batch_norm;
-
 /// An array of `T`: an [`ndarray::Array`] or a view of one, of any dimension.
 pub trait AsArray<T> {
     /// A view of it.
@@ -53,6 +51,36 @@ impl<T, S: Data<Elem = T>, D: Dimension> AsArray<T> for ArrayBase<S, D> {
     fn as_view(&self) -> ArrayViewD<'_, T> {
         self.view().into_dyn()
     }
+}
+
+/// The weight and the bias of a convolution, a transposed convolution or a linear that an inference batch norm follows,
+/// such that it can be left out: as `torch.nn.utils.fusion.fuse_conv_bn_weights` and `fuse_linear_bn_weights`. Computed in
+/// float64 and rounded once.
+///
+/// ```
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use ndarray::array;
+/// use wgdnn::{FoldedBatchNorm, reference};
+///
+/// // Two channels with means 1 and 2 and variances 4 and 9.
+/// let (mean, var) = (array![1.0, 2.0], array![4.0, 9.0]);
+/// let norm = FoldedBatchNorm { eps: 0.0, ..FoldedBatchNorm::new(&mean as _, &var as _) };
+/// let (weight, bias) = reference::fold_batch_norm(&array![[2.0], [3.0]], None, &norm)?;
+/// assert_eq!(weight, array![[1.0], [1.0]].into_dyn());
+/// assert_eq!(bias, array![-0.5, -2.0_f32 / 3.0].into_dyn());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `weight` of fewer than 2 dimensions, `transposed` groups that do not divide its first,
+/// an argument that is not one number for each output channel, and an `eps` below 0 or not finite.
+pub fn fold_batch_norm(
+    weight: &dyn AsArray<f32>,
+    bias: Option<&dyn AsArray<f32>>,
+    norm: &crate::FoldedBatchNorm<&dyn AsArray<f32>>,
+) -> crate::Result<(ArrayD<f32>, ArrayD<f32>)> {
+    crate::fold::fold(&owned(weight), bias.map(owned), &norm.map(|array| owned(*array)))
 }
 
 /// Computes an operator on these inputs.

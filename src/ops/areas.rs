@@ -9,12 +9,6 @@ pub(crate) struct Areas {
     pub out: [usize; 2],
 }
 
-impl Areas {
-    pub fn planes(&self) -> usize {
-        self.input.batch * self.input.channels
-    }
-}
-
 #[cfg(feature = "gpu-core")]
 pub(crate) use on_gpu::{AreaParams, AreasPlan, area_kernels};
 
@@ -91,6 +85,10 @@ mod on_gpu {
     }
 
     impl Areas {
+        pub fn planes(&self) -> usize {
+            self.input.batch * self.input.channels
+        }
+
         /// The most elements of an area.
         fn most(&self) -> usize {
             let lengths = [self.input.rows, self.input.cols];

@@ -1,8 +1,8 @@
 //! batch_norm: every channel shifted and scaled to mean 0 and variance 1.
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
-use crate::ops::Activation;
 use crate::ops::epilogue::Epilogue;
 use crate::shape;
 

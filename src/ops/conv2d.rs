@@ -1,8 +1,8 @@
 //! conv2d: two-dimensional convolution (a cross-correlation, as everywhere in the field).
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
-use crate::ops::Activation;
 use crate::ops::epilogue::Epilogue;
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};

@@ -1,8 +1,8 @@
 //! conv_transpose2d: transposed convolution, the gradient of a convolution with respect to its input.
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
-use crate::ops::Activation;
 use crate::ops::epilogue::Epilogue;
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};

@@ -1,7 +1,7 @@
 //! What convolutions, linear and batch_norm can apply to their output: a residual that is added, and an activation.
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::ops::Activation;
 
 /// What is applied to an output, in this order.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -22,14 +22,6 @@ impl Epilogue {
             activation => Ok(Epilogue { activation: Some(activation), ..self }),
         }
     }
-
-    /// The number of slopes in an argument of their own.
-    pub fn slopes(&self) -> Option<usize> {
-        match self.activation {
-            Some(Activation::Prelu { num_parameters }) => Some(num_parameters),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(feature = "gpu-core")]
@@ -45,11 +37,11 @@ mod on_gpu {
     use smallvec::SmallVec;
 
     use super::Epilogue;
+    use crate::activation::Activation;
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{Binding, Dispatch, Kernel, kernel, uniform};
     use crate::operator::Slot;
     use crate::operator::replay::largest;
-    use crate::ops::Activation;
 
     uniform! {
         struct FinishParams {
@@ -118,6 +110,14 @@ mod on_gpu {
     }
 
     impl Epilogue {
+        /// The number of slopes in an argument of their own.
+        pub fn slopes(&self) -> Option<usize> {
+            match self.activation {
+                Some(Activation::Prelu { num_parameters }) => Some(num_parameters),
+                _ => None,
+            }
+        }
+
         /// How it is applied by kernels that bind this many buffers without it. `is_once` tells whether they store every
         /// sum just once.
         pub fn plan(&self, on: &Capabilities, buffers: u32, is_once: bool) -> Finish {

@@ -1,8 +1,8 @@
 //! linear: the product of rows with a weight.
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::operator::{Definition, NoParams, arguments};
-use crate::ops::Activation;
 use crate::ops::epilogue::Epilogue;
 use crate::shape;
 

@@ -55,8 +55,8 @@ impl MseLoss {
     /// Checks an input and a target, whose shapes broadcast together.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a `target` whose shape does not broadcast with that of `input`;
-    /// [`Error::LimitExceeded`] for more elements than can be counted, and for shapes that alternate more than three
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `target` whose shape does not broadcast with that of `input`;
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for more elements than can be counted, and for shapes that alternate more than three
     /// times between dimensions in which one operand is broadcast and dimensions in which it is not.
     pub fn new(input: &[usize], target: &[usize], params: &MseLossParams) -> Result<Self> {
         let operands = [input, target];

@@ -77,13 +77,13 @@ pub use on_gpu::*;
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
     use super::{Prelu, PreluInputs, PreluOutputs};
+    use crate::activation::Activation;
     use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{Dispatch, Kernel};
     use crate::gpu::tensor::Tensor;
     use crate::gpu::work::Part;
     use crate::operator::{ArraysOf, Bound, Computed, Operator, Slot, Slots, Tolerance};
-    use crate::ops::Activation;
     use crate::ops::elementwise::{ChannelSlopes, Elementwise, ElementwiseKernels, elementwise_kernels, tolerance};
 
     static KERNELS: ElementwiseKernels = elementwise_kernels!("prelu", [(3, Read)]);

@@ -1,16 +1,19 @@
 //! Operators that add a residual to their output and apply an activation to it: fused, they give what the operators one
 //! after the other give.
 
+mod operators;
+
 use std::collections::BTreeSet;
 
 use ndarray::ArrayD;
 use wgdnn::cases::{Call, Case, CaseArray, Expected};
-use wgdnn::operator::{AnyOperator, ArraysOf, FloatOrInteger, Name, OnCpu};
+use wgdnn::operator::{AnyOperator, FloatOrInteger, Name};
 use wgdnn::{
     Activation, AdapterClass, Approximate, BatchNorm, Capabilities, Conv2d, ConvTranspose2d, Error, Gpu, Linear,
-    Operator, reference, wgpu,
+    Operator, wgpu,
 };
 
+use self::operators::{HasEpilogue, activate};
 use crate::harness::{golden_of, gpu, gpu_taken_for_hardware, random};
 use crate::splitting::device_with_binding;
 
@@ -33,92 +36,6 @@ const ACTIVATIONS: [Activation; 8] = [
     Activation::Tanh,
     Activation::Sigmoid,
 ];
-
-/// An operator that has epilogues.
-trait HasEpilogue: Operator {
-    const HAS_RESIDUAL: bool;
-
-    fn channels(&self) -> usize;
-    fn activated(self, activation: Activation) -> Result<Self, Error>;
-    fn added(self) -> Self;
-    fn set(inputs: &mut ArraysOf<Self>, residual: Option<ArrayD<f32>>, weight: Option<ArrayD<f32>>);
-    fn output(&self, inputs: &ArraysOf<Self>) -> ArrayD<f32>;
-}
-
-macro_rules! has_epilogue {
-    ($operator:ident, $channels:expr) => {
-        impl HasEpilogue for $operator {
-            const HAS_RESIDUAL: bool = true;
-
-            fn channels(&self) -> usize {
-                let channels: fn(&[usize]) -> usize = $channels;
-                channels(self.output_shape())
-            }
-
-            fn activated(self, activation: Activation) -> Result<Self, Error> {
-                self.with_activation(activation)
-            }
-
-            fn added(self) -> Self {
-                self.with_residual()
-            }
-
-            fn set(inputs: &mut ArraysOf<Self>, residual: Option<ArrayD<f32>>, weight: Option<ArrayD<f32>>) {
-                (inputs.residual, inputs.activation_weight) = (residual, weight);
-            }
-
-            fn output(&self, inputs: &ArraysOf<Self>) -> ArrayD<f32> {
-                self.compute(inputs).unwrap().outputs.output
-            }
-        }
-    };
-}
-has_epilogue!(Conv2d, |shape| shape[shape.len() - 3]);
-has_epilogue!(ConvTranspose2d, |shape| shape[shape.len() - 3]);
-has_epilogue!(Linear, |shape| shape.last().copied().unwrap_or(1));
-
-impl HasEpilogue for BatchNorm {
-    const HAS_RESIDUAL: bool = false;
-
-    fn channels(&self) -> usize {
-        self.output_shape().get(1).copied().unwrap_or(0)
-    }
-
-    fn activated(self, activation: Activation) -> Result<Self, Error> {
-        self.with_activation(activation)
-    }
-
-    fn added(self) -> Self {
-        self
-    }
-
-    fn set(inputs: &mut ArraysOf<Self>, _: Option<ArrayD<f32>>, weight: Option<ArrayD<f32>>) {
-        inputs.activation_weight = weight;
-    }
-
-    fn output(&self, inputs: &ArraysOf<Self>) -> ArrayD<f32> {
-        self.compute(inputs).unwrap().outputs.output
-    }
-}
-
-/// An activation by the operator of its name, in f32.
-fn activate(activation: Activation, x: &ArrayD<f32>, weight: Option<&ArrayD<f32>>) -> ArrayD<f32> {
-    match activation {
-        Activation::Relu => reference::relu(x),
-        Activation::Relu6 => reference::relu6(x),
-        Activation::LeakyRelu { negative_slope } => {
-            reference::leaky_relu(x, &wgdnn::LeakyReluParams { negative_slope })
-        }
-        Activation::Prelu { .. } => reference::prelu(x, weight.unwrap()),
-        Activation::Hardswish => reference::hardswish(x),
-        Activation::Silu => reference::silu(x),
-        Activation::Gelu { approximate } => reference::gelu(x, &wgdnn::GeluParams { approximate }),
-        Activation::Tanh => reference::tanh(x),
-        Activation::Sigmoid => reference::sigmoid(x),
-        other => panic!("{other:?}"),
-    }
-    .unwrap()
-}
 
 /// A call with an epilogue, and what it must give.
 struct Fused {
@@ -335,6 +252,43 @@ fn a_sum_that_is_cut_is_finished_once() {
         crate::harness::expect_within_on(&gpu, call, 0.0);
         assert_eq!(in_place(call, &gpu).unwrap(), call.run_reference().unwrap());
     }
+}
+
+#[test]
+fn planted_faults_are_seen() {
+    use wgdnn::{Conv2dInputs, LinearInputs};
+
+    let integers = |shape: &[usize], seed| crate::harness::random_integers(shape, seed);
+    let (shape, weight) = ([1, 6, 5, 7], [5, 6, 3, 3]);
+    let conv = Conv2d::new(&shape, &weight, None, &Default::default()).unwrap().with_residual();
+    let conv = conv.with_activation(Activation::Prelu { num_parameters: 5 }).unwrap();
+    let conv = conv.with_algorithm(wgdnn::Conv2dAlgorithm::Direct).unwrap();
+    let inputs = Conv2dInputs {
+        residual: Some(integers(&[1, 5, 3, 5], 3)),
+        activation_weight: Some(integers(&[5], 4)),
+        ..Conv2dInputs::new(integers(&shape, 1), integers(&weight, 2))
+    };
+    crate::harness::expect_seen_in(
+        &Call::of_operator(conv, inputs),
+        &[
+            ("conv2d_epilogue", "x += residual[at];", ""),
+            ("conv2d_epilogue", "u32(channel) % params.epilogue.y", "0u"),
+            ("conv2d_epilogue", "value = start + sum;", "value = start;"),
+        ],
+    );
+    let linear = Linear::new(&[3, 8], &[4, 8], None).unwrap().with_residual();
+    let linear = linear.with_activation(Activation::LeakyRelu { negative_slope: 0.5 }).unwrap();
+    let inputs = LinearInputs {
+        residual: Some(integers(&[3, 4], 3)),
+        ..LinearInputs::new(integers(&[3, 8], 1), integers(&[4, 8], 2))
+    };
+    crate::harness::expect_seen_in(
+        &Call::of_operator(linear, inputs),
+        &[
+            ("linear_epilogue", "finished(value, i32(at), i32(feature))", "finished(value, 0, i32(feature))"),
+            ("linear_epilogue", "bitcast<f32>(params.epilogue.x)", "1.0"),
+        ],
+    );
 }
 
 #[test]

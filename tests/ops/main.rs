@@ -14,6 +14,7 @@ mod circles;
 mod epilogues;
 #[cfg(feature = "gpu-core")]
 mod faults;
+mod folding;
 mod harness;
 #[cfg(feature = "gpu-core")]
 mod in_place;

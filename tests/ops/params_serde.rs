@@ -198,3 +198,17 @@ fn padding_is_read_where_pytorch_takes_it() {
     assert_eq!(read.padding, wgdnn::Padding::Sides([[0, 1], [2, 0]]));
     assert_eq!(serde_json::to_value(&read).unwrap()["padding"], sides);
 }
+
+/// Parameters that are texts, or that two operators share.
+#[test]
+fn texts_come_back() {
+    use wgdnn::{Approximate, GeluParams, LeakyReluParams, SoftmaxParams};
+
+    for approximate in [Approximate::None, Approximate::Tanh] {
+        comes_back(&GeluParams { approximate });
+    }
+    comes_back(&SoftmaxParams::new(-1));
+    comes_back(&LeakyReluParams { negative_slope: 0.25 });
+    is_bad::<GeluParams>(json!({"approximate": "erf"}), "approximate: expected \"none\" or \"tanh\", got \"erf\"");
+    is_bad::<SoftmaxParams>(json!({}), "dim: expected one, got none");
+}

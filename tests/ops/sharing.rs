@@ -49,6 +49,40 @@ fn buffers_are_checked_before_anything_is_recorded() {
     expect_invalid(record_sigmoid(good.slice(..256), good.slice(512..)), "output");
 }
 
+/// wgpu tracks whole buffers: it takes ranges of one that are all written, and no others.
+#[test]
+fn written_ranges_of_one_buffer_may_not_overlap() {
+    use wgdnn::{MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams};
+
+    let params = MaxPool2dParams { return_indices: true, ..MaxPool2dParams::new([2, 2]) };
+    let pool = MaxPool2d::new(&[1, 1, 4, 4], &params).unwrap();
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+    let both = buffer(gpu(), 1024, usage);
+    let image = Tensor::from_slice(gpu(), &Vec::from_iter((0..16).map(|x| x as f32)), &[1, 1, 4, 4]).unwrap();
+    let record = |input: wgpu::BufferSlice<'_>, output: wgpu::BufferSlice<'_>, indices: wgpu::BufferSlice<'_>| {
+        let mut encoder = gpu().device().create_command_encoder(&Default::default());
+        let outputs = MaxPool2dOutputs { indices: Some(indices), ..MaxPool2dOutputs::new(output) };
+        pool.record(&mut gpu().record(&mut encoder), &MaxPool2dInputs::new(input), &outputs, None)?;
+        gpu().queue().submit([encoder.finish()]);
+        Ok::<_, Error>(())
+    };
+    record(image.slice().unwrap(), both.slice(..16), both.slice(512..528)).unwrap();
+    let output = Tensor::<f32>::from_buffer(gpu(), both.clone(), 0, &[4]).unwrap();
+    assert_eq!(output.read_vec_blocking().unwrap(), [5.0, 7.0, 13.0, 15.0]);
+    let indices = Tensor::<i32>::from_buffer(gpu(), both.clone(), 512, &[4]).unwrap();
+    assert_eq!(indices.read_vec_blocking().unwrap(), [5, 7, 13, 15]);
+    let text = |result: Result<(), Error>| result.unwrap_err().to_string();
+    assert_eq!(
+        text(record(image.slice().unwrap(), both.slice(..), both.slice(..))),
+        "max_pool2d: output: expected a range that no other argument overlaps, got the buffer of indices"
+    );
+    // Read and written, even apart.
+    assert_eq!(
+        text(record(both.slice(256..), both.slice(..16), image.slice().unwrap())),
+        "max_pool2d: output: expected a buffer that no other argument uses, got the buffer of input"
+    );
+}
+
 #[test]
 fn a_missing_workspace_is_an_error() {
     let operator = MseLoss::new(&[4], &[4], &MseLossParams { reduction: Reduction::Sum }).unwrap();

@@ -6,6 +6,7 @@ use ndarray::ArrayD;
 use smallvec::SmallVec;
 
 use super::{BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams};
+use crate::activation::Activation;
 use crate::error::Result;
 use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, UniformBytes, WORKGROUP_SIZE, kernel, uniform};
@@ -13,7 +14,6 @@ use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{largest, rounding, unless_overflown};
 use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
-use crate::ops::Activation;
 use crate::ops::reduction::reduction_parts;
 
 /// The number of f32s in the workspace for each channel, and for each chunk of a channel.
