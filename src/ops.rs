@@ -69,7 +69,8 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            [$(<$operator as $crate::operator::Operator>::KERNELS),*].concat()
+            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
+            all.into_iter().flatten().copied().flatten().collect()
         }
     };
 }

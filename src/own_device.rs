@@ -79,7 +79,9 @@
 //!   and up as they are, as far as the pipeline layouts agree.
 //! - **Your buffers:** an operator uses the bytes that it asks for, from the start of the slice; all others stay as
 //!   they are. Buffers need the usage `STORAGE`, and offsets in multiples of `min_storage_buffer_offset_alignment`. A
-//!   buffer that is written must stand for no other argument, since wgpu tracks whole buffers.
+//!   buffer that is written must stand for no other argument, since wgpu tracks whole buffers. But an input that
+//!   [may be the output](crate::Slot::may_be_output) may have its buffer and offset, and written arguments may be ranges
+//!   of one buffer that do not overlap.
 //! - **Your queue:** eager calls submit to it, in the order in which you made them. What you submit or write runs after
 //!   the calls that were made before the last [`Gpu::submit`] or [`Tensor::slice`]: see above.
 //! - **Your device:** the crate makes objects on it, all labelled. It does not touch the uncaptured-error handler or

@@ -63,7 +63,7 @@ impl<T, S: Data<Elem = T>, D: Dimension> AsArray<T> for ArrayBase<S, D> {
 /// use wgdnn::{FoldedBatchNorm, reference};
 ///
 /// // Two channels with means 1 and 2 and variances 4 and 9.
-/// let (mean, var) = (array![1.0, 2.0], array![4.0, 9.0]);
+/// let (mean, var) = (array![1.0_f32, 2.0], array![4.0_f32, 9.0]);
 /// let norm = FoldedBatchNorm { eps: 0.0, ..FoldedBatchNorm::new(&mean as _, &var as _) };
 /// let (weight, bias) = reference::fold_batch_norm(&array![[2.0], [3.0]], None, &norm)?;
 /// assert_eq!(weight, array![[1.0], [1.0]].into_dyn());

@@ -146,11 +146,13 @@ pub(super) fn names_in_output<T>(
     slice_of: impl for<'t> Fn(&'t T) -> Slice<'t>,
 ) -> SmallVec<[Name; 2]> {
     let is_output = |slot: &Given<&Slot>| {
-        slot.value.is_some_and(|slot| slot.alias == Alias::Allowed)
-            && given.given.iter().filter(|given| given.name == slot.name).any(|given| {
-                let slice = given.value.as_ref().map(&slice_of);
-                slice.is_some_and(|slice| slice.buffer() == output.buffer() && slice.offset() == output.offset())
-            })
+        let Some(Slot { alias: Alias::Allowed, .. }) = slot.value else { return false };
+        let bytes = slot.value.map_or(0, Slot::bytes);
+        given.given.iter().filter(|given| given.name == slot.name).any(|given| {
+            // A slice that is too short is another argument, and refused as such.
+            let slice = given.value.as_ref().map(&slice_of).filter(|slice| slice.size() >= bytes);
+            slice.is_some_and(|slice| slice.buffer() == output.buffer() && slice.offset() == output.offset())
+        })
     };
     slots.given.iter().filter(|slot| is_output(slot)).map(|slot| slot.name).collect()
 }

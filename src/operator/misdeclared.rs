@@ -104,7 +104,7 @@ mod tests {
 
     impl Operator for Defective {
         type Plan = <Relu as Operator>::Plan;
-        const KERNELS: &'static [&'static Kernel] = Relu::KERNELS;
+        const KERNELS: &'static [&'static [Kernel]] = Relu::KERNELS;
 
         fn plan(&self, on: &Capabilities) -> Self::Plan {
             self.relu.plan(on)

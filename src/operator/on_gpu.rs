@@ -60,7 +60,7 @@ pub trait Operator: OnCpu {
 
     /// All kernels that its plans may run.
     #[doc(hidden)]
-    const KERNELS: &'static [&'static Kernel];
+    const KERNELS: &'static [&'static [Kernel]];
 
     /// Plans the operator for a device with these capabilities. A plan needs no device.
     fn plan(&self, on: &Capabilities) -> Self::Plan;

@@ -82,7 +82,7 @@ mod on_gpu {
 
     impl Operator for AdaptiveAvgPool2d {
         type Plan = AreasPlan;
-        const KERNELS: &'static [&'static Kernel] = &[&KERNELS[0], &KERNELS[1]];
+        const KERNELS: &'static [&'static [Kernel]] = &[&KERNELS];
 
         fn plan(&self, on: &Capabilities) -> AreasPlan {
             self.areas.plan(on)
@@ -97,7 +97,7 @@ mod on_gpu {
 
         fn dispatches(&self, plan: &AreasPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
             let arguments = [bound.inputs.input, bound.outputs.output];
-            self.areas.dispatches([&KERNELS[0], &KERNELS[1]], plan, part.items, arguments, add);
+            self.areas.dispatches(&KERNELS, plan, part.items, arguments, add);
         }
 
         fn rounding<'a>(

@@ -113,7 +113,7 @@ mod on_gpu {
 
         pub fn dispatches(
             &self,
-            [each, shared]: [&'static Kernel; 2],
+            [each, shared]: &'static [Kernel; 2],
             plan: &AreasPlan,
             planes: usize,
             arguments: [Binding; 2],

@@ -132,6 +132,8 @@ pub use on_gpu::*;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
+    use std::slice::from_ref;
+
     use super::{AvgPool2d, AvgPool2dInputs, AvgPool2dOutputs, AvgPool2dParams};
     use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
@@ -147,7 +149,7 @@ mod on_gpu {
 
     impl Operator for AvgPool2d {
         type Plan = PoolPlan;
-        const KERNELS: &'static [&'static Kernel] = &[&AVG_POOL2D, &QUADS];
+        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&AVG_POOL2D), from_ref(&QUADS)];
 
         fn plan(&self, on: &Capabilities) -> PoolPlan {
             let [rows, cols] = &self.windows;

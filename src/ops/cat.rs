@@ -98,6 +98,7 @@ pub use on_gpu::*;
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
     use std::fmt;
+    use std::slice::from_ref;
 
     use super::{Cat, CatInputs, CatOutputs, CatParams};
     use crate::error::Result;
@@ -135,7 +136,7 @@ mod on_gpu {
 
     impl Operator for Cat {
         type Plan = CatPlan;
-        const KERNELS: &'static [&'static Kernel] = &[&ELEMENTS, &BLOCKS];
+        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&ELEMENTS), from_ref(&BLOCKS)];
 
         fn plan(&self, _: &Capabilities) -> CatPlan {
             CatPlan { tensors: self.tensors.iter().filter(|shape| !shape.contains(&0)).count() }

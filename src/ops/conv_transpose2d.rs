@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::operator::{Definition, arguments};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, with_epilogue};
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
 
@@ -170,27 +170,13 @@ impl ConvTranspose2d {
         })
     }
 
-    /// The same operator, which then applies an activation to its output: see
-    /// [`Conv2d::with_activation`](crate::Conv2d::with_activation).
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] for a number of slopes that is neither 1 nor that of the output's channels, and a slope
-    /// that is not finite in float32.
-    pub fn with_activation(self, activation: Activation) -> Result<Self> {
-        let epilogue = self.epilogue.with_activation(Self::NAME, activation, self.out_channels)?;
-        Ok(ConvTranspose2d { epilogue, ..self })
-    }
-
-    /// The same operator, which also adds `residual` to its output, before the activation.
-    pub fn with_residual(self) -> Self {
-        ConvTranspose2d { epilogue: Epilogue { has_residual: true, ..self.epilogue }, ..self }
-    }
-
     /// The shape of the output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output
     }
 }
+
+with_epilogue!(ConvTranspose2d, out_channels);
 
 impl Definition for ConvTranspose2d {
     const NAME: &'static str = "conv_transpose2d";

@@ -98,8 +98,7 @@ macro_rules! elementwise {
 
             impl Operator for $operator {
                 type Plan = Elementwise;
-                const KERNELS: &'static [&'static Kernel] =
-                    &[&KERNELS[0][0], &KERNELS[0][1], &KERNELS[1][0], &KERNELS[1][1]];
+                const KERNELS: &'static [&'static [Kernel]] = &[&KERNELS[0], &KERNELS[1]];
 
                 fn plan(&self, _: &Capabilities) -> Elementwise {
                     Elementwise

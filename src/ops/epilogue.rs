@@ -24,6 +24,41 @@ impl Epilogue {
     }
 }
 
+/// Gives an operator with an `epilogue` its two methods. `$channels` are those of its output.
+macro_rules! with_epilogue {
+    ($operator:ident, $channels:ident) => {
+        impl $operator {
+            /// The same operator, which then applies an activation to its output.
+            ///
+            /// ```
+            /// # fn main() -> Result<(), wgdnn::Error> {
+            /// use wgdnn::{Activation, Conv2d, Conv2dParams};
+            ///
+            /// let conv = Conv2d::new(&[1, 3, 64, 64], &[8, 3, 3, 3], None, &Conv2dParams::default())?;
+            /// let conv = conv.with_residual().with_activation(Activation::Relu)?;
+            /// # Ok(())
+            /// # }
+            /// ```
+            ///
+            /// # Errors
+            /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a number of slopes that is neither 1 nor that of
+            /// the output's channels, and a slope that is not finite in float32.
+            pub fn with_activation(self, activation: $crate::Activation) -> $crate::Result<Self> {
+                let name = <Self as $crate::operator::Definition>::NAME;
+                let epilogue = self.epilogue.with_activation(name, activation, self.$channels)?;
+                Ok($operator { epilogue, ..self })
+            }
+
+            /// The same operator, which also adds `residual` to its output, before the activation.
+            pub fn with_residual(self) -> Self {
+                let epilogue = $crate::ops::epilogue::Epilogue { has_residual: true, ..self.epilogue };
+                $operator { epilogue, ..self }
+            }
+        }
+    };
+}
+pub(crate) use with_epilogue;
+
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::{Finish, Finished};
 #[cfg(feature = "gpu-core")]
@@ -53,16 +88,32 @@ mod on_gpu {
         }
     }
 
-    static COPY_RESIDUAL: Kernel = kernel!("conv2d_finish", "copy_residual", FinishParams, [(4, ReadWrite), (6, Read)]);
-    static ACTIVATE: Kernel = kernel!("conv2d_finish", "activate", FinishParams, [(4, ReadWrite), (7, Read)]);
+    /// The kernels that finish apart: they copy the residual, and activate.
+    pub(crate) static FINISH_KERNELS: [Kernel; 2] = [
+        kernel!("conv2d_finish", "copy_residual", FinishParams, [(4, ReadWrite), (6, Read)]),
+        kernel!("conv2d_finish", "activate", FinishParams, [(4, ReadWrite), (7, Read)]),
+    ];
 
-    /// A kernel that stores sums, and the same with an epilogue.
+    /// A kernel that stores sums, and the same with an epilogue. `with` chooses among alternative
+    /// parts, and `as` names the module.
     macro_rules! finished_kernels {
         ($file:literal, $entry_point:literal, $uniform:ty, [$($storage:tt),* $(,)?] $(,)?) => {
+            $crate::ops::epilogue::finished_kernels!(
+                @ $file, $file, [], $entry_point, $uniform, [$($storage),*]
+            )
+        };
+        ($file:literal with $variant:literal as $module:expr, $entry_point:literal, $uniform:ty, [$($storage:tt),* $(,)?]) => {
+            $crate::ops::epilogue::finished_kernels!(
+                @ $file, $module, [$variant], $entry_point, $uniform, [$($storage),*]
+            )
+        };
+        (@ $file:literal, $module:expr, [$($variant:literal)?], $entry_point:literal, $uniform:ty, [$($storage:tt),*]) => {
             [
-                $crate::gpu::kernel::kernel!($file, $entry_point, $uniform, [$($storage),*]),
                 $crate::gpu::kernel::kernel!(
-                    $file with "epilogue" as concat!($file, "_epilogue"),
+                    @ $file, $module, &[$($variant)?], $entry_point, $uniform, [$($storage),*]
+                ),
+                $crate::gpu::kernel::kernel!(
+                    $file with $($variant)? "epilogue" as concat!($module, "_epilogue"),
                     $entry_point,
                     $uniform,
                     [$($storage),*, (6, Read), (7, Read)]
@@ -221,7 +272,7 @@ mod on_gpu {
                 && residual != self.output
             {
                 let params = self.params(count, [1, 1]);
-                add(Dispatch::per_element(&COPY_RESIDUAL, params.to_bytes(), &[self.output, residual], count));
+                add(Dispatch::per_element(&FINISH_KERNELS[0], params.to_bytes(), &[self.output, residual], count));
             }
         }
 
@@ -231,7 +282,7 @@ mod on_gpu {
             if let (Finish::Apart { .. }, Some(activation)) = (self.finish, self.epilogue.activation) {
                 let weight = self.activation_weight.unwrap_or(self.stand_in);
                 let params = self.params(count, [channels, inner]).to_bytes();
-                add(Dispatch::per_element(&ACTIVATE, params, &[self.output, weight], count)
+                add(Dispatch::per_element(&FINISH_KERNELS[1], params, &[self.output, weight], count)
                     .with_constant("ACTIVATION", activation.constant()));
             }
         }
@@ -246,9 +297,6 @@ mod on_gpu {
             }
         }
     }
-
-    /// The kernels that finish apart.
-    pub(crate) static FINISH_KERNELS: [&Kernel; 2] = [&COPY_RESIDUAL, &ACTIVATE];
 }
 #[cfg(feature = "gpu-core")]
 pub(crate) use on_gpu::FINISH_KERNELS;

@@ -120,7 +120,7 @@ mod on_gpu {
 
     impl Operator for Flatten {
         type Plan = Nothing;
-        const KERNELS: &'static [&'static Kernel] = &[];
+        const KERNELS: &'static [&'static [Kernel]] = &[];
 
         fn plan(&self, _: &Capabilities) -> Nothing {
             Nothing

@@ -3,7 +3,7 @@
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::operator::{Definition, NoParams, arguments};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, with_epilogue};
 use crate::shape;
 
 /// A validated [`linear`](crate::linear) on arguments of known shapes.
@@ -103,27 +103,13 @@ impl Linear {
         })
     }
 
-    /// The same operator, which then applies an activation to its output: see
-    /// [`Conv2d::with_activation`](crate::Conv2d::with_activation).
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] for a number of slopes that is neither 1 nor that of the output's features, and a slope
-    /// that is not finite in float32.
-    pub fn with_activation(self, activation: Activation) -> Result<Self> {
-        let epilogue = self.epilogue.with_activation(Self::NAME, activation, self.features)?;
-        Ok(Linear { epilogue, ..self })
-    }
-
-    /// The same operator, which also adds `residual` to its output, before the activation.
-    pub fn with_residual(self) -> Self {
-        Linear { epilogue: Epilogue { has_residual: true, ..self.epilogue }, ..self }
-    }
-
     /// The shape of the output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output
     }
 }
+
+with_epilogue!(Linear, features);
 
 impl Definition for Linear {
     const NAME: &'static str = "linear";

@@ -129,6 +129,8 @@ pub use on_gpu::*;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
+    use std::slice::from_ref;
+
     use super::{MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams};
     use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
@@ -151,7 +153,8 @@ mod on_gpu {
 
     impl Operator for MaxPool2d {
         type Plan = PoolPlan;
-        const KERNELS: &'static [&'static Kernel] = &[&VALUES, &WITH_INDICES, &QUADS, &QUADS_WITH_INDICES];
+        const KERNELS: &'static [&'static [Kernel]] =
+            &[from_ref(&VALUES), from_ref(&WITH_INDICES), from_ref(&QUADS), from_ref(&QUADS_WITH_INDICES)];
 
         fn plan(&self, on: &Capabilities) -> PoolPlan {
             let [rows, cols] = &self.windows;

@@ -94,6 +94,7 @@ pub use on_gpu::*;
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
     use std::fmt;
+    use std::slice::from_ref;
 
     use super::{MseLoss, MseLossInputs, MseLossOutputs, MseLossParams, PARTIAL_WORDS};
     use crate::error::Result;
@@ -162,7 +163,8 @@ mod on_gpu {
 
     impl Operator for MseLoss {
         type Plan = MseLossPlan;
-        const KERNELS: &'static [&'static Kernel] = &[&ELEMENTWISE, &PARTIAL_SUMS, &PARTIAL_SUMS_OF_BLOCKS, &FINISH];
+        const KERNELS: &'static [&'static [Kernel]] =
+            &[from_ref(&ELEMENTWISE), from_ref(&PARTIAL_SUMS), from_ref(&PARTIAL_SUMS_OF_BLOCKS), from_ref(&FINISH)];
 
         fn plan(&self, _: &Capabilities) -> MseLossPlan {
             match self.reduction {

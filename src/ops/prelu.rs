@@ -90,7 +90,7 @@ mod on_gpu {
 
     impl Operator for Prelu {
         type Plan = Elementwise;
-        const KERNELS: &'static [&'static Kernel] = &[&KERNELS[0][0], &KERNELS[0][1], &KERNELS[1][0], &KERNELS[1][1]];
+        const KERNELS: &'static [&'static [Kernel]] = &[&KERNELS[0], &KERNELS[1]];
 
         fn plan(&self, _: &Capabilities) -> Elementwise {
             Elementwise

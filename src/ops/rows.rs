@@ -85,18 +85,21 @@ macro_rules! row_operator {
             use crate::operator::{ArraysOf, Bound, Computed, Operator, Slots, Tolerance};
             use crate::ops::rows::{RowParams, RowsPlan, tolerance};
 
-            static ROWS: Kernel = kernel!($name, "rows", RowParams, [(1, Read), (2, ReadWrite)]);
-            static ROWS_IN_BLOCKS: Kernel = kernel!(
-                $name with "classes_in_blocks" "results_in_blocks" as concat!($name, "_in_blocks"),
-                "rows",
-                RowParams,
-                [(1, Read), (2, ReadWrite)]
-            );
-            static COLUMNS: Kernel = kernel!($name, "columns", RowParams, [(1, Read), (2, ReadWrite)]);
+            /// For rows, for rows in blocks, and for columns.
+            static KERNELS: [Kernel; 3] = [
+                kernel!($name, "rows", RowParams, [(1, Read), (2, ReadWrite)]),
+                kernel!(
+                    $name with "classes_in_blocks" "results_in_blocks" as concat!($name, "_in_blocks"),
+                    "rows",
+                    RowParams,
+                    [(1, Read), (2, ReadWrite)]
+                ),
+                kernel!($name, "columns", RowParams, [(1, Read), (2, ReadWrite)]),
+            ];
 
             impl Operator for $operator {
                 type Plan = RowsPlan;
-                const KERNELS: &'static [&'static Kernel] = &[&ROWS, &ROWS_IN_BLOCKS, &COLUMNS];
+                const KERNELS: &'static [&'static [Kernel]] = &[&KERNELS];
 
                 fn plan(&self, on: &Capabilities) -> RowsPlan {
                     self.rows.plan(on)
@@ -108,7 +111,7 @@ macro_rules! row_operator {
 
                 fn dispatches(&self, plan: &RowsPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
                     let arguments = [bound.inputs.input, bound.outputs.output];
-                    self.rows.dispatches([&ROWS, &ROWS_IN_BLOCKS, &COLUMNS], plan, part.items, arguments, add);
+                    self.rows.dispatches(&KERNELS, plan, part.items, arguments, add);
                 }
 
                 fn rounding<'a>(
@@ -212,7 +215,7 @@ mod on_gpu {
         /// The kernels are for rows, for rows in blocks, and for columns.
         pub fn dispatches(
             &self,
-            kernels: [&'static Kernel; 3],
+            kernels: &'static [Kernel; 3],
             plan: &RowsPlan,
             items: usize,
             arguments: [Binding; 2],

@@ -66,6 +66,25 @@ fn a_call_in_place_that_is_wrong_changes_nothing() {
     assert!(error.to_string().starts_with("flatten: output: expected an input of the output's shape"), "{error}");
 }
 
+/// The same buffer from another offset on, or a slice of it that is too short, is another argument.
+#[test]
+fn only_the_same_range_is_in_place() {
+    use wgdnn::UnaryOutputs;
+
+    let buffer: Tensor = Tensor::zeros(gpu(), &[256]).unwrap();
+    let buffer = buffer.slice().unwrap().buffer().clone();
+    let relu = Relu::new(&[16]).unwrap();
+    let record = |input: wgdnn::wgpu::BufferSlice<'_>, output: wgdnn::wgpu::BufferSlice<'_>| {
+        let mut encoder = gpu().device().create_command_encoder(&Default::default());
+        relu.record(&mut gpu().record(&mut encoder), &UnaryInputs { input }, &UnaryOutputs { output }, None)
+    };
+    record(buffer.slice(..), buffer.slice(..64)).unwrap();
+    let error = record(buffer.slice(256..320), buffer.slice(..64)).unwrap_err().to_string();
+    assert_eq!(error, "relu: output: expected a buffer that no other argument uses, got the buffer of input");
+    let error = record(buffer.slice(..32), buffer.slice(..64)).unwrap_err().to_string();
+    assert_eq!(error, "relu: input: expected a buffer of at least 64 bytes, got 32 bytes");
+}
+
 /// With validation on, the input is read before it is replaced.
 #[test]
 fn calls_in_place_are_validated() {

@@ -77,8 +77,7 @@ impl fmt::Display for AddPlan {
 
 impl Operator for Add {
     type Plan = AddPlan;
-    const KERNELS: &'static [&'static Kernel] =
-        &[&ELEMENTS[0], &ELEMENTS[1], &ELEMENTS[2], &BLOCKS[0], &BLOCKS[1], &BLOCKS[2], &SPLATS[0], &SPLATS[1]];
+    const KERNELS: &'static [&'static [Kernel]] = &[&ELEMENTS, &BLOCKS, &SPLATS];
 
     fn plan(&self, _: &Capabilities) -> AddPlan {
         match self.walk.last() {

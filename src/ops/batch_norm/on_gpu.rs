@@ -1,6 +1,7 @@
 //! batch_norm on the GPU: its plan, its dispatches, and the eager call.
 
 use std::fmt;
+use std::slice::from_ref;
 
 use ndarray::ArrayD;
 use smallvec::SmallVec;
@@ -144,26 +145,20 @@ impl fmt::Display for BatchNormPlan {
 
 impl Operator for BatchNorm {
     type Plan = BatchNormPlan;
-    const KERNELS: &'static [&'static Kernel] = &[
-        &CHUNK_STATISTICS,
-        &CHUNK_STATISTICS_OF_BLOCKS,
-        &CHANNEL_TERMS,
-        &SAVE_STATISTICS,
-        &UPDATE_RUNNING,
-        &RUNNING_TERMS,
-        &AFFINE,
-        &BY_WORKSPACE[0][0],
-        &BY_WORKSPACE[0][1],
-        &BY_WORKSPACE[1][0],
-        &BY_WORKSPACE[1][1],
-        &BY_WORKSPACE[2][0],
-        &BY_WORKSPACE[2][1],
-        &BY_RUNNING[0][0],
-        &BY_RUNNING[0][1],
-        &BY_RUNNING[1][0],
-        &BY_RUNNING[1][1],
-        &BY_RUNNING[2][0],
-        &BY_RUNNING[2][1],
+    const KERNELS: &'static [&'static [Kernel]] = &[
+        from_ref(&CHUNK_STATISTICS),
+        from_ref(&CHUNK_STATISTICS_OF_BLOCKS),
+        from_ref(&CHANNEL_TERMS),
+        from_ref(&SAVE_STATISTICS),
+        from_ref(&UPDATE_RUNNING),
+        from_ref(&RUNNING_TERMS),
+        from_ref(&AFFINE),
+        &BY_WORKSPACE[0],
+        &BY_WORKSPACE[1],
+        &BY_WORKSPACE[2],
+        &BY_RUNNING[0],
+        &BY_RUNNING[1],
+        &BY_RUNNING[2],
     ];
 
     fn plan(&self, on: &Capabilities) -> BatchNormPlan {

@@ -71,7 +71,7 @@ impl OnCpu for PackWeight {
 
 impl Operator for PackWeight {
     type Plan = Layout;
-    const KERNELS: &'static [&'static Kernel] = &[TRANSFORMS[0], TRANSFORMS[3]];
+    const KERNELS: &'static [&'static [Kernel]] = &[TRANSFORMS[0], TRANSFORMS[1]];
 
     fn plan(&self, _: &Capabilities) -> Layout {
         self.layout

@@ -79,20 +79,8 @@ static MULTIPLY_SUBGROUP: [Kernel; 2] = [
     ),
 ];
 
-pub(super) static TRANSFORMS: [&Kernel; 12] = [
-    &TRANSFORMS_2X2[0],
-    &TRANSFORMS_2X2[1],
-    &TRANSFORMS_4X4[0],
-    &TRANSFORMS_4X4[1],
-    &MULTIPLY[0],
-    &MULTIPLY[1],
-    &MULTIPLY_SUBGROUP[0],
-    &MULTIPLY_SUBGROUP[1],
-    &PRODUCTS_2X2[0],
-    &PRODUCTS_2X2[1],
-    &PRODUCTS_4X4[0],
-    &PRODUCTS_4X4[1],
-];
+pub(super) const TRANSFORMS: [&[Kernel]; 6] =
+    [&TRANSFORMS_2X2, &TRANSFORMS_4X4, &MULTIPLY, &MULTIPLY_SUBGROUP, &PRODUCTS_2X2, &PRODUCTS_4X4];
 
 /// The tiles and blocks of channels that a workgroup multiplies on a GPU.
 const GPU_TILES: usize = 64;

@@ -1,5 +1,7 @@
 //! conv_transpose2d on the GPU: its arguments, its dispatches, and the eager call.
 
+use std::slice::from_ref;
+
 use super::plan::inverse;
 use super::{
     ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dOutputs, ConvTranspose2dParams, ConvTranspose2dPlan,
@@ -85,28 +87,20 @@ static SCATTER_ADD_FLOAT32_ATOMIC: Kernel = kernel!(
 
 impl Operator for ConvTranspose2d {
     type Plan = Finished<ConvTranspose2dPlan>;
-    const KERNELS: &'static [&'static Kernel] = &[
-        &GATHER[0],
-        &GATHER[1],
-        &FILL,
-        &PHASES[0][0],
-        &PHASES[0][1],
-        &PHASES[1][0],
-        &PHASES[1][1],
-        &POINTS[0][0],
-        &POINTS[0][1],
-        &POINTS[1][0],
-        &POINTS[1][1],
-        &MULTIPLY[0],
-        &MULTIPLY[1],
-        &ADD_SPLITS[0],
-        &ADD_SPLITS[1],
-        FINISH_KERNELS[0],
-        FINISH_KERNELS[1],
-        &START,
-        &SCATTER_ADD,
-        &START_FLOAT32_ATOMIC,
-        &SCATTER_ADD_FLOAT32_ATOMIC,
+    const KERNELS: &'static [&'static [Kernel]] = &[
+        &GATHER,
+        from_ref(&FILL),
+        &PHASES[0],
+        &PHASES[1],
+        &POINTS[0],
+        &POINTS[1],
+        &MULTIPLY,
+        &ADD_SPLITS,
+        &FINISH_KERNELS,
+        from_ref(&START),
+        from_ref(&SCATTER_ADD),
+        from_ref(&START_FLOAT32_ATOMIC),
+        from_ref(&SCATTER_ADD_FLOAT32_ATOMIC),
     ];
 
     fn plan(&self, on: &Capabilities) -> Finished<ConvTranspose2dPlan> {

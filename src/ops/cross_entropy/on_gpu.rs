@@ -1,6 +1,7 @@
 //! cross_entropy on the GPU: its plan, its dispatches, and the eager call.
 
 use std::fmt;
+use std::slice::from_ref;
 
 use super::{
     CrossEntropy, CrossEntropyInputs, CrossEntropyOutputs, CrossEntropyParams, CrossEntropyTarget, PARTIAL_WORDS,
@@ -71,13 +72,13 @@ impl fmt::Display for CrossEntropyPlan {
 
 impl Operator for CrossEntropy {
     type Plan = CrossEntropyPlan;
-    const KERNELS: &'static [&'static Kernel] = &[
-        &CLASS_LOSSES,
-        &CLASS_LOSSES_IN_BLOCKS,
-        &PROBABILITY_LOSSES,
-        &PROBABILITY_LOSSES_IN_BLOCKS,
-        &PARTIAL_SUMS,
-        &FINISH,
+    const KERNELS: &'static [&'static [Kernel]] = &[
+        from_ref(&CLASS_LOSSES),
+        from_ref(&CLASS_LOSSES_IN_BLOCKS),
+        from_ref(&PROBABILITY_LOSSES),
+        from_ref(&PROBABILITY_LOSSES_IN_BLOCKS),
+        from_ref(&PARTIAL_SUMS),
+        from_ref(&FINISH),
     ];
 
     fn plan(&self, on: &Capabilities) -> CrossEntropyPlan {

@@ -1,6 +1,7 @@
 //! interpolate on the GPU: its plan, its dispatches, and the eager call.
 
 use std::fmt;
+use std::slice::from_ref;
 
 use super::{Interpolate, InterpolateMode, InterpolateParams};
 use crate::error::Result;
@@ -57,7 +58,7 @@ impl fmt::Display for InterpolatePlan {
 
 impl Operator for Interpolate {
     type Plan = InterpolatePlan;
-    const KERNELS: &'static [&'static Kernel] = &[&ELEMENTS, &BLOCKS, &AREAS[0], &AREAS[1]];
+    const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&ELEMENTS), from_ref(&BLOCKS), &AREAS];
 
     fn plan(&self, on: &Capabilities) -> InterpolatePlan {
         match self.mode {
@@ -79,7 +80,7 @@ impl Operator for Interpolate {
         let [rows, cols] = self.areas.out;
         let (kernel, count) = match plan {
             InterpolatePlan::Areas(plan) => {
-                return self.areas.dispatches([&AREAS[0], &AREAS[1]], plan, part.items, arguments, add);
+                return self.areas.dispatches(&AREAS, plan, part.items, arguments, add);
             }
             InterpolatePlan::Elements => (&ELEMENTS, part.items * rows * cols),
             InterpolatePlan::Blocks => (&BLOCKS, part.items * rows * cols / BLOCK as usize),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Linear, LinearInputs, LinearOutputs};
 use crate::error::Result;
 use crate::gpu::capabilities::Capabilities;
-use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, WORKGROUP_SIZE, kernel, uniform};
+use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, WORKGROUP_SIZE, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{magnitudes, rounding};
@@ -14,7 +14,7 @@ use crate::ops::convolution::Geometry;
 use crate::ops::convolution::gemm::{ADD_SPLITS, Gemm, GemmParams, MULTIPLY, stores_once};
 use crate::ops::convolution::gemm_tiles::GemmTiles;
 use crate::ops::convolution::patches::LANES;
-use crate::ops::epilogue::{FINISH_KERNELS, Finished, Finisher};
+use crate::ops::epilogue::{FINISH_KERNELS, Finished, Finisher, finished_kernels};
 use crate::shape::{ELEMENT_BYTES, ImageShape};
 use crate::window::Window;
 
@@ -42,29 +42,13 @@ uniform! {
 macro_rules! linear_kernels {
     ($file:literal, $entry_point:literal) => {
         [
-            [
-                kernel!($file, $entry_point, Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]),
-                kernel!(
-                    $file with "epilogue" as concat!($file, "_epilogue"),
-                    $entry_point,
-                    Params,
-                    [(1, Read), (2, Read), (3, Read), (4, ReadWrite), (6, Read), (7, Read)]
-                ),
-            ],
-            [
-                kernel!(
-                    $file with "linear_elements" as concat!($file, "_elements"),
-                    $entry_point,
-                    Params,
-                    [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
-                ),
-                kernel!(
-                    $file with "linear_elements" "epilogue" as concat!($file, "_elements_epilogue"),
-                    $entry_point,
-                    Params,
-                    [(1, Read), (2, Read), (3, Read), (4, ReadWrite), (6, Read), (7, Read)]
-                ),
-            ],
+            finished_kernels!($file, $entry_point, Params, [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]),
+            finished_kernels!(
+                $file with "linear_elements" as concat!($file, "_elements"),
+                $entry_point,
+                Params,
+                [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+            ),
         ]
     };
 }
@@ -116,22 +100,8 @@ impl LinearPlan {
 
 impl Operator for Linear {
     type Plan = Finished<LinearPlan>;
-    const KERNELS: &'static [&'static Kernel] = &[
-        &FEATURES[0][0],
-        &FEATURES[0][1],
-        &FEATURES[1][0],
-        &FEATURES[1][1],
-        &VECTORS[0][0],
-        &VECTORS[0][1],
-        &VECTORS[1][0],
-        &VECTORS[1][1],
-        &MULTIPLY[0],
-        &MULTIPLY[1],
-        &ADD_SPLITS[0],
-        &ADD_SPLITS[1],
-        FINISH_KERNELS[0],
-        FINISH_KERNELS[1],
-    ];
+    const KERNELS: &'static [&'static [Kernel]] =
+        &[&FEATURES[0], &FEATURES[1], &VECTORS[0], &VECTORS[1], &MULTIPLY, &ADD_SPLITS, &FINISH_KERNELS];
 
     fn plan(&self, on: &Capabilities) -> Finished<LinearPlan> {
         let weight_bytes = (self.features * self.k) as u64 * ELEMENT_BYTES;

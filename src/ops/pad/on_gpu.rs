@@ -1,6 +1,7 @@
 //! pad on the GPU: its dispatches, and the eager call.
 
 use std::fmt;
+use std::slice::from_ref;
 
 use super::{MAX_RANK, Pad, PadMode, PadParams, Step};
 use crate::error::Result;
@@ -46,7 +47,7 @@ impl fmt::Display for PadPlan {
 
 impl Operator for Pad {
     type Plan = PadPlan;
-    const KERNELS: &'static [&'static Kernel] = &[&ELEMENTS, &BLOCKS];
+    const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&ELEMENTS), from_ref(&BLOCKS)];
 
     fn plan(&self, _: &Capabilities) -> PadPlan {
         PadPlan { dimensions: self.walk.len().max(1) }

@@ -1,6 +1,7 @@
 //! permute on the GPU: its plan, its dispatches, and the eager call.
 
 use std::fmt;
+use std::slice::from_ref;
 
 use super::{MAX_RANK, Permute, PermuteParams, Step};
 use crate::error::Result;
@@ -58,7 +59,7 @@ impl fmt::Display for PermutePlan {
 
 impl Operator for Permute {
     type Plan = PermutePlan;
-    const KERNELS: &'static [&'static Kernel] = &[&ELEMENTS, &BLOCKS, &SQUARES];
+    const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&ELEMENTS), from_ref(&BLOCKS), from_ref(&SQUARES)];
 
     fn plan(&self, _: &Capabilities) -> PermutePlan {
         let in_blocks = |step: &Step| step.length.is_multiple_of(BLOCK_LENGTH);

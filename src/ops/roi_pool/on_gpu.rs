@@ -1,6 +1,7 @@
 //! roi_pool on the GPU: its plan, its dispatches, and the eager call.
 
 use std::fmt;
+use std::slice::from_ref;
 
 use super::{Boxes, RoiPool, RoiPoolInputs, RoiPoolOutputs, RoiPoolParams};
 use crate::error::Result;
@@ -54,7 +55,8 @@ impl fmt::Display for RoiPoolPlan {
 
 impl Operator for RoiPool {
     type Plan = RoiPoolPlan;
-    const KERNELS: &'static [&'static Kernel] = &[&VALUES, &VALUES_OF_CHANNELS, &ARGMAX, &ARGMAX_OF_CHANNELS];
+    const KERNELS: &'static [&'static [Kernel]] =
+        &[from_ref(&VALUES), from_ref(&VALUES_OF_CHANNELS), from_ref(&ARGMAX), from_ref(&ARGMAX_OF_CHANNELS)];
 
     fn plan(&self, on: &Capabilities) -> RoiPoolPlan {
         let [rows, cols] = self.longest_bins();
