@@ -54,12 +54,13 @@ impl AdapterType {
     }
 
     /// Optional features have kernels of their own, and so do devices that bind few buffers.
-    fn capabilities(self) -> [Capabilities; 2] {
+    fn capabilities(self) -> [Capabilities; 3] {
         let features = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_FLOAT32_ATOMIC;
         let limits = wgpu::Limits::defaults();
         let few_buffers = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..limits.clone() };
         [
-            Capabilities::new(self.class(), features, limits),
+            Capabilities::new(self.class(), features, limits.clone()),
+            Capabilities::new(self.class(), wgpu::Features::empty(), limits),
             Capabilities::new(self.class(), wgpu::Features::empty(), few_buffers),
         ]
     }

@@ -22,7 +22,7 @@ fn each_workload_is_a_line_of_json() {
     let (code, text) = bench(&["--only", "seed,norm_bwd.train_64", "--json", "--peer", "ours"]);
     assert_eq!(code, Some(0), "{text}");
     let records = records(&text);
-    assert_eq!(records.len(), 4, "{text}");
+    assert_eq!(records.len(), 7, "{text}");
     for record in &records {
         assert_eq!(record["peer"], "ours");
         let is_supported = !record["workload"].as_str().unwrap().contains("bwd");

@@ -25,30 +25,31 @@ uniform! {
     }
 }
 
-/// For elements, blocks and splats.
-macro_rules! kernels {
+macro_rules! apart {
     ($entry_point:literal) => {
-        [
-            kernel!("add", $entry_point, Params, [(1, Read), (2, ReadWrite), (3, Read)]),
-            kernel!(
-                "add" with "input_in_place" as "add_in_place",
-                $entry_point,
-                Params,
-                [(2, ReadWrite), (3, Read)]
-            ),
-            kernel!(
-                "add" with "input_in_place" "other_in_place" as "add_to_itself",
-                $entry_point,
-                Params,
-                [(2, ReadWrite)]
-            ),
-        ]
+        kernel!("add", $entry_point, Params, [(1, Read), (2, ReadWrite), (3, Read)])
+    };
+}
+macro_rules! in_place {
+    ($entry_point:literal) => {
+        kernel!("add" with "input_in_place" as "add_in_place", $entry_point, Params, [(2, ReadWrite), (3, Read)])
+    };
+}
+macro_rules! to_itself {
+    ($entry_point:literal) => {
+        kernel!(
+            "add" with "input_in_place" "other_in_place" as "add_to_itself",
+            $entry_point,
+            Params,
+            [(2, ReadWrite)]
+        )
     };
 }
 /// With the output apart, in place of one operand, and in place of both.
-static ELEMENTS: [Kernel; 3] = kernels!("elements");
-static BLOCKS: [Kernel; 3] = kernels!("blocks");
-static SPLATS: [Kernel; 3] = kernels!("splats");
+static ELEMENTS: [Kernel; 3] = [apart!("elements"), in_place!("elements"), to_itself!("elements")];
+static BLOCKS: [Kernel; 3] = [apart!("blocks"), in_place!("blocks"), to_itself!("blocks")];
+/// An operand that is broadcast is not the output.
+static SPLATS: [Kernel; 2] = [apart!("splats"), in_place!("splats")];
 
 /// How a sum is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +138,7 @@ impl Operator for Add {
             other_factor: factors[1],
             ..Default::default()
         };
-        let in_blocks = match plan {
+        let in_blocks: Option<&[Kernel]> = match plan {
             AddPlan::Elements => None,
             AddPlan::Splats => Some(&SPLATS),
             AddPlan::Alike | AddPlan::Blocks => Some(&BLOCKS),
