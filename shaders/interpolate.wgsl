@@ -59,15 +59,57 @@ fn between(position: u32, scale: f32, length: u32, out_length: u32) -> Between {
     return Between(first, min(first + 1u, length - 1u), 1.0 - share, share);
 }
 
-// The element in two rows, which begin there, at a column.
+// A number of both rows between two columns, whose numbers are given as (upper, lower).
+fn blend(rows: Between, cols: Between, first: vec2<f32>, second: vec2<f32>) -> f32 {
+    let between = cols.first_share * first + cols.second_share * second;
+    return rows.first_share * between.x + rows.second_share * between.y;
+}
+
+fn cols_of(out_col: u32) -> Between {
+    return between(out_col, params.scale_cols, params.in_cols, params.out_cols);
+}
+
+// A column of the two rows that begin there.
+fn column(begins: vec2<u32>, col: u32) -> vec2<f32> {
+    return vec2<f32>(input[begins.x + col], input[begins.y + col]);
+}
+
 fn element_of(rows: Between, begins: vec2<u32>, out_col: u32) -> f32 {
-    let cols = between(out_col, params.scale_cols, params.in_cols, params.out_cols);
+    let cols = cols_of(out_col);
     if (MODE != BILINEAR) {
         return input[begins.x + cols.first];
     }
-    let upper = cols.first_share * input[begins.x + cols.first] + cols.second_share * input[begins.x + cols.second];
-    let lower = cols.first_share * input[begins.y + cols.first] + cols.second_share * input[begins.y + cols.second];
-    return rows.first_share * upper + rows.second_share * lower;
+    return blend(rows, cols, column(begins, cols.first), column(begins, cols.second));
+}
+
+fn one_of(columns: array<vec2<f32>, 4>, index: u32) -> vec2<f32> {
+    let low = select(columns[0], columns[1], index == 1u);
+    return select(low, select(columns[2], columns[3], index == 3u), index > 1u);
+}
+
+// 4 elements beside each other. Where the output has at least twice the columns of the input, they take 4 columns at most,
+// which are loaded once. (Of rows so long that float32 has not all their positions, they may take more.)
+fn elements_of(rows: Between, begins: vec2<u32>, out_col: u32) -> vec4<f32> {
+    var results: vec4<f32>;
+    let start = cols_of(out_col).first;
+    if (MODE == BILINEAR && params.scale_cols <= 0.5 && cols_of(out_col + 3u).second - start < 4u) {
+        let last = params.in_cols - 1u;
+        let columns = array<vec2<f32>, 4>(
+            column(begins, start),
+            column(begins, min(start + 1u, last)),
+            column(begins, min(start + 2u, last)),
+            column(begins, min(start + 3u, last)),
+        );
+        for (var i = 0u; i < 4u; i++) {
+            let cols = cols_of(out_col + i);
+            results[i] = blend(rows, cols, one_of(columns, cols.first - start), one_of(columns, cols.second - start));
+        }
+    } else {
+        for (var i = 0u; i < 4u; i++) {
+            results[i] = element_of(rows, begins, out_col + i);
+        }
+    }
+    return results;
 }
 
 // Where both rows of the input begin that a row of all planes of the output is between.
@@ -104,11 +146,6 @@ fn blocks(
         let rows = between(row - plane * params.out_rows, params.scale_rows, params.in_rows, params.out_rows);
         let begins = begins_of(rows, plane);
         let col = 4u * block - row * params.out_cols;
-        output_blocks[params.output_base / 4u + block] = vec4<f32>(
-            element_of(rows, begins, col),
-            element_of(rows, begins, col + 1u),
-            element_of(rows, begins, col + 2u),
-            element_of(rows, begins, col + 3u),
-        );
+        output_blocks[params.output_base / 4u + block] = elements_of(rows, begins, col);
     }
 }

@@ -22,7 +22,7 @@ const isNativeOnly = kernel => kernel.file.includes('float32_atomic');
 
 // The transforms of Winograd's algorithms take SwiftShader's compiler more than 40 s. Only llvmpipe is given them, and
 // whoever asks for Winograd4x4 by name.
-const isModuleOnly = kernel => ['conv2d_winograd2x2.wgsl', 'conv2d_winograd4x4.wgsl'].includes(kernel.file)
+const isModuleOnly = kernel => /^conv2d_winograd(2x2|4x4)(_epilogue)?\.wgsl$/.test(kernel.file)
   && kernel.automatic_on.every(type => type === 'llvmpipe');
 
 // Runs in the page.

@@ -55,6 +55,13 @@ mod on_gpu {
         }
         let area = InterpolateParams::to_size([1, 2], InterpolateMode::Area);
         expect_within(&of(&[1, 2, 70, 90], area), 1.2e-7);
+        // Blocks that take few columns, to the last.
+        for (cols, out_cols) in [(1, 4), (2, 4), (3, 8), (4, 8), (5, 12), (5, 100), (7, 16)] {
+            for align_corners in [None, Some(true)] {
+                let params = InterpolateParams::to_size([5, out_cols], InterpolateMode::Bilinear);
+                expect_within(&of(&[1, 2, 3, cols], InterpolateParams { align_corners, ..params }), 1e-6);
+            }
+        }
     }
 
     #[test]
@@ -155,8 +162,12 @@ planted_faults!(
         ("interpolate", "if (block < params.count)", "if (block + 1u < params.count)"),
         ("interpolate", "select(0.0, 0.5, MODE == NEAREST_EXACT)", "0.0"),
         ("interpolate", "params.align_corners != 0u", "false"),
-        ("interpolate", "cols.second_share * input[begins.y + cols.second]", "cols.second_share"),
-        ("interpolate", "element_of(rows, begins, col + 3u)", "element_of(rows, begins, col + 2u)"),
+        ("interpolate", "cols.second_share * second", "cols.second_share"),
+        ("interpolate", "rows.second_share * between.y", "rows.second_share"),
+        ("interpolate", "element_of(rows, begins, out_col + i)", "element_of(rows, begins, out_col + min(i, 2u))"),
+        ("interpolate", "one_of(columns, cols.second - start)", "one_of(columns, cols.first - start)"),
+        ("interpolate", "index > 1u", "index > 2u"),
+        ("interpolate", "min(start + 2u, last)", "start"),
         ("interpolate_area", "select(0u, 1u, divided.y > 0u)", "0u"),
     ]
 );

@@ -60,8 +60,11 @@ fn every_kernel_is_written() {
     };
     assert!(automatic("llvmpipe").contains("conv2d_winograd2x2.wgsl"));
     for adapter_type in ["hardware", "cpu"] {
-        let slow = ["conv2d_winograd2x2.wgsl", "conv2d_winograd4x4.wgsl"];
-        assert!(slow.iter().all(|file| !automatic(adapter_type).contains(*file)), "{adapter_type}");
+        for slow in ["conv2d_winograd2x2", "conv2d_winograd4x4"] {
+            for file in [format!("{slow}.wgsl"), format!("{slow}_epilogue.wgsl")] {
+                assert!(!automatic(adapter_type).contains(&file), "{file} on {adapter_type}");
+            }
+        }
     }
     std::fs::remove_dir_all(&folder).unwrap();
 
