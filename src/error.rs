@@ -166,7 +166,6 @@ impl Error {
     }
 
     /// The same error, about one tensor of a list: `tensors[3]`.
-    #[allow(dead_code)] // For operators on lists of tensors.
     pub(crate) fn of_item(mut self, index: usize) -> Self {
         if let Error::InvalidArgument { item, .. } | Error::LimitExceeded { item, .. } = &mut self {
             *item = Some(index);

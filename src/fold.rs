@@ -55,9 +55,10 @@ pub(crate) fn fold(
     };
     let channels = match norm.transposed {
         None => first,
-        Some(groups) if groups > 0 && first.is_multiple_of(groups) => groups * second,
+        Some(groups) if groups > 0 && groups <= first.max(1) && first.is_multiple_of(groups) => groups * second,
         Some(groups) => {
-            return Err(Error::invalid(OPERATOR, "transposed", format!("a divisor of {first}"), groups.to_string()));
+            let expected = format!("a divisor of {first} input channels");
+            return Err(Error::invalid(OPERATOR, "transposed", expected, groups.to_string()));
         }
     };
     let of = |argument, array: Option<&ArrayD<f32>>, default: f64| {
@@ -65,9 +66,10 @@ pub(crate) fn fold(
         let numbers = array.map(|array| array.iter().map(|&x| f64::from(x)).collect());
         Ok::<_, Error>(numbers.unwrap_or_else(|| vec![default; channels]))
     };
-    let bias = of("bias", bias.as_ref(), 0.0)?;
+    // First what is there in any case: then there are as many channels as memory has room for.
     let mean = of("running_mean", Some(&norm.running_mean), 0.0)?;
     let variance = of("running_var", Some(&norm.running_var), 1.0)?;
+    let bias = of("bias", bias.as_ref(), 0.0)?;
     let scale = of("norm.weight", norm.weight.as_ref(), 1.0)?;
     let shift = of("norm.bias", norm.bias.as_ref(), 0.0)?;
     if !(norm.eps >= 0.0 && norm.eps.is_finite()) {

@@ -94,7 +94,8 @@ pub(crate) fn activate(activation: Activation, x: f64, weight: f64) -> f64 {
     match activation {
         Activation::Relu => relu::of(x),
         Activation::Relu6 => relu6::of(x),
-        Activation::LeakyRelu { negative_slope } => leaky_relu::of(x, negative_slope),
+        // As PyTorch's float32 has it, and the GPU.
+        Activation::LeakyRelu { negative_slope } => leaky_relu::of(x, f64::from(negative_slope as f32)),
         Activation::Prelu { .. } => leaky_relu::of(x, weight),
         Activation::Hardswish => hardswish::of(x),
         Activation::Silu => silu::of(x),

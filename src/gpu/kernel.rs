@@ -174,14 +174,14 @@ pub(crate) type UniformBytes = SmallVec<[u8; 128]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
     /// Its index among the arguments of the call.
-    pub(crate) index: u16,
+    pub(crate) index: u32,
     /// Where the part's elements begin in the binding, in elements.
     pub(crate) base: u32,
 }
 
 impl Binding {
     /// Stands for an argument that the call does not have.
-    pub(crate) const ABSENT: Self = Binding { index: u16::MAX, base: 0 };
+    pub(crate) const ABSENT: Self = Binding { index: u32::MAX, base: 0 };
 }
 
 /// One dispatch of an operator, before buffers are bound to it.
@@ -194,7 +194,7 @@ pub struct Dispatch {
     /// The uniform's bytes.
     pub uniform: UniformBytes,
     /// The index of the operator's argument at each of the kernel's storage bindings.
-    pub arguments: SmallVec<[u16; 8]>,
+    pub arguments: SmallVec<[u32; 8]>,
     /// The number of workgroups.
     pub workgroups: u32,
 }

@@ -265,7 +265,7 @@ fn bindings<'a>(
 ) -> Result<SmallVec<[BoundBuffer<'a>; 8]>> {
     let each =
         dispatch.kernel.storage.iter().zip(&dispatch.arguments).map(|(&(number, access), &index)| {
-            match arguments.get(usize::from(index)) {
+            match arguments.get(index as usize) {
                 Some(argument) if argument.is_written || access == Access::Read => {
                     let (buffer, offset) = (argument.slice.buffer(), argument.slice.offset());
                     Ok(BoundBuffer { number, buffer, offset, bytes: argument.bytes })
@@ -283,7 +283,7 @@ fn bindings<'a>(
         for (other_index, other) in bound[..index].iter().enumerate() {
             let accesses = [index, other_index].map(|index| dispatch.kernel.storage[index].1);
             if one.buffer == other.buffer && accesses[0] != accesses[1] {
-                let of = |index: usize| arguments[usize::from(dispatch.arguments[index])].name;
+                let of = |index: usize| arguments[dispatch.arguments[index] as usize].name;
                 let actual = format!("the buffer of {}", of(other_index));
                 return Err(of(index).invalid(operator, "a buffer that no other argument uses", actual));
             }

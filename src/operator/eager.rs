@@ -76,7 +76,8 @@ pub(super) fn call<'b, O: Operator>(
     let mut given = List::new();
     let Ok(_) = O::Inputs::try_map(inputs, &mut given);
     let Some((first, Some(AnyTensor { gpu, .. }))) = given.given.first().map(|given| (given.name, given.value)) else {
-        return Err(Error::invalid(O::NAME, "input", "a tensor", "none"));
+        // All others have an argument that cannot be left out.
+        return Err(Error::invalid(O::NAME, "tensors", "at least one tensor", "none"));
     };
     let plan = operator.plan(gpu.capabilities());
     let mut slots = operator.declare(&plan);

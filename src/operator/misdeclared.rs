@@ -34,7 +34,7 @@ pub fn misdeclared(operator: &dyn AnyOperator, arguments: &[(Name, AnyArray)], o
             wrong.push(format!("{kernel:?} is given {} arguments", dispatch.arguments.len()));
         }
         for (&index, &(number, access)) in dispatch.arguments.iter().zip(dispatch.kernel.storage) {
-            match accesses.get_mut(usize::from(index)) {
+            match accesses.get_mut(index as usize) {
                 Some(accesses) => accesses[usize::from(access == Access::ReadWrite)] = true,
                 None => wrong.push(format!("binding {number} of {kernel:?} is no declared argument")),
             }

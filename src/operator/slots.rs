@@ -201,7 +201,7 @@ impl<O: Definition> Slots<O> {
     }
 
     /// Which argument the first output is.
-    fn output_index(&self) -> u16 {
+    fn output_index(&self) -> u32 {
         let mut counter = Binder { part: &Part::NONE, next: 0, output: 0 };
         if self.is_in_place {
             let Ok(_) = O::Inputs::try_map(&self.inputs, &mut counter);
@@ -220,8 +220,8 @@ pub struct Bound<O: Definition> {
 
 struct Binder<'a> {
     part: &'a Part,
-    next: u16,
-    output: u16,
+    next: u32,
+    output: u32,
 }
 
 impl Binder<'_> {

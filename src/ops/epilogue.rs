@@ -76,7 +76,7 @@ mod on_gpu {
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{Binding, Dispatch, Kernel, kernel, uniform};
     use crate::operator::Slot;
-    use crate::operator::replay::largest;
+    use crate::operator::replay::{largest, rounding};
 
     uniform! {
         struct FinishParams {
@@ -187,6 +187,11 @@ mod on_gpu {
         /// How many roundings the activation adds.
         pub fn roundings(&self) -> usize {
             self.activation.map_or(0, Activation::roundings)
+        }
+
+        /// How far the activation's own roundings may bring a result. That of 0 need not be 0: see sigmoid.
+        pub fn rounding(&self, result: f32) -> f64 {
+            if result.is_finite() { rounding(self.roundings(), result.abs().into()) } else { 0.0 }
         }
 
         /// How many times larger the activation may make an error.

@@ -31,8 +31,8 @@ arguments! {
         input: float,
         /// f32, (N,K), or (K) for an output without its last dimension.
         weight: float,
-        /// f32, (N): the number added to each feature; or any shape that broadcasts to the output. Default: none. Present
-        /// exactly if the operator was made with one.
+        /// f32, (N) or the output's shape, also with dimensions of 1: the number added to each feature. Default: none.
+        /// Present exactly if the operator was made with one.
         bias: optional float,
         /// f32, of the output's shape: what is added before the activation. It may be the output's own buffer. Default:
         /// none. Present exactly if the operator is `with_residual`.
@@ -52,7 +52,8 @@ arguments! {
 }
 
 impl Linear {
-    /// Checks an input (..,K), a weight (N,K) or (K) and, if there is one, a bias that broadcasts to the output.
+    /// Checks an input (..,K), a weight (N,K) or (K) and, if there is one, a bias: of the output's shape or (N), or with all
+    /// dimensions before the last, or the last, of 1.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a scalar `input`, a `weight` of another rank or other K, and a `bias` that does not
@@ -84,8 +85,11 @@ impl Linear {
                 let fits = shape.iter().rev().zip(output.iter().rev()).all(|(&a, &b)| a == b || a == 1);
                 let (last, lead) = (shape[shape.len() - 1], shape[..shape.len() - 1].iter().product::<usize>());
                 if is_vector || shape.len() > output.len() || !fits || (lead != 1 && lead != rows) {
-                    let expected = if is_vector { "a scalar".into() } else { format!("shape [{features}]") };
-                    return refuse("bias", format!("{expected}, or one that broadcasts to {output:?}"), shape);
+                    let expected = match is_vector {
+                        true => "a scalar".into(),
+                        false => format!("shape [{features}] or {output:?}, or one of them with dimensions of 1"),
+                    };
+                    return refuse("bias", expected, shape);
                 }
                 [if lead == 1 { 0 } else { last }, usize::from(last != 1)]
             }

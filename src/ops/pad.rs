@@ -102,10 +102,10 @@ impl Pad {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a `pad` of an odd length or for more dimensions than the input has, one that leaves
-    /// less than nothing, a `value` that is not finite in float32 or not of the mode constant, and in the other modes for
-    /// an `input` of another rank than the padding's dimensions after (C) or (N,C), an empty dimension but N, an
-    /// output with nothing along all padded dimensions, and a reflected padding that is not smaller than its dimension; [`Error::LimitExceeded`] for more elements
-    /// than can be counted and for more than 8 dimensions.
+    /// less than nothing, a finite `value` that is not so in float32, or one that is not of the mode constant, and in the
+    /// other modes for an `input` of another rank than the padding's dimensions after (C) or (N,C), an empty dimension but
+    /// N, an output with nothing along all padded dimensions, and a reflected padding that is not smaller than its
+    /// dimension; [`Error::LimitExceeded`] for more elements than can be counted and for more than 8 dimensions.
     pub fn new(input: &[usize], params: &PadParams) -> Result<Self> {
         let PadParams { pad, mode, value } = params;
         let refuse =
@@ -133,9 +133,10 @@ impl Pad {
                 return refuse("value", "none in this mode".into(), format!("{value:?}"));
             }
         }
-        let value = value.unwrap_or(0.0) as f32;
-        if !value.is_finite() {
-            return refuse("value", "a finite float32".into(), value.to_string());
+        let given = value.unwrap_or(0.0);
+        let value = given as f32;
+        if given.is_finite() && !value.is_finite() {
+            return refuse("value", "a float32, which may be infinite or NaN".into(), given.to_string());
         }
         let (mut before, mut output) = (vec![0; rank], input.to_vec());
         for (index, pair) in pad.chunks_exact(2).enumerate() {

@@ -17,7 +17,9 @@ impl OnCpu for Add {
         let common = IxDyn(&self.common);
         let [input, other] =
             [&inputs.input, &inputs.other].map(|array| array.broadcast(common.clone()).expect("the shapes broadcast"));
-        let sum = |&x: &f32, &y: &f32| (f64::from(x) + self.alpha * f64::from(y)) as f32;
+        // As PyTorch's float32 has it, and the GPU.
+        let alpha = f64::from(self.alpha as f32);
+        let sum = |&x: &f32, &y: &f32| (f64::from(x) + alpha * f64::from(y)) as f32;
         Ok(Computed::new(AddOutputs { output: Zip::from(input).and(other).map_collect(sum) }))
     }
 }

@@ -34,6 +34,25 @@ mod on_gpu {
         expect_exact(&of(&[&[0], &[2, 3], &[0], &[1, 3]], 0));
     }
 
+    /// More than 16 bits count. All but a few add nothing, and so take no dispatch.
+    #[test]
+    fn very_many_tensors() {
+        let mut shapes = vec![&[0, 2][..]; 70_000];
+        shapes[1] = &[3, 2];
+        shapes[65_535] = &[1, 2];
+        shapes[69_999] = &[2, 2];
+        expect_exact(&of(&shapes, 0));
+    }
+
+    #[test]
+    fn a_list_of_nothing_is_refused() {
+        use wgdnn::Operator;
+
+        let cat = Cat::new(&[&[4]], &CatParams::default()).unwrap();
+        let error = cat.call(&CatInputs { tensors: vec![] }).unwrap_err().to_string();
+        assert_eq!(error, "cat: tensors: expected at least one tensor, got none");
+    }
+
     #[test]
     fn it_is_cut_to_a_devices_bindings() {
         expect_cut(&of(&[&[101, 3, 5], &[101, 4, 5]], 1), 0.0);

@@ -2,6 +2,7 @@
 //! after the other give.
 
 mod operators;
+mod properties;
 
 use std::collections::BTreeSet;
 
@@ -9,8 +10,8 @@ use ndarray::ArrayD;
 use wgdnn::cases::{Call, Case, CaseArray, Expected};
 use wgdnn::operator::{AnyOperator, FloatOrInteger, Name};
 use wgdnn::{
-    Activation, AdapterClass, Approximate, BatchNorm, Capabilities, Conv2d, ConvTranspose2d, Error, Gpu, Linear,
-    Operator, wgpu,
+    Activation, AdapterClass, Approximate, BatchNorm, Capabilities, Conv2d, Conv2dInputs, Conv2dParams,
+    ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dParams, Error, Gpu, Linear, LinearInputs, Operator, wgpu,
 };
 
 use self::operators::{HasEpilogue, activate};
@@ -36,6 +37,9 @@ const ACTIVATIONS: [Activation; 8] = [
     Activation::Tanh,
     Activation::Sigmoid,
 ];
+
+/// Activations that make whole numbers of whole numbers, or halves.
+pub const EXACT: [Activation; 3] = [Activation::Relu, Activation::Relu6, Activation::LeakyRelu { negative_slope: 0.5 }];
 
 /// A call with an epilogue, and what it must give.
 struct Fused {
@@ -203,11 +207,36 @@ fn fused_is_one_after_the_other_on_few_buffers() {
     assert!(plans.iter().filter(|plan| !plan.starts_with("batch_norm")).all(|plan| plan.contains("more for what")));
 }
 
+/// Validation raises no false alarm, neither where sigmoid makes something of sums that cancel.
+#[test]
+fn what_is_right_is_validated() {
+    let gpu = Gpu::with_options_blocking(&wgdnn::GpuOptions::default()).unwrap();
+    gpu.set_validation(true);
+    let mut ran = 0;
+    for op in OPERATORS {
+        for (turn, case) in cases(op).into_iter().step_by(9).enumerate() {
+            let Some(Fused { call, .. }) = fused_of(case, turn % ACTIVATIONS.len()) else { continue };
+            for (_, call) in call.by_every_algorithm() {
+                call.run_eager(&gpu).unwrap_or_else(|refusal| {
+                    panic!("{turn} {}: {refusal}", call.operator().plan_on(gpu.capabilities()))
+                });
+                ran += 1;
+            }
+        }
+    }
+    assert!(ran > 100, "{ran}");
+    let of = |size: f32, operator: Linear| {
+        let inputs = LinearInputs::new(random(&[2000, 1], 1) * size, ndarray::array![[1.0]].into_dyn());
+        Call::of_operator(operator.with_activation(Activation::Sigmoid).unwrap(), inputs)
+    };
+    for size in [1e-3, 1.0, 20.0] {
+        of(size, Linear::new(&[2000, 1], &[1, 1], None).unwrap()).run_eager(&gpu).unwrap();
+    }
+}
+
 /// Sums that are cut into several dispatches, split over k, or cut into parts of a batch are finished once.
 #[test]
 fn a_sum_that_is_cut_is_finished_once() {
-    use wgdnn::{Conv2dInputs, Conv2dParams, ConvTranspose2dInputs, ConvTranspose2dParams, LinearInputs};
-
     let negative = |shape: &[usize]| crate::harness::random_integers(shape, 5).mapv(|x| x - 1.0);
     let activation = Activation::LeakyRelu { negative_slope: 0.5 };
     let mut calls = Vec::new();

@@ -127,7 +127,12 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(text, "fold_batch_norm: running_mean: expected shape [4], got shape [3]");
     assert!(refused(&[4, 3], norm(4), Some(3)).contains("bias: expected shape [4], got shape [3]"));
     let transposed = |groups| FoldedBatchNorm { transposed: Some(groups), ..norm(4) };
-    assert!(refused(&[6, 2], transposed(4), None).contains("transposed: expected a divisor of 6, got 4"));
+    assert!(
+        refused(&[6, 2], transposed(4), None).contains("transposed: expected a divisor of 6 input channels, got 4")
+    );
+    for groups in [usize::MAX, 1 << 60] {
+        assert!(refused(&[0, 3, 1, 1], transposed(groups), None).contains("transposed"));
+    }
     assert!(refused(&[6, 2], transposed(0), None).contains("transposed"));
     for eps in [-1.0, f64::NAN] {
         assert!(refused(&[4, 3], FoldedBatchNorm { eps, ..norm(4) }, None).contains("eps"));

@@ -46,13 +46,46 @@ mod on_gpu {
     }
 
     prop_compose! {
-        fn problem()(mode in prop::sample::select(MODES.to_vec()), shape in prop::collection::vec(0..7_usize, 1..6))(
-            pad in prop::collection::vec(-3..4_isize, 2..=2 * shape.len()),
-            (mode, shape) in Just((mode, shape)),
+        /// Most of them can be padded.
+        fn problem()(mode in prop::sample::select(MODES.to_vec()), shape in prop::collection::vec(1..8_usize, 1..6))(
+            pairs in if mode == PadMode::Constant { 0..=shape.len() } else { padded(shape.len()) },
+            pad in prop::collection::vec(-2..4_isize, 2 * shape.len()),
+            (mode, mut shape) in Just((mode, shape)),
+            is_empty in prop::bool::weighted(0.05),
         ) -> (PadMode, Vec<usize>, Vec<isize>) {
-            let pairs = if mode == PadMode::Constant { pad.len() / 2 } else { (pad.len() / 2).min(3) };
-            (mode, shape, pad[..2 * pairs].to_vec())
+            if is_empty {
+                shape[0] = 0;
+            }
+            let lengths = shape.iter().rev().flat_map(|&length| [length as isize; 2]);
+            let limited = pad.iter().zip(lengths).map(|(&pad, length)| match mode {
+                PadMode::Reflect => pad.min(length - 1).max(-(length / 3)),
+                _ => pad.max(-(length / 3)),
+            });
+            let pad = limited.take(2 * pairs).collect();
+            (mode, shape, pad)
         }
+    }
+
+    /// How many dimensions may be padded after (C) or (N,C), of this many in all.
+    fn padded(rank: usize) -> std::ops::RangeInclusive<usize> {
+        rank.saturating_sub(2).max(1)..=rank.saturating_sub(1).clamp(1, 3)
+    }
+
+    /// Infinities and NaN are numbers to pad with.
+    #[test]
+    fn with_what_is_not_finite() {
+        for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+            let params = PadParams { value: Some(value), ..PadParams::new(vec![1, 2]) };
+            let input = random(&[2, 5], 1);
+            let call = Call::new::<Pad>(UnaryInputs { input: input.clone() }, &params).unwrap();
+            let output = crate::properties::eager(&call);
+            for ((row, col), &x) in output.into_dimensionality::<ndarray::Ix2>().unwrap().indexed_iter() {
+                let expected = if (1..6).contains(&col) { input[[row, col - 1]] } else { value as f32 };
+                assert!(x == expected || x.is_nan() && expected.is_nan(), "{x} where {expected} is due");
+            }
+        }
+        let error = Pad::new(&[2], &PadParams { value: Some(1e39), ..PadParams::new(vec![1, 2]) }).unwrap_err();
+        assert!(error.to_string().starts_with("pad: value: expected a float32"), "{error}");
     }
 
     proptest! {

@@ -3,9 +3,10 @@
 
 use ndarray::{ArrayD, ArrayViewD, Axis, concatenate};
 use proptest::prelude::*;
-use wgdnn::Reduction;
+use wgdnn::{Gpu, Reduction};
 
-use crate::harness::gpu;
+use crate::epilogues::EXACT;
+use crate::harness::{gpu, gpu_taken_for_hardware};
 use wgdnn::cases::{Call, CaseArray, Refusal, difference};
 
 /// Random problems per operator and run.
@@ -48,17 +49,34 @@ pub fn eager(call: &Call) -> ArrayD<f32> {
     }
 }
 
-/// Holds all outputs of a call on the GPU, by every algorithm, against the CPU reference. A problem that is none is refused
-/// before it is known on which device it is to run.
+/// Holds all outputs of a call on the GPU, by every algorithm, against the CPU reference, also with an activation where the
+/// operator can apply one, and on a device that is taken for hardware. A problem that is none is refused before it is known
+/// on which device it is to run.
 pub fn agree(call: Result<Call, Refusal>, atol: f64) -> Result<(), TestCaseError> {
     let call = match call {
         Ok(call) => call,
         Err(Refusal::BadInput(_)) => return Ok(()),
         Err(other) => return Err(TestCaseError::fail(other.to_string())),
     };
+    let turn = call.run_reference().unwrap().values().map(|output| output.shape().iter().sum::<usize>()).sum::<usize>();
+    let activated = match call.activated(EXACT[turn % EXACT.len()]) {
+        Ok(activated) => activated,
+        // In training there is none.
+        Err(refusal) if refusal.to_string().contains("training: expected false") => None,
+        Err(refusal) => return Err(TestCaseError::fail(refusal.to_string())),
+    };
+    for call in [Some(call), activated].into_iter().flatten() {
+        for gpu in [gpu(), gpu_taken_for_hardware()] {
+            agree_on(gpu, &call, atol)?;
+        }
+    }
+    Ok(())
+}
+
+fn agree_on(gpu: &Gpu, call: &Call, atol: f64) -> Result<(), TestCaseError> {
     let reference = call.run_reference().unwrap();
     for (algorithm, call) in call.by_every_algorithm() {
-        let got = call.run_eager(gpu()).unwrap();
+        let got = call.run_eager(gpu).unwrap();
         prop_assert_eq!(reference.len(), got.len());
         for (name, expected) in &reference {
             match (&got[name], expected) {

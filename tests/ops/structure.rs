@@ -68,6 +68,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("tests/ops/bad_input.rs", "of the device"),
     ("tests/ops/epilogues.rs", "what can be fused with others"),
     ("tests/ops/epilogues/operators.rs", "what can be fused with others"),
+    ("tests/ops/epilogues/properties.rs", "what can be fused with others"),
     ("tests/ops/faults.rs", "of the device"),
     ("tests/ops/folding.rs", "what a batch norm is folded into"),
     ("tests/ops/faults/memory.rs", "of the device"),

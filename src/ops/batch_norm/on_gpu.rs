@@ -268,14 +268,17 @@ impl Operator for BatchNorm {
         let [scale, shift] = [largest_of(&inputs.weight), inputs.bias.as_ref().map_or(0.0, largest)];
         let cancelled = largest(&inputs.input) * scale / self.params.eps.max(1e-12).sqrt() / f64::from(1 << 16);
         let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
-        // An activation may have made it smaller.
-        let before = if self.epilogue.activation.is_some() {
-            let plain = BatchNorm { epilogue: self.epilogue.without_activation(), ..self.clone() };
-            largest(&plain.compute(inputs)?.outputs.output)
-        } else {
-            largest(&computed.outputs.output)
+        // An activation may have made it smaller, or more than 0 of it.
+        let plain = match self.epilogue.activation {
+            None => None,
+            Some(_) => {
+                let plain = BatchNorm { epilogue: self.epilogue.without_activation(), ..self.clone() };
+                Some(plain.compute(inputs)?.outputs.output)
+            }
         };
-        let output = steepness * (before + shift + cancelled);
+        let activated = largest(&computed.outputs.output) + plain.as_ref().map_or(0.0, largest);
+        let output = steepness * (activated + shift + cancelled);
+        let plain = plain.map(ArrayD::into_flat);
         let before = [("running_mean", &inputs.running_mean), ("running_var", &inputs.running_var)];
         let updated = computed.updated.iter().map(|(name, after)| {
             let before = before.iter().find(|(other, _)| other == name).map_or(0.0, |(_, array)| largest_of(array));
@@ -286,8 +289,11 @@ impl Operator for BatchNorm {
         let saved = saved.into_iter().map(|(name, array)| (name, largest_of(array)));
         let sizes: Vec<_> = updated.chain(saved).chain([("output", output)]).collect();
         let peak = largest(&inputs.input).powi(2) * (self.batch * self.inner) as f64;
-        Ok(Box::new(move |name, _| {
+        Ok(Box::new(move |name, index| {
             let size = sizes.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, size)| *size);
+            // What overflows before the activation may be anything after it.
+            let is_overflown = name == "output" && plain.as_ref().is_some_and(|plain| plain[index].is_infinite());
+            let peak = if is_overflown { f64::INFINITY } else { peak };
             unless_overflown(peak, rounding(16 + self.epilogue.roundings(), size))
         }))
     }

@@ -159,7 +159,7 @@ impl Operator for Conv2d {
         &'a self,
         plan: &'a Finished<Conv2dPlan>,
         inputs: &'a ArraysOf<Self>,
-        _: &'a Computed<Self>,
+        computed: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
         let sizes = Conv2dInputs {
             bias: inputs.bias.as_ref().map(magnitudes),
@@ -170,18 +170,21 @@ impl Operator for Conv2d {
         let sums = plain.compute(&sizes)?.outputs.output.into_flat();
         let terms = self.k() + 3 + self.epilogue.roundings();
         let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
+        let results = computed.outputs.output.flatten();
         match &plan.main {
             Conv2dPlan::Direct { .. }
             | Conv2dPlan::Patches { .. }
             | Conv2dPlan::Tiles { .. }
-            | Conv2dPlan::ImplicitGemm { .. } => {
-                Ok(Box::new(move |_, index| rounding(terms, steepness * f64::from(sums[index]))))
-            }
+            | Conv2dPlan::ImplicitGemm { .. } => Ok(Box::new(move |_, index| {
+                rounding(terms, steepness * f64::from(sums[index])) + self.epilogue.rounding(results[index])
+            })),
             // The transforms also round inputs outside an output's own window, by up to 100 times the products there.
             Conv2dPlan::WinogradFused { .. } | Conv2dPlan::Winograd { .. } => {
                 let largest_sum = sums.iter().copied().filter(|sum| sum.is_finite()).fold(0.0, f32::max);
                 let beside = 2.0 * f64::from(largest_sum) + 100.0 * largest(&inputs.input) * largest(&inputs.weight);
-                Ok(Box::new(move |_, _| rounding(terms, steepness * beside)))
+                Ok(Box::new(move |_, index| {
+                    rounding(terms, steepness * beside) + self.epilogue.rounding(results[index])
+                }))
             }
         }
     }

@@ -230,7 +230,7 @@ impl Operator for ConvTranspose2d {
         &'a self,
         _: &Finished<ConvTranspose2dPlan>,
         inputs: &'a ArraysOf<Self>,
-        _: &'a Computed<Self>,
+        computed: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
         let sizes = ConvTranspose2dInputs {
             bias: inputs.bias.as_ref().map(magnitudes),
@@ -242,7 +242,10 @@ impl Operator for ConvTranspose2d {
         let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
         let terms = self.input.channels / self.groups * self.windows[0].kernel * self.windows[1].kernel;
         let terms = terms + 3 + self.epilogue.roundings();
-        Ok(Box::new(move |_, index| rounding(terms, steepness * f64::from(sums[index]))))
+        let results = computed.outputs.output.flatten();
+        Ok(Box::new(move |_, index| {
+            rounding(terms, steepness * f64::from(sums[index])) + self.epilogue.rounding(results[index])
+        }))
     }
 }
 

@@ -260,7 +260,7 @@ impl Operator for Linear {
         &'a self,
         _: &Finished<LinearPlan>,
         inputs: &'a ArraysOf<Self>,
-        _: &Computed<Self>,
+        computed: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
         let sizes = LinearInputs {
             bias: inputs.bias.as_ref().map(magnitudes),
@@ -271,7 +271,10 @@ impl Operator for Linear {
         let sums = plain.compute(&sizes)?.outputs.output.into_flat();
         let terms = self.k + 3 + self.epilogue.roundings();
         let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
-        Ok(Box::new(move |_, index| rounding(terms, steepness * f64::from(sums[index]))))
+        let results = computed.outputs.output.flatten();
+        Ok(Box::new(move |_, index| {
+            rounding(terms, steepness * f64::from(sums[index])) + self.epilogue.rounding(results[index])
+        }))
     }
 }
 
