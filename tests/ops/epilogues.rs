@@ -38,8 +38,8 @@ const ACTIVATIONS: [Activation; 8] = [
     Activation::Sigmoid,
 ];
 
-/// Activations that make whole numbers of whole numbers, or halves.
-pub const EXACT: [Activation; 3] = [Activation::Relu, Activation::Relu6, Activation::LeakyRelu { negative_slope: 0.5 }];
+/// An activation that makes whole numbers, or halves, of whole numbers.
+pub const EXACT: Activation = Activation::LeakyRelu { negative_slope: 0.5 };
 
 /// A call with an epilogue, and what it must give.
 struct Fused {

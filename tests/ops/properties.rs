@@ -58,16 +58,17 @@ pub fn agree(call: Result<Call, Refusal>, atol: f64) -> Result<(), TestCaseError
         Err(Refusal::BadInput(_)) => return Err(TestCaseError::reject("no problem")),
         Err(other) => return Err(TestCaseError::fail(other.to_string())),
     };
-    let turn = call.run_reference().unwrap().values().map(|output| output.shape().iter().sum::<usize>()).sum::<usize>();
-    let activated = match call.activated(EXACT[turn % EXACT.len()]) {
+    let activated = match call.activated(EXACT) {
         Ok(activated) => activated,
         // In training there is none.
         Err(refusal) if refusal.to_string().contains("training: expected false") => None,
         Err(refusal) => return Err(TestCaseError::fail(refusal.to_string())),
     };
     for call in [Some(call), activated].into_iter().flatten() {
-        for gpu in [gpu(), gpu_taken_for_hardware()] {
-            agree_on(gpu, &call, atol)?;
+        agree_on(gpu(), &call, atol)?;
+        // Other adapters compile their kernels for minutes.
+        if std::env::var_os("WGDNN_TEST_ADAPTER").is_none() {
+            agree_on(gpu_taken_for_hardware(), &call, atol)?;
         }
     }
     Ok(())
