@@ -230,6 +230,20 @@ impl Dispatch {
     }
 }
 
+/// The kernels for elements from `base` on, with the number of invocations and the first element of each: whole blocks go to
+/// one if there is one and they begin at a block, the rest to another.
+pub(crate) fn blocks_and_rest(
+    blocks: Option<&'static Kernel>,
+    elements: &'static Kernel,
+    base: u32,
+    count: usize,
+) -> impl Iterator<Item = (&'static Kernel, u32, u32)> {
+    let count = count as u32;
+    let blocks = blocks.filter(|_| base.is_multiple_of(BLOCK)).map(|kernel| (kernel, count / BLOCK, 0));
+    let first = blocks.map_or(0, |(_, count, _)| count * BLOCK);
+    blocks.into_iter().chain([(elements, count - first, first)]).filter(|(_, count, _)| *count > 0)
+}
+
 /// A range of a nest of three loops: begin and end of each loop.
 pub(crate) type LoopPart = [std::ops::Range<u32>; 3];
 

@@ -141,7 +141,7 @@ mod on_gpu {
     use ndarray::ArrayD;
 
     use crate::Activation;
-    use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, uniform};
+    use crate::gpu::kernel::{Binding, Dispatch, Kernel, blocks_and_rest, uniform};
     use crate::operator::Tolerance;
     use crate::operator::replay::rounding;
 
@@ -214,21 +214,17 @@ mod on_gpu {
             let arguments: smallvec::SmallVec<[Binding; 3]> = arguments.collect();
             let [channels, inner] = slopes.map_or([1, 1], |slopes| [slopes.channels, slopes.inner]);
             let base = output.base;
-            let block_count = if base.is_multiple_of(BLOCK) { items as u32 / BLOCK } else { 0 };
-            let first = block_count * BLOCK;
-            for (kernel, count, first) in [(blocks, block_count, 0), (elements, items as u32 - first, first)] {
-                if count > 0 {
-                    let params = ElementwiseParams {
-                        count,
-                        base: base + first,
-                        first,
-                        inner: inner as u32,
-                        channels: channels as u32,
-                        slope: activation.slope(),
-                    };
-                    add(Dispatch::per_element(kernel, params.to_bytes(), &arguments, count as usize)
-                        .with_constant("ACTIVATION", activation.constant()));
-                }
+            for (kernel, count, first) in blocks_and_rest(Some(blocks), elements, base, items) {
+                let params = ElementwiseParams {
+                    count,
+                    base: base + first,
+                    first,
+                    inner: inner as u32,
+                    channels: channels as u32,
+                    slope: activation.slope(),
+                };
+                add(Dispatch::per_element(kernel, params.to_bytes(), &arguments, count as usize)
+                    .with_constant("ACTIVATION", activation.constant()));
             }
         }
     }

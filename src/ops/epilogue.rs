@@ -75,8 +75,8 @@ mod on_gpu {
     use crate::activation::Activation;
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{Binding, Dispatch, Kernel, kernel, uniform};
-    use crate::operator::Slot;
     use crate::operator::replay::{largest, rounding};
+    use crate::operator::{Slot, Tolerance};
 
     uniform! {
         struct FinishParams {
@@ -189,9 +189,22 @@ mod on_gpu {
             self.activation.map_or(0, Activation::roundings)
         }
 
-        /// How far the activation's own roundings may bring a result. That of 0 need not be 0: see sigmoid.
-        pub fn rounding(&self, result: f32) -> f64 {
-            if result.is_finite() { rounding(self.roundings(), result.abs().into()) } else { 0.0 }
+        /// How far rounding may bring the results of sums of so many products, whose magnitudes add up to `size_of`.
+        pub fn tolerance<'a>(
+            self,
+            products: usize,
+            size_of: impl Fn(usize) -> f64 + 'a,
+            activation_weight: Option<&ArrayD<f32>>,
+            results: &'a ArrayD<f32>,
+        ) -> Tolerance<'a> {
+            let (steepness, own) = (self.steepness(activation_weight), self.roundings());
+            let results = results.flatten();
+            Box::new(move |_, index| {
+                // An activation of 0 need not be 0: see sigmoid.
+                let result = f64::from(results[index].abs());
+                let activated = if result.is_finite() { rounding(own, result) } else { 0.0 };
+                rounding(products + 3 + own, steepness * size_of(index)) + activated
+            })
         }
 
         /// How many times larger the activation may make an error.

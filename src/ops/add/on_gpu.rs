@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Add, AddInputs, AddOutputs, AddParams};
 use crate::error::{Error, Result};
 use crate::gpu::capabilities::Capabilities;
-use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, kernel, uniform};
+use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, blocks_and_rest, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{magnitudes, rounding};
@@ -138,23 +138,14 @@ impl Operator for Add {
             other_factor: factors[1],
             ..Default::default()
         };
-        let in_blocks: Option<&[Kernel]> = match plan {
+        let in_blocks = match plan {
             AddPlan::Elements => None,
-            AddPlan::Splats => Some(&SPLATS),
-            AddPlan::Alike | AddPlan::Blocks => Some(&BLOCKS),
+            AddPlan::Splats => Some(&SPLATS[in_place]),
+            AddPlan::Alike | AddPlan::Blocks => Some(&BLOCKS[in_place]),
         };
-        let block_count = match in_blocks {
-            Some(_) if output.base.is_multiple_of(BLOCK) => count as u32 / BLOCK,
-            _ => 0,
-        };
-        let first = block_count * BLOCK;
-        for (kernels, count, first) in
-            [(in_blocks.unwrap_or(&ELEMENTS), block_count, 0), (&ELEMENTS, count as u32 - first, first)]
-        {
-            if count > 0 {
-                let params = Params { count, first, ..params };
-                add(Dispatch::per_element(&kernels[in_place], params.to_bytes(), &arguments, count as usize));
-            }
+        for (kernel, count, first) in blocks_and_rest(in_blocks, &ELEMENTS[in_place], output.base, count) {
+            let params = Params { count, first, ..params };
+            add(Dispatch::per_element(kernel, params.to_bytes(), &arguments, count as usize));
         }
     }
 

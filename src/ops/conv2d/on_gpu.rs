@@ -7,7 +7,7 @@ use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, UniformBytes};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
-use crate::operator::replay::{largest, magnitudes, rounding};
+use crate::operator::replay::{largest, magnitudes};
 use crate::operator::{AnyOperator, ArraysOf, Bound, Computed, OnCpu, Operator, Packed, Slot, Slots, Tolerance};
 use crate::ops::Finished;
 use crate::ops::convolution::gemm::{ADD_SPLITS, Gemm, GemmParams, MULTIPLY};
@@ -168,25 +168,21 @@ impl Operator for Conv2d {
         };
         let plain = Conv2d { epilogue: self.epilogue.without_activation(), ..self.clone() };
         let sums = plain.compute(&sizes)?.outputs.output.into_flat();
-        let terms = self.k() + 3 + self.epilogue.roundings();
-        let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
-        let results = computed.outputs.output.flatten();
-        match &plan.main {
+        let (slopes, results) = (inputs.activation_weight.as_ref(), &computed.outputs.output);
+        Ok(match &plan.main {
             Conv2dPlan::Direct { .. }
             | Conv2dPlan::Patches { .. }
             | Conv2dPlan::Tiles { .. }
-            | Conv2dPlan::ImplicitGemm { .. } => Ok(Box::new(move |_, index| {
-                rounding(terms, steepness * f64::from(sums[index])) + self.epilogue.rounding(results[index])
-            })),
+            | Conv2dPlan::ImplicitGemm { .. } => {
+                self.epilogue.tolerance(self.k(), move |index| sums[index].into(), slopes, results)
+            }
             // The transforms also round inputs outside an output's own window, by up to 100 times the products there.
             Conv2dPlan::WinogradFused { .. } | Conv2dPlan::Winograd { .. } => {
                 let largest_sum = sums.iter().copied().filter(|sum| sum.is_finite()).fold(0.0, f32::max);
                 let beside = 2.0 * f64::from(largest_sum) + 100.0 * largest(&inputs.input) * largest(&inputs.weight);
-                Ok(Box::new(move |_, index| {
-                    rounding(terms, steepness * beside) + self.epilogue.rounding(results[index])
-                }))
+                self.epilogue.tolerance(self.k(), move |_| beside, slopes, results)
             }
-        }
+        })
     }
 
     fn companions(&self, plan: &Finished<Conv2dPlan>) -> Vec<Box<dyn AnyOperator>> {

@@ -11,7 +11,7 @@ use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::{Dispatch, Kernel, LoopPart, UniformBytes, UniformWindow, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
-use crate::operator::replay::{magnitudes, rounding};
+use crate::operator::replay::magnitudes;
 use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
 use crate::ops::Finished;
 use crate::ops::convolution::gemm::{Gemm, GemmParams};
@@ -239,13 +239,9 @@ impl Operator for ConvTranspose2d {
         };
         let plain = ConvTranspose2d { epilogue: self.epilogue.without_activation(), ..self.clone() };
         let sums = plain.compute(&sizes)?.outputs.output.into_flat();
-        let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
-        let terms = self.input.channels / self.groups * self.windows[0].kernel * self.windows[1].kernel;
-        let terms = terms + 3 + self.epilogue.roundings();
-        let results = computed.outputs.output.flatten();
-        Ok(Box::new(move |_, index| {
-            rounding(terms, steepness * f64::from(sums[index])) + self.epilogue.rounding(results[index])
-        }))
+        let products = self.input.channels / self.groups * self.windows[0].kernel * self.windows[1].kernel;
+        let (slopes, results) = (inputs.activation_weight.as_ref(), &computed.outputs.output);
+        Ok(self.epilogue.tolerance(products, move |index| sums[index].into(), slopes, results))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, WORKGROUP_SIZE, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
-use crate::operator::replay::{magnitudes, rounding};
+use crate::operator::replay::magnitudes;
 use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
 use crate::ops::convolution::Geometry;
 use crate::ops::convolution::gemm::{ADD_SPLITS, Gemm, GemmParams, MULTIPLY, stores_once};
@@ -269,12 +269,8 @@ impl Operator for Linear {
         };
         let plain = Linear { epilogue: self.epilogue.without_activation(), ..self.clone() };
         let sums = plain.compute(&sizes)?.outputs.output.into_flat();
-        let terms = self.k + 3 + self.epilogue.roundings();
-        let steepness = self.epilogue.steepness(inputs.activation_weight.as_ref());
-        let results = computed.outputs.output.flatten();
-        Ok(Box::new(move |_, index| {
-            rounding(terms, steepness * f64::from(sums[index])) + self.epilogue.rounding(results[index])
-        }))
+        let (slopes, results) = (inputs.activation_weight.as_ref(), &computed.outputs.output);
+        Ok(self.epilogue.tolerance(self.k, move |index| sums[index].into(), slopes, results))
     }
 }
 

@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use super::{MAX_RANK, Pad, PadMode, PadParams, Step};
 use crate::error::Result;
 use crate::gpu::capabilities::Capabilities;
-use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
+use crate::gpu::kernel::{Dispatch, Kernel, blocks_and_rest, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::{Bound, Operator, Slot, Slots};
@@ -91,15 +91,11 @@ impl Operator for Pad {
             input_base: input.base,
             output_base: output.base,
         };
-        let block_count = if output.base.is_multiple_of(BLOCK) { count as u32 / BLOCK } else { 0 };
-        let first = block_count * BLOCK;
-        for (kernel, count, first) in [(&BLOCKS, block_count, 0), (&ELEMENTS, count as u32 - first, first)] {
-            if count > 0 {
-                let params = Params { count, first, ..params };
-                add(Dispatch::per_element(kernel, params.to_bytes(), &[input, output], count as usize)
-                    .with_constant("RANK", plan.dimensions as u32)
-                    .with_constant("MODE", self.mode.constant()));
-            }
+        for (kernel, count, first) in blocks_and_rest(Some(&BLOCKS), &ELEMENTS, output.base, count) {
+            let params = Params { count, first, ..params };
+            add(Dispatch::per_element(kernel, params.to_bytes(), &[input, output], count as usize)
+                .with_constant("RANK", plan.dimensions as u32)
+                .with_constant("MODE", self.mode.constant()));
         }
     }
 }
