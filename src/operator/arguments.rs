@@ -46,6 +46,16 @@ pub enum FloatOrInteger<F, I> {
     Integer(I),
 }
 
+impl<F, I> FloatOrInteger<F, I> {
+    /// The floats, if it holds floats.
+    pub fn float(self) -> Option<F> {
+        match self {
+            FloatOrInteger::Float(value) => Some(value),
+            FloatOrInteger::Integer(_) => None,
+        }
+    }
+}
+
 /// A struct of arguments, generic over what stands for float arguments (`F`) and integer arguments (`I`).
 /// `arguments!` implements it.
 pub trait Arguments {

@@ -2,8 +2,9 @@
 
 use super::by_name::{Flat, Named};
 use super::planned::Planned;
-use super::{Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Slot};
+use super::{Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Role, Slot};
 use crate::error::{Error, Result};
+use crate::gpu::AdapterClass;
 use crate::gpu::capabilities::Capabilities;
 use crate::gpu::kernel::Dispatch;
 use crate::gpu::recorder::Recorder;
@@ -41,6 +42,26 @@ pub struct FlatSlot {
 
 /// Any [`Operator`], whatever its type: `&conv` is a `&dyn AnyOperator`. [`Gpu::warm_up`](crate::Gpu::warm_up) takes a
 /// list of them.
+///
+/// A program that keeps its operators in a list calls them by the names of their arguments, which are the fields of
+/// [`Definition::Inputs`](crate::operator::Definition::Inputs): `input`, `weight`, `tensors[3]`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::operator::FloatOrInteger;
+/// use wgdnn::{AnyOperator, Gpu, Relu, Softmax, SoftmaxParams, Tensor};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let layers: [Box<dyn AnyOperator>; 2] =
+///     [Box::new(Relu::new(&[8, 10])?), Box::new(Softmax::new(&[8, 10], &SoftmaxParams::new(1))?)];
+/// let mut value = FloatOrInteger::Float(Tensor::zeros(&gpu, &[8, 10])?);
+/// for layer in &layers {
+///     let outputs = layer.call_by_name(vec![("input".into(), value)])?;
+///     value = outputs[0].1.clone();
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub trait AnyOperator: Send + Sync {
     /// PyTorch's name, such as `conv2d`.
     fn name(&self) -> &'static str;
@@ -50,6 +71,15 @@ pub trait AnyOperator: Send + Sync {
 
     /// The arguments of that plan, in order.
     fn slots_on(&self, on: &Capabilities) -> Vec<FlatSlot>;
+
+    /// The shape of its first output.
+    fn output_shape(&self) -> Vec<usize>;
+
+    /// The number of dispatches of that plan.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded) for the limits of such a device.
+    fn dispatch_count_on(&self, on: &Capabilities) -> Result<usize>;
 
     /// All dispatches of the operator and its companions on such a device.
     #[doc(hidden)]
@@ -67,8 +97,9 @@ pub trait AnyOperator: Send + Sync {
     #[doc(hidden)]
     fn packed(&self) -> Option<Box<dyn AnyOperator>>;
 
-    /// [`Operator::companions`] on such a device.
-    #[doc(hidden)]
+    /// Operators that make inputs of this one from its other inputs, once for many calls, on such a device: for a
+    /// convolution [with a packed weight](crate::Conv2d::with_packed_weight) the one that packs it. Their arguments have
+    /// the same names.
     fn companions_on(&self, on: &Capabilities) -> Vec<Box<dyn AnyOperator>>;
 
     /// [`Operator::call`] on tensors by name, as a call that can be repeated. It returns the outputs, not the updated
@@ -80,12 +111,30 @@ pub trait AnyOperator: Send + Sync {
     #[doc(hidden)]
     fn call_in_place_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<()>;
 
-    /// [`Operator::record`] on buffers that are given by name.
-    #[doc(hidden)]
+    /// [`Operator::call`] on tensors by name. It returns the outputs, in order. A packed argument must have the layout
+    /// that the operator's plan asks for.
+    ///
+    /// # Errors
+    /// As [`Operator::call`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a name that the operator
+    /// does not have.
+    fn call_by_name(&self, inputs: Vec<(Name, AnyTensorValue)>) -> Result<Vec<(Name, AnyTensorValue)>> {
+        self.bind_by_name(inputs)?()
+    }
+
+    /// [`Operator::record`] on buffers by name: those of the inputs, the outputs, and the `workspace`, which may be
+    /// present where it is not needed. A packed argument must have the layout that the operator's plan asks for.
+    ///
+    /// # Errors
+    /// As [`Operator::record`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a name that the
+    /// operator does not have.
     fn record_by_name(&self, recorder: &mut Recorder<'_>, buffers: &[(Name, wgpu::BufferSlice<'_>)]) -> Result<()>;
 
-    /// Computes the operator on the CPU, on arrays by name. It returns the outputs and the updated inputs.
-    #[doc(hidden)]
+    /// Computes the operator on the CPU by its [`reference`](crate::reference), on arrays by name. It returns the outputs
+    /// and then the inputs that it updates.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for an array that is missing, not planned or of another
+    /// shape; otherwise as the function of [`reference`](crate::reference).
     fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>>;
 }
 
@@ -104,6 +153,18 @@ impl<O: Operator> AnyOperator for O {
             flat.push(FlatSlot { name, slot: slot.clone(), group });
         });
         flat
+    }
+
+    fn output_shape(&self) -> Vec<usize> {
+        let slots = self.slots_on(&of_any_device());
+        let output = slots.into_iter().find(|slot| slot.group == Group::Output);
+        output.map_or_else(Vec::new, |output| output.slot.shape.into_vec())
+    }
+
+    fn dispatch_count_on(&self, on: &Capabilities) -> Result<usize> {
+        let plan = self.plan(on);
+        let slots = self.declare(&plan);
+        Ok(Planned { operator: self, plan: &plan, slots: &slots }.all_dispatches(&on.limits)?.len())
     }
 
     fn dispatches_on(&self, on: &Capabilities) -> Result<Vec<Dispatch>> {
@@ -179,8 +240,25 @@ impl<O: Operator> AnyOperator for O {
     }
 
     fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
+        for FlatSlot { name, slot, group } in self.slots_on(&of_any_device()) {
+            let given = inputs.iter().find(|(other, _)| group == Group::Input && *other == name);
+            let Some((_, array)) = given.filter(|_| slot.role() != Role::Unused) else { continue };
+            let actual = match array {
+                FloatOrInteger::Float(array) => array.shape(),
+                FloatOrInteger::Integer(array) => array.shape(),
+            };
+            if actual != slot.shape() {
+                let [expected, actual] = [slot.shape(), actual].map(|shape| format!("shape {shape:?}"));
+                return Err(name.invalid(O::NAME, expected, actual));
+            }
+        }
         super::compute_by_name(self, inputs)
     }
+}
+
+/// Capabilities for what is the same in every plan.
+fn of_any_device() -> Capabilities {
+    Capabilities::new(AdapterClass::Hardware, wgpu::Features::empty(), wgpu::Limits::defaults())
 }
 
 fn inputs_by_name<O: Operator>(
