@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, phase_params, convolution, patches, pixels, phases, bits, stores, no_epilogue|epilogue
+// parts: weights|weights_subgroup, phase_params, convolution, patches, pixels, phase_ranges, bits, stores, no_epilogue|epilogue
 // conv_transpose2d, by phases: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[group(o) * in_channels + i, o % out_channels, u, v] * input[n, group(o) * in_channels + i, r, c]
 // with r * stride = y + padding - u * dilation, and the same for columns, where r and c are whole and inside the input.
@@ -128,19 +128,6 @@ fn convolve_phases(
         + high_pixels % col_phase.length * params.cols.stride + col_phase.first;
     let places = OutputPlaces(plane, pixels - first_pixel, out_low, out_high);
     write_patch(places, first_channel, &sums_0, &sums_8);
-}
-
-// The rows of a phase's kernel elements that meet the input somewhere in a patch.
-fn narrowed_rows(phase: Phase, cols: i32, first_pixel: i32, last_pixel: i32) -> Phase {
-    return narrowed(phase, first_pixel / cols, last_pixel / cols, params.rows.stride, params.rows.dilation,
-        params.divisor_rows, params.in_rows);
-}
-
-fn narrowed_cols(phase: Phase, first_pixel: i32, last_pixel: i32) -> Phase {
-    let is_in_row = first_pixel / phase.length == last_pixel / phase.length;
-    let low = select(0, first_pixel % phase.length, is_in_row);
-    let high = select(phase.length - 1, last_pixel % phase.length, is_in_row);
-    return narrowed(phase, low, high, params.cols.stride, params.cols.dilation, params.divisor_cols, params.in_cols);
 }
 
 // What an invocation must compute again.

@@ -44,6 +44,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("pairs"),
     part!("patches"),
     part!("phase_params"),
+    part!("phase_ranges"),
     part!("phases"),
     part!("pixels"),
     part!("pool_params"),

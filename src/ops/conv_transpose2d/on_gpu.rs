@@ -16,7 +16,7 @@ use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, T
 use crate::ops::Finished;
 use crate::ops::convolution::gemm::{Gemm, GemmParams};
 use crate::ops::convolution::gemm_tiles::GemmTiles;
-use crate::ops::convolution::patches::patches;
+use crate::ops::convolution::patches::{LANES, patches};
 use crate::ops::convolution::weights::weights_kernels;
 use crate::ops::convolution::{ConvolutionParams, Geometry};
 use crate::ops::epilogue::{FINISH_KERNELS, Finisher, finished_kernels};
@@ -60,6 +60,20 @@ static GATHER: [Kernel; 2] = finished_kernels!(
 static FILL: Kernel = kernel!("conv_transpose2d", "fill", PhaseParams, [(3, Read), (4, ReadWrite)]);
 static PHASES: [[Kernel; 2]; 2] = weights_kernels!("conv_transpose2d_phases", "convolve_phases", PhaseParams);
 static POINTS: [[Kernel; 2]; 2] = weights_kernels!("conv_transpose2d_points", "convolve_points", PhaseParams);
+static CHANNELS: [Kernel; 2] = [
+    kernel!(
+        "conv_transpose2d_channels_subgroup",
+        "convolve_channels",
+        PhaseParams,
+        [(1, Read), (2, Read), (3, Read), (4, ReadWrite)]
+    ),
+    kernel!(
+        "conv_transpose2d_channels_subgroup" with "epilogue" as "conv_transpose2d_channels_epilogue_subgroup",
+        "convolve_channels",
+        PhaseParams,
+        [(1, Read), (2, Read), (3, Read), (4, ReadWrite), (6, Read), (7, Read)]
+    ),
+];
 static MULTIPLY: [Kernel; 2] = finished_kernels!(
     "conv_transpose2d_gemm",
     "multiply",
@@ -94,6 +108,7 @@ impl Operator for ConvTranspose2d {
         &PHASES[1],
         &POINTS[0],
         &POINTS[1],
+        &CHANNELS,
         &MULTIPLY,
         &ADD_SPLITS,
         &FINISH_KERNELS,
@@ -124,6 +139,7 @@ impl Operator for ConvTranspose2d {
         match &plan.main {
             ConvTranspose2dPlan::Gather { .. }
             | ConvTranspose2dPlan::Phases { .. }
+            | ConvTranspose2dPlan::Channels { .. }
             | ConvTranspose2dPlan::ScatterAdd { .. } => slots,
             ConvTranspose2dPlan::ImplicitGemm { tiles: GemmTiles { splits, .. }, .. } => {
                 let share = if *splits > 1 { splits * output } else { 0 };
@@ -183,6 +199,19 @@ impl Operator for ConvTranspose2d {
                     let params = self.phase_params(part, of, range, index == 0 && !is_filled);
                     let kernel = finisher.kernel(&kernels[usize::from(*by_subgroups)]);
                     add(finisher.activated(patches(kernel, params, &all_arguments, sizes)));
+                }
+            }
+            ConvTranspose2dPlan::Channels { parts, pixels } => {
+                fill(add);
+                let tiles = part.items * self.groups * self.phases() * self.phase_pixels().div_ceil(*pixels);
+                let workgroups = tiles * self.group_out_channels().div_ceil(4 * LANES);
+                for (index, range) in parts.iter().enumerate() {
+                    let params = self.phase_params(part, of, range, index == 0 && !is_filled);
+                    let kernel = finisher.kernel(&CHANNELS);
+                    let dispatch = Dispatch::per_workgroup(kernel, params, &all_arguments, workgroups)
+                        .with_constant("WORKGROUP_SIZE", LANES as u32)
+                        .with_constant("PIXELS", *pixels as u32);
+                    add(finisher.activated(dispatch));
                 }
             }
             ConvTranspose2dPlan::ImplicitGemm { tiles, loop_budget } => {

@@ -9,7 +9,7 @@ use crate::gpu::kernel::{BLOCK, LoopParts, split_loops};
 use crate::ops::Finished;
 use crate::ops::convolution::gemm::stores_once;
 use crate::ops::convolution::gemm_tiles::GemmTiles;
-use crate::ops::convolution::patches::split_channels_innermost;
+use crate::ops::convolution::patches::{LANES, PATCH_PIXELS, patch_channels, split_channels_innermost};
 use crate::window::Window;
 
 /// How [`conv_transpose2d`](crate::conv_transpose2d) is computed on the GPU. Default: `Auto`.
@@ -25,6 +25,10 @@ pub enum ConvTranspose2dAlgorithm {
     /// One convolution of patches in registers for each phase: the output's rows and columns that use the same kernel
     /// elements. For software adapters.
     Phases,
+    #[doc(hidden)]
+    /// By phases, with channels of its own for each invocation and the same pixels: for software adapters with subgroups
+    /// of 8 and more, where phases have few pixels. Elsewhere it is `Phases`.
+    Channels,
     /// For each phase a product of matrices in tiles, without the matrix of inputs in memory (implicit GEMM): for GPUs.
     /// Small outputs are split among workgroups, and need a workspace.
     ImplicitGemm,
@@ -35,8 +39,12 @@ pub enum ConvTranspose2dAlgorithm {
 
 impl ConvTranspose2dAlgorithm {
     /// Every algorithm that a caller can name.
-    pub const ALL: &[Self] = &[Self::Auto, Self::Gather, Self::Phases, Self::ImplicitGemm, Self::ScatterAdd];
+    pub const ALL: &[Self] =
+        &[Self::Auto, Self::Gather, Self::Phases, Self::Channels, Self::ImplicitGemm, Self::ScatterAdd];
 }
+
+/// The most pixels that an invocation computes that has channels of its own.
+const MOST_LANE_PIXELS: usize = 16;
 
 /// The most iterations of an addition by compare-exchange: one for each addition that meets in an element. llvmpipe
 /// counts them; there at most the invocations of a vector (up to 16) on each core meet.
@@ -52,6 +60,9 @@ pub enum ConvTranspose2dPlan {
     /// For each phase a convolution of patches. The invocations of a subgroup may share loads of weights.
     #[doc(hidden)]
     Phases { parts: LoopParts, by_subgroups: bool, is_pointwise: bool },
+    /// For each phase this many pixels of 4 channels each.
+    #[doc(hidden)]
+    Channels { parts: LoopParts, pixels: usize },
     /// For each phase a product of matrices in tiles.
     #[doc(hidden)]
     ImplicitGemm { tiles: GemmTiles, loop_budget: u32 },
@@ -70,6 +81,10 @@ impl fmt::Display for ConvTranspose2dPlan {
             ConvTranspose2dPlan::Phases { parts, by_subgroups, is_pointwise } => {
                 f.write_str(if *is_pointwise { "phases of one pixel each" } else { "phases" })?;
                 f.write_str(if *by_subgroups { ", weights shared in subgroups" } else { "" })?;
+                parts.len()
+            }
+            ConvTranspose2dPlan::Channels { parts, pixels } => {
+                write!(f, "phases, {pixels} pixels of channels in lanes at once")?;
                 parts.len()
             }
             ConvTranspose2dPlan::ImplicitGemm { tiles, .. } => {
@@ -102,7 +117,9 @@ impl ConvTranspose2d {
         let is_once = match &main {
             ConvTranspose2dPlan::Gather { parts } => parts.len() == 1,
             // What is in no phase is stored by a dispatch of its own.
-            ConvTranspose2dPlan::Phases { parts, .. } => parts.len() == 1 && self.are_phases_all(),
+            ConvTranspose2dPlan::Phases { parts, .. } | ConvTranspose2dPlan::Channels { parts, .. } => {
+                parts.len() == 1 && self.are_phases_all()
+            }
             ConvTranspose2dPlan::ImplicitGemm { tiles, loop_budget } => {
                 self.are_phases_all() && stores_once(tiles, self.k(), *loop_budget)
             }
@@ -114,6 +131,9 @@ impl ConvTranspose2d {
     fn main_plan(&self, on: &Capabilities) -> ConvTranspose2dPlan {
         let channels = self.input.channels / self.groups;
         let algorithm = match self.algorithm {
+            ConvTranspose2dAlgorithm::Auto if on.is_software() && self.is_best_by_channels() => {
+                ConvTranspose2dAlgorithm::Channels
+            }
             ConvTranspose2dAlgorithm::Auto if on.is_software() => ConvTranspose2dAlgorithm::Phases,
             ConvTranspose2dAlgorithm::Auto if self.fills_tiles() => ConvTranspose2dAlgorithm::ImplicitGemm,
             algorithm => algorithm,
@@ -128,7 +148,16 @@ impl ConvTranspose2d {
                 });
                 ConvTranspose2dPlan::Gather { parts: split_loops(on, [channels, tap_rows, tap_cols], 1) }
             }
-            ConvTranspose2dAlgorithm::Phases => {
+            ConvTranspose2dAlgorithm::Channels
+                if on.has(wgpu::Features::SUBGROUP) && on.subgroup_min_size as usize >= LANES =>
+            {
+                let [tap_rows, tap_cols] = self.taps();
+                let pixels = self.lane_pixels();
+                // Sums that are not finite are computed again, a pixel at a time.
+                let parts = split_channels_innermost(on, [channels, tap_rows, tap_cols], 1 + pixels as u32);
+                ConvTranspose2dPlan::Channels { parts, pixels }
+            }
+            ConvTranspose2dAlgorithm::Phases | ConvTranspose2dAlgorithm::Channels => {
                 let [tap_rows, tap_cols] = self.taps();
                 // Sums that are not finite are computed again, 4 channels at a time.
                 let parts = split_channels_innermost(on, [channels, tap_rows, tap_cols], 5);
@@ -146,6 +175,27 @@ impl ConvTranspose2d {
                 ConvTranspose2dPlan::ScatterAdd { parts, is_native }
             }
         }
+    }
+
+    /// How many pixels of a phase an invocation computes that has channels of its own.
+    fn lane_pixels(&self) -> usize {
+        match self.phase_pixels() {
+            1 => 1,
+            2..=4 => 4,
+            5..=8 => 8,
+            _ => MOST_LANE_PIXELS,
+        }
+    }
+
+    /// Whether channels in lanes take less time than pixels in lanes. A kernel in lanes of channels loads 4 weights and up
+    /// to 2 pixels for [`lane_pixels`](Self::lane_pixels) by 4 products, the other 2 weights and 8 pixels for 8 by 16.
+    fn is_best_by_channels(&self) -> bool {
+        const LOAD: usize = 50;
+        let (pixels, channels, own) = (self.phase_pixels(), self.group_out_channels(), self.lane_pixels());
+        let by_channels = pixels.div_ceil(own) * channels.div_ceil(4 * LANES) * (6 * LOAD + 7 * own);
+        let in_patch = patch_channels(channels);
+        let patches = pixels.div_ceil(LANES * PATCH_PIXELS) * channels.div_ceil(in_patch);
+        by_channels < patches * (10 * LOAD + 8 * in_patch)
     }
 
     /// Whether each input pixel becomes a rectangle of the output of its own, and planes of the input come in blocks.
