@@ -45,6 +45,9 @@ pub enum Conv2dAlgorithm {
     /// up to 8 times that of PyTorch's float32, theirs up to 4 times. The error grows where a tile holds few outputs,
     /// or small outputs beside large ones. So [`Conv2dAlgorithm::Auto`] never takes it.
     Winograd4x4,
+    /// As `Auto`, but it may also be `Winograd4x4` where that is faster, with its rounding: for networks in which an error
+    /// of some 1e-5 of the largest outputs does not matter.
+    Fast,
 }
 
 impl Conv2dAlgorithm {
@@ -57,6 +60,7 @@ impl Conv2dAlgorithm {
         Self::ImplicitGemm,
         Self::Winograd2x2,
         Self::Winograd4x4,
+        Self::Fast,
     ];
 }
 
@@ -199,17 +203,17 @@ impl Conv2d {
         let channels = [lengths[0], 1, 1];
         let by_subgroups = on.has(wgpu::Features::SUBGROUP);
         let algorithm = match (self.algorithm, on.class) {
-            (Conv2dAlgorithm::Auto, AdapterClass::Hardware) => self.algorithm_of_gpus(),
+            (Conv2dAlgorithm::Auto | Conv2dAlgorithm::Fast, AdapterClass::Hardware) => self.algorithm_of_gpus(),
             // Transforms are only fast in subgroups.
-            (Conv2dAlgorithm::Auto, AdapterClass::Llvmpipe) => {
-                self.algorithm_of_software(by_subgroups && self.is_transformable(on))
+            (Conv2dAlgorithm::Auto | Conv2dAlgorithm::Fast, AdapterClass::Llvmpipe) => {
+                self.algorithm_of_software(|tile| by_subgroups && self.is_transformable(on, tile))
             }
             // SwiftShader takes more than 40 s to compile them.
-            (Conv2dAlgorithm::Auto, AdapterClass::Cpu) => self.algorithm_of_software(false),
+            (Conv2dAlgorithm::Auto | Conv2dAlgorithm::Fast, AdapterClass::Cpu) => self.algorithm_of_software(|_| false),
             (algorithm, _) => algorithm,
         };
         match algorithm {
-            Conv2dAlgorithm::Auto | Conv2dAlgorithm::Direct => {
+            Conv2dAlgorithm::Auto | Conv2dAlgorithm::Fast | Conv2dAlgorithm::Direct => {
                 Conv2dPlan::Direct { parts: split_loops(on, lengths, 1) }
             }
             Conv2dAlgorithm::Patches => {
@@ -225,7 +229,7 @@ impl Conv2d {
                 Conv2dPlan::ImplicitGemm { tiles, loop_budget: on.loop_budget }
             }
             // F(2x2, 3x3) is one kernel, except on llvmpipe and where the workspace cannot be bound.
-            Conv2dAlgorithm::Winograd2x2 if on.class != AdapterClass::Llvmpipe || !self.is_transformable(on) => {
+            Conv2dAlgorithm::Winograd2x2 if on.class != AdapterClass::Llvmpipe || !self.is_transformable(on, 2) => {
                 // Per channel, sums may be computed again up to 4 times.
                 Conv2dPlan::WinogradFused { parts: split_channels_innermost(on, channels, 6) }
             }
@@ -251,9 +255,9 @@ impl Conv2d {
         Conv2dPlan::Winograd { layout, subgroup_tiles }
     }
 
-    /// Whether F(2x2, 3x3) through a workspace can run on such a device.
-    fn is_transformable(&self, on: &Capabilities) -> bool {
-        let layout = Layout::new(self, 2);
+    /// Whether Winograd's algorithm for tiles of 2 or 4 rows can run through a workspace on such a device.
+    fn is_transformable(&self, on: &Capabilities, tile: usize) -> bool {
+        let layout = Layout::new(self, tile);
         let largest = layout.workspace_elements(self.is_packed).max(layout.packed_elements());
         self.in_channels() <= MAX_CHANNELS
             && largest as u64 * ELEMENT_BYTES <= on.limits.max_storage_buffer_binding_size
@@ -278,18 +282,22 @@ impl Conv2d {
 
     /// The algorithm with the least work. Small planes leave invocations without a tile, and transforms pay where many
     /// channels share them.
-    pub(super) fn algorithm_of_software(&self, may_transform: bool) -> Conv2dAlgorithm {
+    pub(super) fn algorithm_of_software(&self, may_transform: impl Fn(usize) -> bool) -> Conv2dAlgorithm {
         if !self.is_dense_3x3() {
             return Conv2dAlgorithm::Patches;
         }
-        let [patches, tiles] = [self.patches_cost(), self.tiles_cost()];
-        if may_transform && self.in_channels() <= MAX_CHANNELS && Layout::new(self, 2).cost(self) < patches.min(tiles) {
-            Conv2dAlgorithm::Winograd2x2
-        } else if tiles < patches {
-            Conv2dAlgorithm::Tiles
-        } else {
-            Conv2dAlgorithm::Patches
-        }
+        let transformed = |tile| {
+            if may_transform(tile) { Layout::new(self, tile).cost(self) } else { usize::MAX }
+        };
+        let may_be_fast = self.algorithm == Conv2dAlgorithm::Fast && self.in_channels() >= MIN_CHANNELS_4X4;
+        let costs = [
+            (self.patches_cost(), Conv2dAlgorithm::Patches),
+            (self.tiles_cost(), Conv2dAlgorithm::Tiles),
+            (transformed(2), Conv2dAlgorithm::Winograd2x2),
+            (if may_be_fast { transformed(4) } else { usize::MAX }, Conv2dAlgorithm::Winograd4x4),
+        ];
+        // The first of equal costs.
+        costs.into_iter().min_by_key(|(cost, _)| *cost).map_or(Conv2dAlgorithm::Patches, |(_, algorithm)| algorithm)
     }
 
     /// Whether there are enough products to fill tiles of a matrix. Few channels, as in depthwise convolutions, leave
