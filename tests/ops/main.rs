@@ -31,6 +31,8 @@ mod lint;
 #[cfg(feature = "gpu-core")]
 mod memory;
 #[cfg(feature = "gpu-core")]
+mod networks;
+#[cfg(feature = "gpu-core")]
 mod own;
 mod params_serde;
 #[cfg(feature = "gpu-core")]

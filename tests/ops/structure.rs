@@ -76,6 +76,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("tests/ops/inspection.rs", "of the device"),
     ("tests/ops/keeping.rs", "of the device"),
     ("tests/ops/memory.rs", "of the device"),
+    ("tests/ops/networks.rs", "weights, by PyTorch's names"),
     ("tests/ops/own.rs", "of the device"),
     ("tests/ops/sharing.rs", "of the device"),
     ("tests/ops/splitting.rs", "of the device"),
