@@ -72,11 +72,9 @@ pub fn linear(
 ) -> Result<Value> {
     let shape = [features, net.shapes[x][1]];
     let (weight, bias) = net.state.weights(name, &shape, true, None, None)?;
-    let mut linear = Linear::new(&net.shapes[x], &shape, bias.as_ref().map(|bias| bias.shape()))?;
+    let mut linear = Linear::new(&net.shapes[x], &shape, Some(&[features]))?;
     let mut inputs = vec![("input", x), ("weight", net.keep(weight)?)];
-    if let Some(bias) = bias {
-        inputs.push(("bias", net.keep(bias)?));
-    }
+    inputs.extend(bias.map(|bias| net.keep(bias)).transpose()?.map(|bias| ("bias", bias)));
     if let Some(activation) = activation {
         linear = linear.with_activation(activation)?;
     }
@@ -91,13 +89,24 @@ pub fn max_pool2d(net: &mut Network, x: Value, params: &MaxPool2dParams) -> Resu
 pub fn averages(net: &mut Network, x: Value, size: usize) -> Result<Value> {
     let params = AdaptiveAvgPool2dParams::new([Some(size); 2]);
     let x = net.add(AdaptiveAvgPool2d::new(&net.shapes[x], &params)?, &[("input", x)])?;
+    flatten(net, x)
+}
+
+/// All of an image's elements in one row.
+pub fn flatten(net: &mut Network, x: Value) -> Result<Value> {
     let params = FlattenParams { start_dim: 1, ..Default::default() };
     net.add(Flatten::new(&net.shapes[x], &params)?, &[("input", x)])
 }
 
-/// Joins the channels of two values.
-pub fn cat(net: &mut Network, values: [Value; 2]) -> Result<Value> {
-    let joined = Cat::new(&values.map(|value| &net.shapes[value][..]), &CatParams { dim: 1 })?;
-    let tensor = |index: usize| Name { field: "tensors", index: Some(index) };
-    net.add(joined, &[(tensor(0), values[0]), (tensor(1), values[1])])
+/// Joins the channels of values.
+pub fn cat(net: &mut Network, values: &[Value]) -> Result<Value> {
+    let shapes: Vec<_> = values.iter().map(|value| &net.shapes[*value][..]).collect();
+    let joined = Cat::new(&shapes, &CatParams { dim: 1 })?;
+    let tensors =
+        values.iter().enumerate().map(|(index, value)| (Name { field: "tensors", index: Some(index) }, *value));
+    net.add(joined, &tensors.collect::<Vec<_>>())
+}
+
+pub fn softmax(net: &mut Network, x: Value) -> Result<Value> {
+    net.add(Softmax::new(&net.shapes[x], &SoftmaxParams::new(1))?, &[("input", x)])
 }

@@ -1,8 +1,8 @@
 //! The first network of MTCNN, which looks for faces of 12 by 12 pixels everywhere.
 
-use wgdnn::{MaxPool2dParams, Softmax, SoftmaxParams};
+use wgdnn::MaxPool2dParams;
 
-use super::layers::{Conv, cat, conv2d, max_pool2d};
+use super::layers::{Conv, cat, conv2d, max_pool2d, softmax};
 use super::network::{Network, Value};
 use super::state::Result;
 
@@ -13,7 +13,7 @@ pub fn pnet(net: &mut Network, image: Value) -> Result<Value> {
     let x = conv2d(net, x, "conv2", [16, 3], &Conv { prelu: Some("prelu2"), ..Conv::PLAIN })?;
     let x = conv2d(net, x, "conv3", [32, 3], &Conv { prelu: Some("prelu3"), ..Conv::PLAIN })?;
     let faces = conv2d(net, x, "conv4_1", [2, 1], &Conv::PLAIN)?;
-    let faces = net.add(Softmax::new(&net.shapes[faces], &SoftmaxParams::new(1))?, &[("input", faces)])?;
+    let faces = softmax(net, faces)?;
     let boxes = conv2d(net, x, "conv4_2", [4, 1], &Conv::PLAIN)?;
-    cat(net, [faces, boxes])
+    cat(net, &[faces, boxes])
 }

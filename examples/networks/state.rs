@@ -11,7 +11,7 @@ use wgdnn::reference::{AsArray, fold_batch_norm};
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// What no layer has taken yet of a state_dict.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct State(BTreeMap<String, ArrayD<f32>>);
 
 impl State {

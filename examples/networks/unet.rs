@@ -18,7 +18,7 @@ pub fn unet(net: &mut Network, image: Value, width: usize) -> Result<Value> {
     }
     for (step, level) in [2, 1, 0].into_iter().enumerate() {
         x = up(net, x, &format!("up.{step}"), width << level)?;
-        x = cat(net, [kept[level], x])?;
+        x = cat(net, &[kept[level], x])?;
         x = double_conv(net, x, &format!("join.{step}"), width << level)?;
     }
     conv2d(net, x, "head", [3, 1], &Conv::PLAIN)

@@ -13,6 +13,8 @@ mod circles;
 #[cfg(feature = "gpu-core")]
 mod epilogues;
 #[cfg(feature = "gpu-core")]
+mod faces;
+#[cfg(feature = "gpu-core")]
 mod faults;
 mod folding;
 mod harness;
