@@ -143,12 +143,10 @@ fn convolve_channels(
         }
     }
 
-    // A copy, whose index may vary: the sums would leave the registers.
+    // A copy, whose index may vary: the sums would leave the registers. Not as often as PIXELS says, since a driver would
+    // unroll that, and take long.
     var results = sums;
-    for (var pixel = 0; pixel < PIXELS; pixel++) {
-        if (range.pixel + pixel >= pixels) {
-            break;
-        }
+    for (var pixel = 0; pixel < min(PIXELS, pixels - range.pixel); pixel++) {
         var result = results[pixel];
         if (any(is_spoilt(result))) {
             result = computed_again(range, pixel);

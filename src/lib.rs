@@ -20,6 +20,8 @@ pub mod cases;
 mod error;
 mod fold;
 #[cfg(feature = "gpu-core")]
+pub mod from_pytorch;
+#[cfg(feature = "gpu-core")]
 mod gpu;
 pub mod operator;
 mod ops;

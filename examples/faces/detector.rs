@@ -7,7 +7,7 @@ use wgdnn::ndarray::{Array4, ArrayD, Axis, concatenate, s};
 use wgdnn::{Gpu, Interpolate, InterpolateMode, InterpolateParams, Tensor, reference};
 
 use super::boxes::{Candidate, Overlap, suppressed};
-use super::network::Network;
+use super::network::{Network, Value};
 use super::picture::Picture;
 use super::state::{Result, State};
 use super::{nets, pnet};
@@ -47,24 +47,28 @@ impl Detector {
             State::read(&path).map_err(|error| format!("{}: {error}", path.display()))
         };
         let [of_pnet, of_rnet, of_onet] = ["pnet", "rnet", "onet"].map(|net| read(&format!("{net}.safetensors")));
-        if !(min_face_size >= SIDES[0] as f64) {
+        if min_face_size.is_nan() || min_face_size < SIDES[0] as f64 {
             return Err(format!("the smallest face has {min_face_size} pixels, expected at least {}", SIDES[0]).into());
         }
+        let plan = |name: &str, state, shape: &[usize], write: &dyn Fn(&mut Network, Value) -> Result<Value>| {
+            let planned = Network::new(gpu.as_ref(), state, shape, write);
+            planned.map_err(|error| format!("{name}.safetensors: {error}"))
+        };
         let [cols, rows] = size;
         let (mut pyramid, mut scale, of_pnet) = (Vec::new(), SIDES[0] as f64 / min_face_size, of_pnet?);
         while cols.min(rows) as f64 * scale >= SIDES[0] as f64 {
             let to = [rows, cols].map(|length| (length as f64 * scale + 1.0) as usize);
-            let net = Network::new(gpu.as_ref(), of_pnet.clone(), &[1, 3, rows, cols], |net, picture| {
+            let write = |net: &mut Network, picture: Value| {
                 let params = InterpolateParams::to_size(to, InterpolateMode::Area);
                 let image = net.add(Interpolate::new(&net.shapes[picture], &params)?, &[("input", picture)])?;
                 pnet::pnet(net, image)
-            });
-            pyramid.push((scale, net?));
+            };
+            pyramid.push((scale, plan("pnet", of_pnet.clone(), &[1, 3, rows, cols], &write)?));
             scale *= FACTOR;
         }
         let shape = |at: usize| [WINDOWS[at], 3, SIDES[at + 1], SIDES[at + 1]];
-        let rnet = Network::new(gpu.as_ref(), of_rnet?, &shape(0), nets::rnet)?;
-        let onet = Network::new(gpu.as_ref(), of_onet?, &shape(1), nets::onet)?;
+        let rnet = plan("rnet", of_rnet?, &shape(0), &nets::rnet)?;
+        let onet = plan("onet", of_onet?, &shape(1), &nets::onet)?;
         Ok(Detector { gpu, size, pyramid, refining: [rnet, onet] })
     }
 

@@ -85,9 +85,14 @@ fn run(options: &Options) -> Result<ExitCode> {
     let (input, expected) = (state.take_any("input")?, state.take_any("output")?);
     let gpu = match options.device {
         Device::Gpu => Some(Gpu::new_blocking()?),
-        Device::Cpu if options.recorded => return Err("--recorded takes --device gpu".into()),
+        Device::Cpu if options.recorded || options.profile => {
+            return Err("--recorded and --profile take --device gpu".into());
+        }
         Device::Cpu => None,
     };
+    if input.ndim() != 4 {
+        return Err(format!("input has the shape {:?}, expected 4 dimensions", input.shape()).into());
+    }
     let classes = *expected.shape().get(1).ok_or("output has fewer than 2 dimensions")?;
     let net = Network::new(gpu.as_ref(), state, input.shape(), |net, input| match options.net {
         Net::Resnet18 => resnet18::resnet18(net, input, classes),
@@ -134,7 +139,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     let device = gpu.map_or_else(|| "CPU".to_owned(), |gpu| gpu.adapter_info().name);
 
     let differences = times.output.iter().zip(&expected).map(|(x, y)| (x - y).abs());
-    let max_abs_err = differences.fold(0.0, |most, x| if x <= most { most } else { x });
+    let max_abs_err = differences.fold(0.0, |most: f32, x| if most.is_nan() || x <= most { most } else { x });
     let ref_max = expected.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
     let [median_ms, first_ms] = [times.median, times.first].map(|time| time.as_secs_f64() * 1e3);
     let peak_bytes = of_gpu + own_bytes;

@@ -57,7 +57,7 @@ impl Network {
         Ok(value)
     }
 
-    /// Adds a layer. Where its plan takes the weight packed, that is done here, once.
+    /// Adds a layer. Where its plan takes the weight, the second input, packed, it is packed here, once.
     pub fn add<N: Into<Name> + Copy>(&mut self, operator: impl Operator, inputs: &[(N, Value)]) -> Result<Value> {
         let mut inputs: Vec<_> = inputs.iter().map(|&(name, value)| (name.into(), value)).collect();
         let packing = self.gpu.iter().flat_map(|gpu| operator.companions_on(gpu.capabilities()));

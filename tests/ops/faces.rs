@@ -6,21 +6,15 @@
 mod boxes;
 #[path = "../../examples/faces/detector.rs"]
 mod detector;
-#[path = "../../examples/networks/layers.rs"]
-mod layers;
 #[path = "../../examples/faces/nets.rs"]
 mod nets;
-#[path = "../../examples/networks/network.rs"]
-mod network;
 #[path = "../../examples/faces/picture.rs"]
 mod picture;
-#[path = "../../examples/networks/pnet.rs"]
-mod pnet;
-#[path = "../../examples/networks/state.rs"]
-mod state;
 
 use std::path::{Path, PathBuf};
 
+// Where the detector looks for them.
+use crate::networks::{layers, network, pnet, state};
 use boxes::{Candidate, Overlap, suppressed};
 use detector::Detector;
 use picture::Picture;

@@ -5,17 +5,17 @@
 #[path = "../../examples/networks/dcgan.rs"]
 mod dcgan;
 #[path = "../../examples/networks/layers.rs"]
-mod layers;
+pub mod layers;
 #[path = "../../examples/networks/mobilenet_v2.rs"]
 mod mobilenet_v2;
 #[path = "../../examples/networks/network.rs"]
-mod network;
+pub mod network;
 #[path = "../../examples/networks/pnet.rs"]
-mod pnet;
+pub mod pnet;
 #[path = "../../examples/networks/resnet18.rs"]
 mod resnet18;
 #[path = "../../examples/networks/state.rs"]
-mod state;
+pub mod state;
 #[path = "../../examples/networks/unet.rs"]
 mod unet;
 #[path = "../../examples/networks/vgg11_bn.rs"]
@@ -105,8 +105,8 @@ impl Golden {
     fn expect(&self, how: &str, output: &[f32]) {
         assert_eq!(output.len(), self.output.len());
         let differences = output.iter().zip(&self.output).map(|(x, y)| (x - y).abs());
-        // With NaN where there is one.
-        let largest = differences.fold(0.0, |most, x| if x <= most { most } else { x });
+        // NaN where there is one.
+        let largest = differences.fold(0.0, |most: f32, x| if most.is_nan() || x <= most { most } else { x });
         println!("{}, {how}: off by {largest:.2e}", self.name);
         assert!(largest < 1e-6, "{}, {how}: off by {largest:e}", self.name);
     }
@@ -237,6 +237,13 @@ fn other_files_are_refused_by_the_name_of_a_tensor() {
         planned.err().map(|error| error.to_string())
     };
     assert_eq!(refused("whole", file_of(&golden, |name| Some((Dtype::F32, shape_of(name))))), None);
+
+    // What the example `networks` takes: .ci/run runs it on this file.
+    let mut with_both = Golden::read("pnet");
+    with_both.state.extend([("input".into(), golden.input.clone()), ("output".into(), golden.output.clone())]);
+    let both = with_both.state.clone();
+    let shape = |name: &str| both.iter().find(|(other, _)| other == name).map(|(_, array)| array.shape().to_vec());
+    read_back("pnet.safetensors", &file_of(&with_both, |name| Some((Dtype::F32, shape(name)?)))).unwrap();
 
     let missing = file_of(&golden, |name| (name != "conv2.bias").then(|| (Dtype::F32, shape_of(name))));
     assert_eq!(refused("missing", missing).unwrap(), "conv2.bias is missing");

@@ -65,7 +65,7 @@ fn planted_faults_are_seen_in_lanes_of_channels() {
             (file, "subgroupBroadcast(high, 7u)", "subgroupBroadcast(high, 6u)"),
             (file, "+ 4 * i32(lane);", ";"),
             (file, "vec4<i32>(params.out_channels - 1));", "vec4<i32>(params.out_channels - 2));"),
-            (file, "range.pixel + pixel >= pixels", "range.pixel + pixel >= pixels - 1"),
+            (file, "pixels - range.pixel)", "pixels - range.pixel - 1)"),
         ],
     );
 }
