@@ -67,33 +67,18 @@ fn convolve_channels(
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_invocation_id) subgroup_lane: u32,
 ) {
-    let phase_rows = min(params.rows.kernel, params.rows.stride / params.divisor_rows);
-    let phase_cols = min(params.cols.kernel, params.cols.stride / params.divisor_cols);
-    let largest = ((params.out_rows - 1) / params.rows.stride + 1) * ((params.out_cols - 1) / params.cols.stride + 1);
-    let tiles = (largest + PIXELS - 1) / PIXELS;
     let workgroup_channels = 4 * i32(WORKGROUP_SIZE);
-    let blocks = (params.out_channels + workgroup_channels - 1) / workgroup_channels;
-
-    var number = i32(workgroup.y * grid.x + workgroup.x);
-    let first_channel = number % blocks * workgroup_channels + 4 * i32(lane);
-    number /= blocks;
-    let tile = number % tiles;
-    number /= tiles;
-    let all_cols = phase_of(number % phase_cols, params.cols.stride, params.cols.padding, params.cols.dilation,
-        params.divisor_cols, params.cols.kernel, params.out_cols);
-    number /= phase_cols;
-    let all_rows = phase_of(number % phase_rows, params.rows.stride, params.rows.padding, params.rows.dilation,
-        params.divisor_rows, params.rows.kernel, params.out_rows);
-    // A group of an image.
-    let plane = number / phase_rows;
-    let pixels = all_rows.length * all_cols.length;
-    if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count
-        || tile * PIXELS >= pixels) {
+    let share = share_of(workgroup, grid, PIXELS, workgroup_channels);
+    let plane = share.plane;
+    let first_channel = share.block * workgroup_channels + 4 * i32(lane);
+    let pixels = share.rows.length * share.cols.length;
+    let first_pixel = share.tile * PIXELS;
+    if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count || first_pixel >= pixels) {
         return;
     }
-    let last_pixel = min((tile + 1) * PIXELS, pixels) - 1;
-    let row_phase = narrowed_rows(all_rows, all_cols.length, tile * PIXELS, last_pixel);
-    let col_phase = narrowed_cols(all_cols, tile * PIXELS, last_pixel);
+    let last_pixel = min(first_pixel + PIXELS, pixels) - 1;
+    let row_phase = narrowed_rows(share.rows, share.cols.length, first_pixel, last_pixel);
+    let col_phase = narrowed_cols(share.cols, first_pixel, last_pixel);
     // Past the last channel, that one again, which is not written.
     let channels = min(first_channel + vec4<i32>(0, 1, 2, 3), vec4<i32>(params.out_channels - 1));
     let kernel_size = params.rows.kernel * params.cols.kernel;
@@ -101,7 +86,7 @@ fn convolve_channels(
     let range = Range(
         row_phase,
         col_phase,
-        tile * PIXELS,
+        first_pixel,
         pixels,
         i32(params.input_base) + plane * params.in_channels * params.in_rows * params.in_cols,
         group_weights + channels * kernel_size,

@@ -29,37 +29,21 @@ fn convolve_phases(
     @builtin(num_workgroups) grid: vec3<u32>,
     lane: Lane,
 ) {
-    // Every phase has as many workgroups of patches as the largest.
-    let phase_rows = min(params.rows.kernel, params.rows.stride / params.divisor_rows);
-    let phase_cols = min(params.cols.kernel, params.cols.stride / params.divisor_cols);
-    let largest = ((params.out_rows - 1) / params.rows.stride + 1) * ((params.out_cols - 1) / params.cols.stride + 1);
     let workgroup_pixels = PIXELS * i32(WORKGROUP_SIZE);
-    let tiles = (largest + workgroup_pixels - 1) / workgroup_pixels;
-    let blocks = (params.out_channels + CHANNELS - 1) / CHANNELS;
-
-    var number = i32(workgroup.y * grid.x + workgroup.x);
-    let first_channel = number % blocks * CHANNELS;
-    number /= blocks;
-    let tile = number % tiles;
-    number /= tiles;
-    let all_cols = phase_of(number % phase_cols, params.cols.stride, params.cols.padding, params.cols.dilation,
-        params.divisor_cols, params.cols.kernel, params.out_cols);
-    number /= phase_cols;
-    let all_rows = phase_of(number % phase_rows, params.rows.stride, params.rows.padding, params.rows.dilation,
-        params.divisor_rows, params.rows.kernel, params.out_rows);
-    // A group of an image.
-    let plane = number / phase_rows;
+    let share = share_of(workgroup, grid, workgroup_pixels, CHANNELS);
+    let plane = share.plane;
+    let first_channel = share.block * CHANNELS;
     if (u32(plane * params.out_channels * params.out_rows * params.out_cols) >= params.output_count) {
         return;
     }
-    let pixels = all_rows.length * all_cols.length;
-    let tile_pixel = tile * workgroup_pixels;
+    let pixels = share.rows.length * share.cols.length;
+    let tile_pixel = share.tile * workgroup_pixels;
     if (tile_pixel >= pixels) {
         return;
     }
     let last_pixel = min(tile_pixel + workgroup_pixels, pixels) - 1;
-    let row_phase = narrowed_rows(all_rows, all_cols.length, tile_pixel, last_pixel);
-    let col_phase = narrowed_cols(all_cols, tile_pixel, last_pixel);
+    let row_phase = narrowed_rows(share.rows, share.cols.length, tile_pixel, last_pixel);
+    let col_phase = narrowed_cols(share.cols, tile_pixel, last_pixel);
 
     // Positions in the phase's grid. Invocations past the last compute that one again, and do not write it.
     let first_pixel = tile_pixel + i32(lane.index) * PIXELS;
