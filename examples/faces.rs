@@ -53,7 +53,7 @@ struct Options {
     output: PathBuf,
     #[arg(long, value_enum, default_value = "gpu")]
     device: Device,
-    /// The side of the smallest faces to look for, in pixels
+    /// The side of the smallest faces to look for, in pixels: larger for photos of 10 megapixels and more
     #[arg(long, default_value_t = 20.0, value_name = "PIXELS")]
     min_face_size: f64,
     /// How often to look again, for the time that it takes
@@ -80,7 +80,11 @@ fn run(options: &Options) -> Result<()> {
     let device = gpu.as_ref().map_or_else(|| "CPU".to_owned(), |gpu| gpu.adapter_info().name);
     let size = [picture.cols, picture.rows];
     let start = Instant::now();
-    let of_this_size = |error| format!("a picture of {} by {} pixels: {error}", size[0], size[1]);
+    // Of what a device can bind, the first image of the pyramid takes the most.
+    let of_this_size = |error| {
+        let help = "a larger --min-face-size takes less memory, and --device cpu has more";
+        format!("a picture of {} by {} pixels: {error} ({help})", size[0], size[1])
+    };
     let detector = Detector::new(gpu, &options.weights, size, options.min_face_size)?;
     let faces = detector.detect(&picture).map_err(of_this_size)?;
     let first_ms = start.elapsed().as_secs_f64() * 1e3;

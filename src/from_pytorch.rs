@@ -33,14 +33,19 @@
 //! | `x[:, :, 2:10]` | [`pad`](crate::pad) with negative numbers | cuts off on each side |
 //! | `net.half()`, `.to("cuda")` | - | all is float32; a tensor is on the [`Gpu`](crate::Gpu) that it was made with |
 //!
+//! Not there yet: gradients, `matmul` of two computed tensors, `mul` and other arithmetic than `add`, `mean` over dimensions of
+//! your choice, `LayerNorm`, `GroupNorm`, convolutions and pools in 1 and 3 dimensions, `Embedding`, and recurrent layers. A
+//! kernel of your own goes between calls by [`Gpu::record_own`](crate::Gpu::record_own).
+//!
 //! ## Weights
 //!
 //! In Python, write the state_dict as a safetensors file. An input and the output for it, computed in float64, are worth
 //! having in it:
 //!
 //! ```python
+//! import torch, torchvision
 //! from safetensors.torch import save_file
-//! net.eval()
+//! net = torchvision.models.resnet18(weights="DEFAULT").eval()
 //! x = torch.randn(1, 3, 224, 224)
 //! weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
 //! with torch.no_grad():

@@ -143,8 +143,14 @@ pub struct NoParams {}
 #[doc(hidden)]
 pub fn compute_by_name<O: OnCpu>(operator: &O, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
     let mut source = Named { operator: O::NAME, values: inputs, layouts: Vec::new() };
-    let computed = operator.compute(&O::Inputs::build(&mut source)?)?;
+    let inputs = O::Inputs::build(&mut source)?;
     source.finish()?;
+    computed_by_name(operator, &inputs)
+}
+
+/// Computes an operator. It returns the outputs, and then the inputs that it updates.
+fn computed_by_name<O: OnCpu>(operator: &O, inputs: &ArraysOf<O>) -> Result<Vec<(Name, AnyArray)>> {
+    let computed = operator.compute(inputs)?;
     let mut flat = Flat(Vec::new());
     O::Outputs::try_map(&computed.outputs, &mut flat)?;
     flat.0.extend(computed.updated.into_iter().map(|(name, array)| (name.into(), FloatOrInteger::Float(array))));

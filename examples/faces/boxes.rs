@@ -81,9 +81,12 @@ impl Overlap {
 }
 
 /// Non-maximum suppression: the places of the boxes, the likeliest first, without those that overlap a likelier one by more
-/// than `most`.
+/// than `most`. Of equally likely ones the first comes first by the union, and the last by the smaller, as there.
 pub fn suppressed(boxes: &[Candidate], most: f64, overlap: Overlap) -> Vec<usize> {
     let mut order: Vec<usize> = (0..boxes.len()).collect();
+    if overlap == Overlap::Smaller {
+        order.reverse();
+    }
     order.sort_by(|&a, &b| boxes[b].probability.total_cmp(&boxes[a].probability));
     let mut kept: Vec<usize> = Vec::new();
     for at in order {

@@ -162,7 +162,7 @@ impl Detector {
             };
             rows.push(output.slice_axis(Axis(0), (0..some.len()).into()).to_owned());
         }
-        let width = net.shapes[net.shapes.len() - 1][1];
+        let width = net.shapes[net.output][1];
         rows.insert(0, ArrayD::zeros(vec![0, width]));
         Ok(concatenate(Axis(0), &rows.iter().map(|rows| rows.view()).collect::<Vec<_>>())?)
     }

@@ -8,6 +8,9 @@ use std::path::Path;
 use png::{ColorType, Transformations};
 use wgdnn::ndarray::Array4;
 
+/// What a header may say is more than there is memory.
+const MOST_BYTES: usize = 1 << 30;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     pub cols: usize,
@@ -22,7 +25,8 @@ impl Picture {
         let mut decoder = png::Decoder::new(BufReader::new(file));
         decoder.set_transformations(Transformations::normalize_to_color8());
         let mut reader = decoder.read_info()?;
-        let mut bytes = vec![0; reader.output_buffer_size().ok_or("the picture is too large")?];
+        let size = reader.output_buffer_size().filter(|size| *size <= MOST_BYTES).ok_or("the picture is too large")?;
+        let mut bytes = vec![0; size];
         let info = reader.next_frame(&mut bytes)?;
         bytes.truncate(info.buffer_size());
         let rgb = |pixel: &[u8]| match info.color_type {

@@ -18,6 +18,7 @@ pub struct Layer {
 }
 
 /// A network on a device, or on the CPU references where there is none, for inputs of one shape.
+#[derive(Default)]
 pub struct Network {
     gpu: Option<Gpu>,
     pub state: State,
@@ -25,6 +26,7 @@ pub struct Network {
     arrays: BTreeMap<Value, ArrayD<f32>>,
     tensors: BTreeMap<Value, Tensor>,
     pub layers: Vec<Layer>,
+    pub output: Value,
 }
 
 impl Network {
@@ -35,9 +37,9 @@ impl Network {
         input: &[usize],
         write: impl FnOnce(&mut Self, Value) -> Result<Value>,
     ) -> Result<Self> {
-        let (gpu, shapes, layers) = (gpu.cloned(), vec![input.to_vec()], Vec::new());
-        let mut net = Network { gpu, state, shapes, arrays: BTreeMap::new(), tensors: BTreeMap::new(), layers };
-        write(&mut net, 0)?;
+        let shapes = vec![input.to_vec()];
+        let mut net = Network { gpu: gpu.cloned(), state, shapes, ..Default::default() };
+        net.output = write(&mut net, 0)?;
         net.state.expect_empty()?;
         Ok(net)
     }
@@ -57,12 +59,13 @@ impl Network {
         Ok(value)
     }
 
-    /// Adds a layer. Where its plan takes the weight, the second input, packed, it is packed here, once.
+    /// Adds a layer. If its plan takes the weight packed, it is packed here, once.
     pub fn add<N: Into<Name> + Copy>(&mut self, operator: impl Operator, inputs: &[(N, Value)]) -> Result<Value> {
         let mut inputs: Vec<_> = inputs.iter().map(|&(name, value)| (name.into(), value)).collect();
         let packing = self.gpu.iter().flat_map(|gpu| operator.companions_on(gpu.capabilities()));
         for packing in packing.collect::<Vec<_>>() {
-            let weight = FloatOrInteger::Float(self.tensors[&inputs[1].1].clone());
+            let weight = inputs.iter().find(|(name, _)| name.field == "weight").and_then(|of| self.tensors.get(&of.1));
+            let weight = FloatOrInteger::Float(weight.ok_or("only what is kept can be packed")?.clone());
             for (name, packed) in packing.call_by_name(vec![("weight".into(), weight)])? {
                 inputs.push((name, self.value(&[])));
                 self.tensors.extend(packed.float().map(|packed| (self.shapes.len() - 1, packed)));
@@ -73,16 +76,17 @@ impl Network {
         Ok(output)
     }
 
-    /// The last layer that needs each value. The network's output is needed after all of them.
+    /// The last layer that needs each value. The network's output is needed after all.
     pub fn last_uses(&self) -> Vec<usize> {
         let mut last = vec![self.layers.len(); self.shapes.len()];
         for (at, layer) in self.layers.iter().enumerate() {
             layer.inputs.iter().for_each(|(_, value)| last[*value] = at);
         }
+        last[self.output] = self.layers.len();
         last
     }
 
-    /// Runs the layers on tensors or arrays, and drops what no later layer needs.
+    /// Runs the layers on tensors eagerly, or on arrays by the CPU references, and drops what no later layer needs.
     fn run<F: Clone, I>(
         &self,
         weights: &BTreeMap<Value, F>,
@@ -98,21 +102,19 @@ impl Network {
             values.retain(|value, _| last[*value] > at);
             values.extend(output.float().map(|output| (layer.output, output)));
         }
-        values.pop_last().map(|(_, output)| output).ok_or("a network has layers".into())
+        Ok(values.remove(&self.output).ok_or("what a network returns is a layer's")?)
     }
 
-    /// Runs it eagerly.
     pub fn on_gpu(&self, input: Tensor) -> Result<Tensor> {
         self.run(&self.tensors, input, |operator, inputs| operator.call_by_name(inputs))
     }
 
-    /// Runs it on the CPU references.
     pub fn on_cpu(&self, input: ArrayD<f32>) -> Result<ArrayD<f32>> {
         self.run(&self.arrays, input, |operator, inputs| operator.compute_by_name(inputs))
     }
 }
 
-/// A network in buffers of the program's own. A frame is one command encoder with one pass.
+/// A network in buffers of the program's own. A run is one command encoder with one pass.
 pub struct Frames {
     net: Network,
     gpu: Gpu,
@@ -141,7 +143,8 @@ impl Frames {
             let free = (0..sizes.len()).filter(|place| !needed.contains(place));
             let best = free.min_by_key(|&place| (sizes[place] < bytes, sizes[place].abs_diff(bytes)));
             let is_view = slots.iter().any(|slot| slot.slot.role() == Role::View);
-            let place = if is_view { places[&layer.inputs[0].1] } else { best.unwrap_or(sizes.len()) };
+            let viewed = layer.inputs.first().and_then(|(_, value)| places.get(value)).filter(|_| is_view);
+            let place = viewed.copied().or(best).unwrap_or(sizes.len());
             sizes.resize(sizes.len().max(place + 1), 0);
             sizes[place] = bytes.max(sizes[place]);
             places.insert(layer.output, place);
@@ -154,22 +157,19 @@ impl Frames {
         let buffers = sizes.iter().map(|&size| buffer(size, storage, false)).collect();
         let workspace = buffer(workspace, storage, false);
         let upload = buffer(bytes_of(0), BufferUsages::MAP_WRITE | BufferUsages::COPY_SRC, true);
-        let download = bytes_of(net.shapes.len() - 1);
-        let download = buffer(download, BufferUsages::MAP_READ | BufferUsages::COPY_DST, false);
+        let download = buffer(bytes_of(net.output), BufferUsages::MAP_READ | BufferUsages::COPY_DST, false);
         Ok(Frames { net, gpu, places, buffers, workspace, upload, download })
     }
 
-    /// What it holds beside the weights.
     pub fn memory(&self) -> impl Iterator<Item = u64> {
         self.buffers.iter().chain([&self.workspace, &self.upload, &self.download]).map(Buffer::size)
     }
 
-    /// Runs one frame.
     pub fn run(&self, input: &[f32]) -> Result<Vec<f32>> {
-        if 4 * input.len() as u64 != self.upload.size() {
+        if 4 * input.len().max(1) as u64 != self.upload.size() {
             return Err(format!("{} numbers, expected the input of shape {:?}", input.len(), self.net.shapes[0]).into());
         }
-        self.upload.get_mapped_range_mut(..)?.copy_from_slice(bytemuck::cast_slice(input));
+        self.upload.get_mapped_range_mut(..)?.slice(..4 * input.len()).copy_from_slice(bytemuck::cast_slice(input));
         self.upload.unmap();
         let mut encoder = self.gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&self.upload, 0, &self.buffers[0], 0, self.upload.size());
@@ -186,13 +186,14 @@ impl Frames {
             layer.operator.record_by_name(&mut recorder, &buffers)?;
         }
         drop(recorder);
-        let output = &self.buffers[self.places[&(self.net.shapes.len() - 1)]];
-        encoder.copy_buffer_to_buffer(output, 0, &self.download, 0, self.download.size());
+        let place = self.places.get(&self.net.output).ok_or("what a network returns is a layer's")?;
+        encoder.copy_buffer_to_buffer(&self.buffers[*place], 0, &self.download, 0, self.download.size());
         self.gpu.queue().submit([encoder.finish()]);
         self.download.map_async(MapMode::Read, .., |_| {});
         self.upload.map_async(MapMode::Write, .., |_| {});
         self.gpu.device().poll(PollType::wait_indefinitely())?;
-        let output = bytemuck::pod_collect_to_vec(&self.download.get_mapped_range(..)?);
+        let bytes = 4 * self.net.shapes[self.net.output].iter().product::<usize>();
+        let output = bytemuck::pod_collect_to_vec(&self.download.get_mapped_range(..)?[..bytes]);
         self.download.unmap();
         Ok(output)
     }

@@ -25,7 +25,8 @@ impl State {
             match tensor.dtype() {
                 Dtype::F32 => {
                     let floats = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                    state.insert(name, ArrayD::from_shape_vec(tensor.shape(), floats)?);
+                    let array = ArrayD::from_shape_vec(tensor.shape(), floats);
+                    state.insert(name, array.map_err(|error| format!("{name}: {error}"))?);
                 }
                 Dtype::I64 if name.ends_with("num_batches_tracked") => {}
                 other => return Err(format!("{name} holds {other:?}, expected F32").into()),
@@ -52,8 +53,8 @@ impl State {
         }
     }
 
-    /// A layer's weight and bias, with the batch norm that follows folded into them, if there is one. `groups` are those
-    /// of a transposed convolution.
+    /// A layer's weight and bias, with the batch norm that follows folded into them, if there is one: its eps is PyTorch's
+    /// default. `groups` are those of a transposed convolution.
     pub fn weights(
         &mut self,
         name: &str,

@@ -15,7 +15,9 @@ impl<F, I> Named<F, I> {
     pub fn finish(self) -> Result<()> {
         match self.values.first() {
             None => Ok(()),
-            Some((name, _)) => Err(name.invalid(self.operator, "no such argument", "one")),
+            Some((name, _)) => {
+                Err(name.invalid(self.operator, "an argument that was planned, once", "another, or one more"))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use ndarray::ArrayD;
 use smallvec::SmallVec;
 
 use super::planned::Planned;
@@ -14,6 +15,7 @@ use crate::gpu::recorder::{Argument, ArgumentList, Recorder};
 pub(super) struct Given<T> {
     pub name: Name,
     pub value: Option<T>,
+    pub is_integer: bool,
     pub layout: Option<PackedLayout>,
 }
 
@@ -29,15 +31,19 @@ impl<T> List<T> {
         List { given: SmallVec::new(), layout: None }
     }
 
-    pub fn push(&mut self, name: Name, value: Option<T>) {
+    pub fn push(&mut self, name: Name, value: T, is_integer: bool) {
         let layout = self.layout.take();
-        self.given.push(Given { name, value, layout });
+        self.given.push(Given { name, value: Some(value), is_integer, layout });
+    }
+
+    pub fn push_absent(&mut self, name: Name) {
+        self.given.push(Given { name, value: None, is_integer: false, layout: None });
     }
 }
 
 impl<'a> Map<'a, Slot, Slot, (), (), Infallible> for List<&'a Slot> {
     fn float(&mut self, name: Name, slot: &'a Slot) -> Result<(), Infallible> {
-        self.push(name, Some(slot));
+        self.push(name, slot, slot.is_integer);
         Ok(())
     }
 
@@ -46,7 +52,7 @@ impl<'a> Map<'a, Slot, Slot, (), (), Infallible> for List<&'a Slot> {
     }
 
     fn absent(&mut self, name: Name) {
-        self.push(name, None);
+        self.push_absent(name);
     }
 }
 
@@ -54,20 +60,37 @@ type Slice<'b> = wgpu::BufferSlice<'b>;
 
 impl<'a, 'b> Map<'a, Slice<'b>, Slice<'b>, (), (), Infallible> for List<Slice<'b>> {
     fn float(&mut self, name: Name, slice: &'a Slice<'b>) -> Result<(), Infallible> {
-        self.push(name, Some(*slice));
+        self.push(name, *slice, false);
         Ok(())
     }
 
     fn integer(&mut self, name: Name, slice: &'a Slice<'b>) -> Result<(), Infallible> {
-        self.float(name, slice)
+        self.push(name, *slice, true);
+        Ok(())
     }
 
     fn absent(&mut self, name: Name) {
-        self.push(name, None);
+        self.push_absent(name);
     }
 
     fn layout(&mut self, layout: PackedLayout) {
         self.layout = Some(layout);
+    }
+}
+
+impl<'a> Map<'a, ArrayD<f32>, ArrayD<i32>, (), (), Infallible> for List<&'a [usize]> {
+    fn float(&mut self, name: Name, array: &'a ArrayD<f32>) -> Result<(), Infallible> {
+        self.push(name, array.shape(), false);
+        Ok(())
+    }
+
+    fn integer(&mut self, name: Name, array: &'a ArrayD<i32>) -> Result<(), Infallible> {
+        self.push(name, array.shape(), true);
+        Ok(())
+    }
+
+    fn absent(&mut self, name: Name) {
+        self.push_absent(name);
     }
 }
 
@@ -109,6 +132,7 @@ pub(super) fn matched<T>(
     for Given { name, value: slot, .. } in slots.given {
         // A list may be shorter than planned.
         let value = given.next_if(|given| given.name == name);
+        let is_integer = value.is_some_and(|given| given.is_integer);
         let (layout, value) = value.map_or((None, None), |given| (given.layout, given.value.as_ref()));
         match (slot, value) {
             (None, None) | (Some(Slot { role: Role::Unused, .. }), _) => {}
@@ -118,6 +142,10 @@ pub(super) fn matched<T>(
                         layout.map_or_else(|| "data that is not packed".to_owned(), |layout| layout.to_string())
                     };
                     return Err(name.invalid(operator, text(slot.layout), text(layout)));
+                }
+                if slot.is_integer != is_integer {
+                    let text = |is_integer| if is_integer { "integers" } else { "floats" };
+                    return Err(name.invalid(operator, text(slot.is_integer), text(is_integer)));
                 }
                 take(name, slot, value)?;
             }
@@ -136,6 +164,15 @@ pub(super) fn matched<T>(
         None => Ok(()),
         Some(given) => Err(given.name.invalid(operator, "no more than planned", of)),
     }
+}
+
+/// Fails if an argument has not the planned shape.
+pub(super) fn expect_shape(operator: &'static str, name: Name, slot: &Slot, shape: &[usize]) -> Result<()> {
+    if slot.shape() == shape {
+        return Ok(());
+    }
+    let [expected, actual] = [slot.shape(), shape].map(|shape| format!("shape {shape:?}"));
+    Err(name.invalid(operator, expected, actual))
 }
 
 /// The inputs that may be the output's own buffer, and are.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use smallvec::SmallVec;
 
-use super::call::{Given, List, argument, inputs_of, matched, names_in_output, outputs_of};
+use super::call::{Given, List, argument, expect_shape, inputs_of, matched, names_in_output, outputs_of};
 use super::planned::Planned;
 use super::slots::{Alias, Role, Slot, Slots};
 use super::{Arguments, InputsOf, Map, Name, Operator, OutputsOf, PackedLayout, replay};
@@ -33,17 +33,17 @@ impl<'a, T: Element> From<&'a Tensor<T>> for AnyTensor<'a> {
 
 impl<'a, 'b> Map<'a, &'b Tensor, &'b Tensor<i32>, (), (), Infallible> for List<AnyTensor<'b>> {
     fn float(&mut self, name: Name, tensor: &'a &'b Tensor) -> Result<(), Infallible> {
-        self.push(name, Some((*tensor).into()));
+        self.push(name, (*tensor).into(), false);
         Ok(())
     }
 
     fn integer(&mut self, name: Name, tensor: &'a &'b Tensor<i32>) -> Result<(), Infallible> {
-        self.push(name, Some((*tensor).into()));
+        self.push(name, (*tensor).into(), true);
         Ok(())
     }
 
     fn absent(&mut self, name: Name) {
-        self.push(name, None);
+        self.push_absent(name);
     }
 
     fn layout(&mut self, layout: PackedLayout) {
@@ -53,17 +53,17 @@ impl<'a, 'b> Map<'a, &'b Tensor, &'b Tensor<i32>, (), (), Infallible> for List<A
 
 impl<'a> Map<'a, Tensor, Tensor<i32>, (), (), Infallible> for List<AnyTensor<'a>> {
     fn float(&mut self, name: Name, tensor: &'a Tensor) -> Result<(), Infallible> {
-        self.push(name, Some(tensor.into()));
+        self.push(name, tensor.into(), false);
         Ok(())
     }
 
     fn integer(&mut self, name: Name, tensor: &'a Tensor<i32>) -> Result<(), Infallible> {
-        self.push(name, Some(tensor.into()));
+        self.push(name, tensor.into(), true);
         Ok(())
     }
 
     fn absent(&mut self, name: Name) {
-        self.push(name, None);
+        self.push_absent(name);
     }
 }
 
@@ -86,11 +86,7 @@ pub(super) fn call<'b, O: Operator>(
             let expected = format!("a tensor of the Gpu of {first}");
             return Err(name.invalid(O::NAME, expected, difference));
         }
-        if slot.shape() != tensor.shape {
-            let [expected, actual] = [slot.shape(), tensor.shape].map(|shape| format!("shape {shape:?}"));
-            return Err(name.invalid(O::NAME, expected, actual));
-        }
-        Ok(())
+        expect_shape(O::NAME, name, slot, tensor.shape)
     })?;
     operator.check(inputs)?;
     let mut replaced = None;

@@ -1,8 +1,9 @@
 //! Operators of any type, to warm up, list, check and measure them alike.
 
 use super::by_name::{Flat, Named};
+use super::call::{List, expect_shape, inputs_of, matched};
 use super::planned::Planned;
-use super::{Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Role, Slot};
+use super::{Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Slot};
 use crate::error::{Error, Result};
 use crate::gpu::AdapterClass;
 use crate::gpu::capabilities::Capabilities;
@@ -44,7 +45,8 @@ pub struct FlatSlot {
 /// list of them.
 ///
 /// A program that keeps its operators in a list calls them by the names of their arguments, which are the fields of
-/// [`Definition::Inputs`](crate::operator::Definition::Inputs): `input`, `weight`, `tensors[3]`.
+/// [`Definition::Inputs`](crate::operator::Definition::Inputs): `input`, `weight`, `tensors[3]`. What an operator makes of
+/// host data is an input too: roi_pool's `bins` are [`RoiPool::bins`](crate::RoiPool::bins).
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {
@@ -220,6 +222,7 @@ impl<O: Operator> AnyOperator for O {
     }
 
     fn record_by_name(&self, recorder: &mut Recorder<'_>, buffers: &[(Name, wgpu::BufferSlice<'_>)]) -> Result<()> {
+        expect_names(self, buffers.iter().map(|(name, _)| *name))?;
         let slots = self.slots_on(recorder.gpu().capabilities());
         let mut workspace = None;
         let mut values = Vec::new();
@@ -240,19 +243,30 @@ impl<O: Operator> AnyOperator for O {
     }
 
     fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
-        for FlatSlot { name, slot, group } in self.slots_on(&of_any_device()) {
-            let given = inputs.iter().find(|(other, _)| group == Group::Input && *other == name);
-            let Some((_, array)) = given.filter(|_| slot.role() != Role::Unused) else { continue };
-            let actual = match array {
-                FloatOrInteger::Float(array) => array.shape(),
-                FloatOrInteger::Integer(array) => array.shape(),
-            };
-            if actual != slot.shape() {
-                let [expected, actual] = [slot.shape(), actual].map(|shape| format!("shape {shape:?}"));
-                return Err(name.invalid(O::NAME, expected, actual));
-            }
+        expect_names(self, inputs.iter().map(|(name, _)| *name))?;
+        let mut source = Named { operator: O::NAME, values: inputs, layouts: Vec::new() };
+        let inputs = O::Inputs::build(&mut source)?;
+        source.finish()?;
+        let mut given = List::<&[usize]>::new();
+        let Ok(_) = O::Inputs::try_map(&inputs, &mut given);
+        let slots = self.declare(&self.plan(&of_any_device()));
+        let mut planned = inputs_of(&slots);
+        for slot in &mut planned.given {
+            // Only kernels take a packed argument.
+            slot.value = slot.value.filter(|slot| slot.layout.is_none());
         }
-        super::compute_by_name(self, inputs)
+        matched(O::NAME, planned, &given, "an array", |name, slot, shape| expect_shape(O::NAME, name, slot, shape))?;
+        super::computed_by_name(self, &inputs)
+    }
+}
+
+/// Fails for a name that the operator does not have.
+fn expect_names<O: Operator>(operator: &O, mut names: impl Iterator<Item = Name>) -> Result<()> {
+    let slots = operator.slots_on(&of_any_device());
+    let is_known = |name: &Name| O::takes(name.field) || slots.iter().any(|slot| slot.name == *name);
+    match names.find(|name| !is_known(name) && *name != "workspace".into()) {
+        None => Ok(()),
+        Some(name) => Err(name.invalid(O::NAME, "the name of an argument", "another")),
     }
 }
 
@@ -265,6 +279,7 @@ fn inputs_by_name<O: Operator>(
     operator: &O,
     values: Vec<(Name, AnyTensorValue)>,
 ) -> Result<InputsOf<O, Tensor, Tensor<i32>>> {
+    expect_names(operator, values.iter().map(|(name, _)| *name))?;
     let gpu = values.first().map(|(_, tensor)| match tensor {
         FloatOrInteger::Float(tensor) => tensor.gpu().clone(),
         FloatOrInteger::Integer(tensor) => tensor.gpu().clone(),

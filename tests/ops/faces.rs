@@ -38,8 +38,10 @@ fn likelier_boxes_suppress_those_that_they_overlap() {
     // A box within another overlaps it little, but all of it is in both.
     assert_eq!(suppressed(&boxes, 0.7, Overlap::Smaller), [1, 2]);
     assert!(suppressed(&[], 0.5, Overlap::Union).is_empty());
-    // Equally likely boxes keep their order.
-    assert_eq!(suppressed(&[boxes[2], candidate([50.0, 0.0, 60.0, 10.0], 0.7)], 0.5, Overlap::Union), [0, 1]);
+    // Equally likely boxes: torchvision's suppression takes the first, facenet-pytorch's own the last.
+    let equal = [boxes[2], candidate([20.5, 0.0, 30.0, 10.0], 0.7)];
+    assert_eq!(suppressed(&equal, 0.5, Overlap::Union), [0]);
+    assert_eq!(suppressed(&equal, 0.5, Overlap::Smaller), [1]);
 }
 
 #[test]
@@ -76,7 +78,9 @@ fn png_of(color: png::ColorType, depth: png::BitDepth, [cols, rows]: [u32; 2], d
     if color == png::ColorType::Indexed {
         encoder.set_palette(vec![9, 8, 7, 1, 2, 3]);
     }
-    encoder.write_header().unwrap().write_image_data(data).unwrap();
+    // Without data it is a header.
+    let written = encoder.write_header().unwrap().write_image_data(data);
+    assert_eq!(written.is_ok(), !data.is_empty());
     bytes
 }
 
@@ -101,6 +105,10 @@ fn pictures_of_every_kind_are_read() {
     for wrong in [&b""[..], b"no picture", &bytes[..20], &bytes[..bytes.len() - 20]] {
         assert!(read_bytes("wrong.png", wrong).is_err());
     }
+    // A header that asks for more than there is memory, and where the data begins.
+    let header = png_of(ColorType::Rgb, BitDepth::Eight, [1 << 20, 1 << 20], &[]);
+    let huge = [&header[..33], b"\0\0\0\x04IDAT\0\0\0\0"].concat();
+    assert!(read_bytes("huge.png", &huge).unwrap_err().contains("too large"));
 }
 
 #[test]

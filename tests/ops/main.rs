@@ -7,6 +7,8 @@ mod bad_input;
 mod barriers;
 #[cfg(feature = "cli")]
 mod bench;
+#[cfg(feature = "gpu-core")]
+mod by_name;
 #[cfg(feature = "cli")]
 mod check;
 mod circles;

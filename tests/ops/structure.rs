@@ -66,6 +66,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     // The device, which is there to run something: tensors, memory, threads, errors.
     ("tests/ops/api.rs", "of the device"),
     ("tests/ops/bad_input.rs", "of the device"),
+    ("tests/ops/by_name.rs", "operators with optional arguments, lists, and targets of either kind"),
     ("tests/ops/epilogues.rs", "what can be fused with others"),
     ("tests/ops/epilogues/operators.rs", "what can be fused with others"),
     ("tests/ops/epilogues/properties.rs", "what can be fused with others"),

@@ -43,7 +43,7 @@ impl ConvTranspose2dAlgorithm {
         &[Self::Auto, Self::Gather, Self::Phases, Self::Channels, Self::ImplicitGemm, Self::ScatterAdd];
 }
 
-/// The most pixels that an invocation computes that has channels of its own.
+/// The most pixels of an invocation where lanes have channels.
 const MOST_LANE_PIXELS: usize = 16;
 
 /// The most iterations of an addition by compare-exchange: one for each addition that meets in an element. llvmpipe
@@ -84,7 +84,7 @@ impl fmt::Display for ConvTranspose2dPlan {
                 parts.len()
             }
             ConvTranspose2dPlan::Channels { parts, pixels } => {
-                write!(f, "phases, {pixels} pixels of channels in lanes at once")?;
+                write!(f, "phases, channels in lanes, pixels by {pixels}")?;
                 parts.len()
             }
             ConvTranspose2dPlan::ImplicitGemm { tiles, .. } => {
@@ -177,7 +177,7 @@ impl ConvTranspose2d {
         }
     }
 
-    /// How many pixels of a phase an invocation computes that has channels of its own.
+    /// How many pixels of a phase an invocation computes where lanes have channels.
     fn lane_pixels(&self) -> usize {
         match self.phase_pixels() {
             1 => 1,
