@@ -1,5 +1,7 @@
 //! Operators that are called, recorded and computed by the names of their arguments.
 
+use std::slice::from_ref;
+
 use ndarray::ArrayD;
 use wgdnn::operator::{AnyArray, AnyTensorValue, FloatOrInteger, Name};
 use wgdnn::{
@@ -44,11 +46,11 @@ fn arguments_are_those_that_were_planned() {
     let with = |more: &[(Name, AnyArray)]| [&both[..], more].concat();
     expect(&new(None), &both, None);
     expect(&new(None).with_packed_weight(), &both, None);
-    expect(&new(Some(&[3])), &with(&[bias.clone()]), None);
+    expect(&new(Some(&[3])), &with(from_ref(&bias)), None);
     expect(&new(Some(&[3])), &both, Some("bias"));
-    expect(&new(None), &with(&[bias.clone()]), Some("bias"));
-    expect(&new(None), &[input.clone()], Some("weight"));
-    expect(&new(None), &with(&[input.clone()]), Some("input"));
+    expect(&new(None), &with(from_ref(&bias)), Some("bias"));
+    expect(&new(None), from_ref(&input), Some("weight"));
+    expect(&new(None), &with(from_ref(&input)), Some("input"));
     expect(&new(None), &with(&[("inputs".into(), floats(&[1]))]), Some("conv2d: inputs"));
     expect(&new(None), &[("inputs".into(), floats(&[1])), weight.clone()], Some("conv2d: inputs"));
     expect(&new(None), &[("input".into(), floats(&[1, 2, 4, 5])), weight.clone()], Some("shape [1, 2, 4, 4]"));

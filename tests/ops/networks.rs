@@ -125,6 +125,7 @@ fn networks_compute_what_pytorch_computes() {
         golden.expect("on the CPU", on_cpu.as_slice().unwrap());
         let net = golden.plan(Some(&gpu));
         golden.expect("eagerly", &eagerly(&net, &gpu, &golden.input));
+        assert!(net.on_cpu(golden.input.clone()).is_err());
         let frames = Frames::new(net).unwrap();
         let input = golden.input.as_slice().unwrap();
         for frame in 0..3 {
@@ -199,6 +200,46 @@ fn recorded_networks_hold_little() {
         println!("{name}: {buffers} buffers");
         assert!(buffers <= most, "{name} takes {buffers} buffers");
     }
+}
+
+/// Values that are used long after, views that outlive what they are of, the input used last, a layer whose value nobody
+/// needs, and one that is not returned.
+#[test]
+fn values_live_as_long_as_they_are_needed() {
+    use wgdnn::{Add, AddParams, Relu, Sigmoid};
+
+    let input = value("input", &[2, 3, 4, 5]);
+    let write = |net: &mut Network, x: Value| {
+        let early = net.add(Relu::new(&net.shapes[x])?, &[("input", x)])?;
+        let view = layers::flatten(net, early)?;
+        let mut late = early;
+        for _ in 0..3 {
+            late = net.add(Sigmoid::new(&net.shapes[late])?, &[("input", late)])?;
+        }
+        let flat = layers::flatten(net, late)?;
+        let add = Add::new(&net.shapes[view], &net.shapes[flat], &AddParams::default())?;
+        let sum = net.add(add, &[("input", view), ("other", flat)])?;
+        let of_input = layers::flatten(net, x)?;
+        let add = Add::new(&net.shapes[sum], &net.shapes[of_input], &AddParams::default())?;
+        let result = net.add(add, &[("input", sum), ("other", of_input)])?;
+        net.keep(ArrayD::zeros(vec![7]))?;
+        net.add(Sigmoid::new(&net.shapes[sum])?, &[("input", sum)])?;
+        Ok(result)
+    };
+    let plan = |gpu: Option<&Gpu>, shape: &[usize]| Network::new(gpu, State::default(), shape, write).unwrap();
+    let expected = plan(None, input.shape()).on_cpu(input.clone()).unwrap();
+    let gpu = Gpu::new_blocking().unwrap();
+    let net = plan(Some(&gpu), input.shape());
+    let is_expected = |output: &[f32]| output.iter().zip(&expected).all(|(x, y)| (x - y).abs() < 1e-6);
+    assert_eq!(expected.shape(), [2, 60]);
+    assert!(is_expected(&eagerly(&net, &gpu, &input)));
+    let frames = Frames::new(net).unwrap();
+    for other in [0.0, 3.0] {
+        frames.run(&vec![other; input.len()]).unwrap();
+        assert!(is_expected(&frames.run(input.as_slice().unwrap()).unwrap()));
+    }
+    // No images at all.
+    assert!(Frames::new(plan(Some(&gpu), &[0, 3, 4, 5])).unwrap().run(&[]).unwrap().is_empty());
 }
 
 /// Writes a file, and reads it.
