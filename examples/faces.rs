@@ -23,6 +23,7 @@ mod pnet;
 #[path = "networks/state.rs"]
 mod state;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    let mut out = std::io::stdout();
     let mut picture = Picture::read(&options.photo).map_err(|error| format!("{}: {error}", options.photo.display()))?;
     let gpu = (options.device == Device::Gpu).then(Gpu::new_blocking).transpose()?;
     let device = gpu.as_ref().map_or_else(|| "CPU".to_owned(), |gpu| gpu.adapter_info().name);
@@ -102,16 +104,16 @@ fn run(options: &Options) -> Result<()> {
         let faces: Vec<_> = faces.iter().map(face).collect();
         let line =
             serde_json::json!({ "device": device, "first_ms": first_ms, "median_ms": median_ms, "faces": faces });
-        println!("{line}");
+        writeln!(out, "{line}")?;
     } else {
         let word = if faces.len() == 1 { "face" } else { "faces" };
-        println!("{} {word} on {device}, after {first_ms:.0} ms", faces.len());
+        writeln!(out, "{} {word} on {device}, after {first_ms:.0} ms", faces.len())?;
         if let Some(median_ms) = median_ms {
-            println!("once more in {median_ms:.1} ms");
+            writeln!(out, "once more in {median_ms:.1} ms")?;
         }
         for Face { candidate, points } in &faces {
-            println!("{:.4?} with probability {:.8}", candidate.corners, candidate.probability);
-            println!("  points {points:.4?}");
+            writeln!(out, "{:.4?} with probability {:.8}", candidate.corners, candidate.probability)?;
+            writeln!(out, "  points {points:.4?}")?;
         }
     }
     for Face { candidate, points } in &faces {
@@ -122,7 +124,7 @@ fn run(options: &Options) -> Result<()> {
     }
     picture.write(&options.output).map_err(|error| format!("{}: {error}", options.output.display()))?;
     if !options.json {
-        println!("{}", options.output.display());
+        writeln!(out, "{}", options.output.display())?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod unet;
 mod vgg11_bn;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<ExitCode> {
+    let mut out = std::io::stdout();
     let file = &options.file;
     let mut state = State::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let (input, expected) = (state.take_any("input")?, state.take_any("output")?);
@@ -140,7 +142,13 @@ fn run(options: &Options) -> Result<ExitCode> {
             let times = time(seconds, pass)?;
             if options.profile {
                 for timing in gpu.profile(pass)?.1 {
-                    println!("{:8.3} ms  {} {:?}", timing.time.as_secs_f64() * 1e3, timing.operator, timing.shapes);
+                    writeln!(
+                        out,
+                        "{:8.3} ms  {} {:?}",
+                        timing.time.as_secs_f64() * 1e3,
+                        timing.operator,
+                        timing.shapes
+                    )?;
                 }
             }
             (times, 0)
@@ -160,13 +168,13 @@ fn run(options: &Options) -> Result<ExitCode> {
             "net": name, "device": device, "max_abs_err": max_abs_err, "ref_max": ref_max, "median_ms": median_ms,
             "first_ms": first_ms, "dispatches": dispatches, "peak_bytes": peak_bytes,
         });
-        println!("{line}");
+        writeln!(out, "{line}")?;
     } else {
-        println!("{name} on {device}");
-        println!("largest difference  {max_abs_err:.3e}, of outputs up to {ref_max:.3e}");
-        println!("a forward pass      {median_ms:.2} ms, the first {first_ms:.0} ms");
-        println!("dispatches          {dispatches}");
-        println!("peak memory         {:.1} MB", peak_bytes as f64 / 1e6);
+        writeln!(out, "{name} on {device}")?;
+        writeln!(out, "largest difference  {max_abs_err:.3e}, of outputs up to {ref_max:.3e}")?;
+        writeln!(out, "a forward pass      {median_ms:.2} ms, the first {first_ms:.0} ms")?;
+        writeln!(out, "dispatches          {dispatches}")?;
+        writeln!(out, "peak memory         {:.1} MB", peak_bytes as f64 / 1e6)?;
     }
     // NaN and infinities are no small differences.
     let is_right = ref_max.is_finite() && max_abs_err <= 1e-4 * ref_max;
