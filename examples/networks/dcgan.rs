@@ -2,6 +2,7 @@
 
 use wgdnn::{Activation, ConvTranspose2d, ConvTranspose2dParams};
 
+use super::layers::weighted;
 use super::network::{Network, Value};
 use super::state::Result;
 
@@ -12,9 +13,9 @@ pub fn dcgan(net: &mut Network, noise: Value, width: usize) -> Result<Value> {
     let x = layer(net, x, 6, 2 * width)?;
     let x = layer(net, x, 9, width)?;
     let shape = [width, 3, 4, 4];
-    let weight = net.state.take("12.weight", &shape)?;
+    let (weight, bias) = net.state.weights("12", &shape, false, None, Some(1))?;
     let conv = ConvTranspose2d::new(&net.shapes[x], &shape, None, &doubling())?.with_activation(Activation::Tanh)?;
-    let inputs = [("input", x), ("weight", net.keep(weight)?)];
+    let inputs = weighted(net, x, weight, bias)?;
     net.add(conv, &inputs)
 }
 
@@ -26,8 +27,7 @@ fn layer(net: &mut Network, x: Value, at: usize, channels: usize) -> Result<Valu
     // The first layer makes 4 by 4 of a pixel.
     let params = if at == 0 { ConvTranspose2dParams::default() } else { doubling() };
     let conv = ConvTranspose2d::new(&net.shapes[x], &shape, Some(&[channels]), &params)?;
-    let mut inputs = vec![("input", x), ("weight", net.keep(weight)?)];
-    inputs.extend(bias.map(|bias| net.keep(bias)).transpose()?.map(|bias| ("bias", bias)));
+    let inputs = weighted(net, x, weight, bias)?;
     net.add(conv.with_activation(Activation::Relu)?, &inputs)
 }
 

@@ -1,5 +1,6 @@
 //! Layers that several of the networks have, under the names of PyTorch's state_dict.
 
+use wgdnn::ndarray::ArrayD;
 use wgdnn::operator::Name;
 use wgdnn::*;
 
@@ -35,6 +36,20 @@ impl Conv<'_> {
     };
 }
 
+/// The inputs of a layer with a weight.
+pub fn weighted(
+    net: &mut Network,
+    x: Value,
+    weight: ArrayD<f32>,
+    bias: Option<ArrayD<f32>>,
+) -> Result<Vec<(&'static str, Value)>> {
+    let mut inputs = vec![("input", x), ("weight", net.keep(weight)?)];
+    if let Some(bias) = bias {
+        inputs.push(("bias", net.keep(bias)?));
+    }
+    Ok(inputs)
+}
+
 pub fn conv2d(net: &mut Network, x: Value, name: &str, [channels, kernel]: [usize; 2], of: &Conv<'_>) -> Result<Value> {
     let shape = [channels, net.shapes[x][1] / of.groups, kernel, kernel];
     let (weight, bias) = net.state.weights(name, &shape, of.has_bias, of.norm, None)?;
@@ -43,10 +58,7 @@ pub fn conv2d(net: &mut Network, x: Value, name: &str, [channels, kernel]: [usiz
     let mut conv = Conv2d::new(&net.shapes[x], &shape, bias.as_ref().map(|bias| bias.shape()), &params)?;
     // It rounds a little more than `Auto`, which does not show in a network's output.
     conv = conv.with_algorithm(Conv2dAlgorithm::Fast)?;
-    let mut inputs = vec![("input", x), ("weight", net.keep(weight)?)];
-    if let Some(bias) = bias {
-        inputs.push(("bias", net.keep(bias)?));
-    }
+    let mut inputs = weighted(net, x, weight, bias)?;
     if let Some(residual) = of.residual {
         conv = conv.with_residual();
         inputs.push(("residual", residual));
@@ -73,8 +85,7 @@ pub fn linear(
     let shape = [features, net.shapes[x][1]];
     let (weight, bias) = net.state.weights(name, &shape, true, None, None)?;
     let mut linear = Linear::new(&net.shapes[x], &shape, Some(&[features]))?;
-    let mut inputs = vec![("input", x), ("weight", net.keep(weight)?)];
-    inputs.extend(bias.map(|bias| net.keep(bias)).transpose()?.map(|bias| ("bias", bias)));
+    let inputs = weighted(net, x, weight, bias)?;
     if let Some(activation) = activation {
         linear = linear.with_activation(activation)?;
     }

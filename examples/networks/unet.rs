@@ -2,7 +2,7 @@
 
 use wgdnn::{Activation, ConvTranspose2d, ConvTranspose2dParams, MaxPool2dParams};
 
-use super::layers::{Conv, cat, conv2d, max_pool2d};
+use super::layers::{Conv, cat, conv2d, max_pool2d, weighted};
 use super::network::{Network, Value};
 use super::state::Result;
 
@@ -38,10 +38,9 @@ fn double_conv(net: &mut Network, mut x: Value, name: &str, channels: usize) -> 
 /// A transposed convolution that doubles rows and columns.
 fn up(net: &mut Network, x: Value, name: &str, channels: usize) -> Result<Value> {
     let shape = [net.shapes[x][1], channels, 2, 2];
-    let weight = net.state.take(&format!("{name}.weight"), &shape)?;
-    let bias = net.state.take(&format!("{name}.bias"), &[channels])?;
+    let (weight, bias) = net.state.weights(name, &shape, true, None, Some(1))?;
     let params = ConvTranspose2dParams { stride: [2, 2], ..Default::default() };
     let conv = ConvTranspose2d::new(&net.shapes[x], &shape, Some(&[channels]), &params)?;
-    let inputs = [("input", x), ("weight", net.keep(weight)?), ("bias", net.keep(bias)?)];
+    let inputs = weighted(net, x, weight, bias)?;
     net.add(conv, &inputs)
 }
