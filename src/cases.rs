@@ -11,7 +11,7 @@ mod compare;
 pub mod workload;
 
 pub use arguments::read_params;
-pub use call::{Call, operators, parameters_of, takes};
+pub use call::{Call, key_of, operators, parameters_of, takes};
 pub use compare::{Difference, Verdict, compare, difference, judge};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -105,7 +105,7 @@ impl From<crate::Error> for Refusal {
 pub type Arrays = BTreeMap<String, Arc<CaseArray>>;
 
 /// The results of a call, by name.
-pub type Outputs = BTreeMap<&'static str, CaseArray>;
+pub type Outputs = BTreeMap<String, CaseArray>;
 
 /// Reads the arrays of a safetensors file, which are F32 and I64.
 pub fn read_arrays(safetensors: &[u8]) -> Result<Arrays, String> {

@@ -1,6 +1,7 @@
 //! What an operator is: its arguments, declared once, and everything that all operators derive from them.
 
 pub(crate) mod arguments;
+mod backward;
 mod by_name;
 #[cfg(feature = "gpu-core")]
 mod call;
@@ -28,11 +29,15 @@ use crate::error::{Error, Result};
 
 pub(crate) use arguments::arguments;
 pub use arguments::{Arguments, FloatOrInteger, Map, Name, Packed, PackedLayout, Source};
+pub use backward::{AnyBackward, AnyDifferentiable, Backward, BackwardInputsOf, Differentiable, Gradient, GradientsOf};
 use by_name::{Flat, Named};
 #[cfg(feature = "gpu-core")]
 pub use erased::{AnyOperator, AnyTensorValue, BoundCall, FlatSlot, Group};
 #[cfg(all(feature = "gpu-core", any(test, feature = "testing")))]
 pub use misdeclared::misdeclared;
+#[cfg(feature = "gpu-core")]
+#[doc(hidden)]
+pub use on_gpu::Operator as Runs;
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::{Operator, Tolerance};
 #[cfg(feature = "gpu-core")]
@@ -103,6 +108,12 @@ pub trait Definition: Clone + Send + Sync + 'static {
         Ok(None)
     }
 
+    /// The operator's gradients, if it has any.
+    #[doc(hidden)]
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        None
+    }
+
     /// The operator with each algorithm that a caller can name, and unchanged as `Auto`; each with the algorithm's
     /// name.
     #[doc(hidden)]
@@ -118,19 +129,34 @@ pub trait OnCpu: Definition {
     fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>>;
 }
 
+/// What runs if the crate is built without a GPU.
+#[cfg(not(feature = "gpu-core"))]
+#[doc(hidden)]
+pub trait Runs: OnCpu {}
+#[cfg(not(feature = "gpu-core"))]
+impl<O: OnCpu> Runs for O {}
+
 /// What an operator computes on the CPU.
 #[doc(hidden)]
 pub struct Computed<O: Definition> {
     /// The outputs.
     pub outputs: OutputsOf<O, ArrayD<f32>, ArrayD<i32>>,
     /// The new values of the inputs that it updates, by name.
-    pub updated: Vec<(&'static str, ArrayD<f32>)>,
+    pub updated: Vec<(Name, ArrayD<f32>)>,
 }
 
 impl<O: Definition> Computed<O> {
     /// The result of an operator that updates no input.
     pub(crate) fn new(outputs: OutputsOf<O, ArrayD<f32>, ArrayD<i32>>) -> Self {
         Computed { outputs, updated: Vec::new() }
+    }
+
+    /// The outputs, and then the inputs that it updates.
+    fn by_name(self) -> Result<Vec<(Name, AnyArray)>> {
+        let mut flat = Flat(Vec::new());
+        O::Outputs::try_map(&self.outputs, &mut flat)?;
+        flat.0.extend(self.updated.into_iter().map(|(name, array)| (name, FloatOrInteger::Float(array))));
+        Ok(flat.0)
     }
 }
 
@@ -145,16 +171,7 @@ pub fn compute_by_name<O: OnCpu>(operator: &O, inputs: Vec<(Name, AnyArray)>) ->
     let mut source = Named { operator: O::NAME, values: inputs, layouts: Vec::new() };
     let inputs = O::Inputs::build(&mut source)?;
     source.finish()?;
-    computed_by_name(operator, &inputs)
-}
-
-/// Computes an operator. It returns the outputs, and then the inputs that it updates.
-fn computed_by_name<O: OnCpu>(operator: &O, inputs: &ArraysOf<O>) -> Result<Vec<(Name, AnyArray)>> {
-    let computed = operator.compute(inputs)?;
-    let mut flat = Flat(Vec::new());
-    O::Outputs::try_map(&computed.outputs, &mut flat)?;
-    flat.0.extend(computed.updated.into_iter().map(|(name, array)| (name.into(), FloatOrInteger::Float(array))));
-    Ok(flat.0)
+    operator.compute(&inputs)?.by_name()
 }
 
 /// Collects the names of the arguments that are asked for.

@@ -12,7 +12,7 @@ mod pooling;
 mod reduction;
 pub(crate) mod rows;
 
-pub use elementwise::{UnaryInputs, UnaryOutputs};
+pub use elementwise::{IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 #[cfg(feature = "gpu-core")]
 pub use epilogue::{Finish, Finished};
 pub use reduction::Reduction;

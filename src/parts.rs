@@ -47,6 +47,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("phase_ranges"),
     part!("phases"),
     part!("pixels"),
+    part!("pool_gradient"),
     part!("pool_params"),
     part!("quads"),
     part!("results"),

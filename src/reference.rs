@@ -20,22 +20,23 @@
 use std::ops::Range;
 
 use ndarray::{
-    Array2, Array4, ArrayBase, ArrayD, ArrayView, ArrayView4, ArrayViewD, Axis, Data, Dimension, Ix4, IxDyn, s,
+    Array2, Array4, ArrayBase, ArrayD, ArrayView, ArrayView4, ArrayViewD, ArrayViewMut2, Axis, Data, Dimension, Ix4,
+    IxDyn, s,
 };
 
-use crate::operator::{Arguments, ArraysOf, Computed, InputsOf, OnCpu, ShapesOf};
+use crate::operator::{Arguments, ArraysOf, Backward, Computed, Differentiable, InputsOf, OnCpu, ShapesOf};
 use crate::ops::Reduction;
 use crate::ops::areas::Areas;
 use crate::ops::epilogue::Epilogue;
 use crate::ops::rows::Rows;
 use crate::shape::ImageShape;
-use crate::{Activation, UnaryInputs, UnaryOutputs};
+use crate::{Activation, IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
         $(
             mod $module;
-            pub use $module::$module;
+            pub use $module::*;
         )*
     };
 }
@@ -105,6 +106,53 @@ pub(crate) fn activate(activation: Activation, x: f64, weight: f64) -> f64 {
     }
 }
 
+/// The derivative of an activation, with respect to its input, times `grad`. `x` is what it is computed from: see
+/// [`Activation::differentiates_by_output`].
+pub(crate) fn derivative(activation: Activation, grad: f64, x: f64, weight: f64) -> f64 {
+    match activation {
+        Activation::Relu => relu::derivative(grad, x),
+        Activation::Relu6 => relu6::derivative(grad, x),
+        Activation::LeakyRelu { negative_slope } => leaky_relu::derivative(grad, x, f64::from(negative_slope as f32)),
+        Activation::Prelu { .. } => leaky_relu::derivative(grad, x, weight),
+        Activation::Hardswish => hardswish::derivative(grad, x),
+        Activation::Silu => silu::derivative(grad, x),
+        Activation::Gelu { approximate } => gelu::derivative(grad, x, approximate),
+        Activation::Tanh => tanh::derivative(grad, x),
+        Activation::Sigmoid => sigmoid::derivative(grad, x),
+    }
+}
+
+impl<O: IsActivation> OnCpu for Backward<O> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> crate::Result<Computed<Self>> {
+        let saved = inputs.input.as_ref().or(inputs.output.as_ref()).expect("it was planned");
+        let mut gradient = inputs.grad_output.mapv(f64::from);
+        gradient.zip_mut_with(saved, |g, &x| *g = derivative(self.forward.activation(), *g, f64::from(x), 0.0));
+        self.computed(inputs, |_| gradient.clone())
+    }
+}
+
+/// Computes the backward pass of an activation, given what it is computed from.
+fn activation_backward<O: IsActivation>(
+    forward: &O,
+    grad_output: &dyn AsArray<f32>,
+    saved: &dyn AsArray<f32>,
+) -> crate::Result<ArrayD<f32>> {
+    let by_output = forward.activation().differentiates_by_output();
+    let [input, output] = [!by_output, by_output].map(|is_needed| is_needed.then(|| owned(saved)));
+    let inputs = UnaryBackwardInputs { grad_output: owned(grad_output), input, output, grad_input: None };
+    gradient_of(forward, &inputs)
+}
+
+/// Computes the only gradient of an operator.
+fn gradient_of<O>(forward: &O, inputs: &UnaryBackwardInputs<ArrayD<f32>>) -> crate::Result<ArrayD<f32>>
+where
+    O: Differentiable<BackwardInputs = UnaryBackwardInputs<()>, Gradients = UnaryGradients<()>>,
+    Backward<O>: OnCpu<Params = Backward<O>, Inputs = UnaryBackwardInputs<()>, Outputs = UnaryGradients<()>>,
+{
+    let computed = compute::<Backward<O>>(inputs, &forward.backward_of_all()?)?;
+    Ok(computed.outputs.grad_input.expect("it is wanted"))
+}
+
 /// What an operator does with its sums: a residual is added, and an activation applied. Then they are rounded once. `inner`
 /// is the number of elements of a channel next to each other.
 fn finished(
@@ -127,16 +175,16 @@ fn finished(
 }
 
 /// A function of each element, rounded once.
-fn each<O>(input: &ArrayD<f32>, of: impl Fn(f64) -> f64) -> Computed<O>
+fn each<O>(input: &ArrayD<f32>, function: impl Fn(f64) -> f64) -> Computed<O>
 where
     O: OnCpu<Inputs = UnaryInputs<()>, Outputs = UnaryOutputs<()>>,
 {
-    Computed::new(UnaryOutputs { output: input.mapv(|x| of(f64::from(x)) as f32) })
+    Computed::new(UnaryOutputs { output: input.mapv(|x| function(f64::from(x)) as f32) })
 }
 
 /// A function of each score x of rows: of x - m, with m the row's largest score, and of the sum of exp(x - m) over all
 /// others. NaN if m is not finite.
-fn rows_of(rows: &Rows, scores: &ArrayD<f32>, of: impl Fn(f64, f64) -> f64) -> ArrayD<f32> {
+fn rows_of(rows: &Rows, scores: &ArrayD<f32>, function: impl Fn(f64, f64) -> f64) -> ArrayD<f32> {
     let mut results = scores.as_standard_layout().into_owned();
     // A scalar is a row of one score.
     let mut view = results.view_mut();
@@ -151,7 +199,7 @@ fn rows_of(rows: &Rows, scores: &ArrayD<f32>, of: impl Fn(f64, f64) -> f64) -> A
         let each = scores.iter().enumerate().filter(|(index, _)| Some(*index) != at);
         let others: f64 = each.map(|(_, x)| (x - largest).exp()).sum();
         for (result, x) in row.iter_mut().zip(scores) {
-            *result = if is_wrong { f32::NAN } else { of(x - largest, others) as f32 };
+            *result = if is_wrong { f32::NAN } else { function(x - largest, others) as f32 };
         }
     }
     results
@@ -169,6 +217,21 @@ fn means_of(areas: &Areas, input: &ArrayD<f32>, output: &[usize]) -> ArrayD<f32>
         (area.iter().map(|&x| f64::from(x)).sum::<f64>() / area.len() as f64) as f32
     });
     means.into_shape_with_order(IxDyn(output)).expect("only the batch dimension may go")
+}
+
+/// The gradient of an image's planes, to which each element of `grad_output`, (N,C,rows,columns) or (C,rows,columns),
+/// gives: `give` gets the element's row and column, the element, and its plane.
+fn scattered(
+    image: &ImageShape,
+    grad_output: &ArrayD<f32>,
+    mut give: impl FnMut([usize; 2], f64, &mut ArrayViewMut2<'_, f64>),
+) -> ArrayD<f64> {
+    let grad_output = batch_of(grad_output.view(), image);
+    let mut gradient = Array4::zeros((image.batch, image.channels, image.rows, image.cols));
+    for ((n, c, y, x), &grad) in grad_output.indexed_iter() {
+        give([y, x], f64::from(grad), &mut gradient.slice_mut(s![n, c, .., ..]));
+    }
+    gradient.into_shape_with_order(IxDyn(&image.shape)).expect("only the batch dimension may go")
 }
 
 /// A copy of the array.

@@ -115,7 +115,7 @@ impl Window {
     }
 
     /// The number of positions that the dilated kernel spans.
-    fn extent(&self) -> u64 {
+    pub fn extent(&self) -> u64 {
         (self.dilation as u64).saturating_mul(self.kernel as u64 - 1).saturating_add(1)
     }
 

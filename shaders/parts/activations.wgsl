@@ -47,9 +47,9 @@ fn sigmoid(x: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(1.0), e, x < vec4<f32>()) / (1.0 + e);
 }
 
-// x * (1 + erf(x / sqrt(2))) / 2. Near 0 by a series of erf; further out by a polynomial for the tail of the normal
-// distribution divided by exp(-x^2 / 2), so that no digits cancel below 0.
-fn gelu(x: vec4<f32>) -> vec4<f32> {
+// The normal distribution, (1 + erf(x / sqrt(2))) / 2. Near 0 by a series of erf; further out by a polynomial for its tail
+// divided by exp(-x^2 / 2), so that no digits cancel below 0.
+fn normal(x: vec4<f32>) -> vec4<f32> {
     let square = x * x;
     var series = vec4<f32>(-7.65214008e-6);
     series = series * square + 1.13481162e-4;
@@ -68,7 +68,12 @@ fn gelu(x: vec4<f32>) -> vec4<f32> {
     tail = tail * u + 6.48926818e-6;
     tail *= exponential(-0.5 * square);
     let far = select(1.0 - tail, tail, x < vec4<f32>());
-    return x * select(far, 0.5 + x * series, abs(x) < vec4<f32>(1.0));
+    return select(far, 0.5 + x * series, abs(x) < vec4<f32>(1.0));
+}
+
+// x * (1 + erf(x / sqrt(2))) / 2
+fn gelu(x: vec4<f32>) -> vec4<f32> {
+    return x * normal(x);
 }
 
 // x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2, where (1 + tanh(u)) / 2 is sigmoid(2 * u).

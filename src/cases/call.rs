@@ -7,20 +7,15 @@ use serde::de::DeserializeOwned;
 
 use super::arguments::{Inputs, names_of, read_params};
 use super::{Case, CaseArray, Outputs, Refusal};
-#[cfg(not(feature = "gpu-core"))]
-use crate::operator::OnCpu;
-use crate::operator::{AnyArray, Arguments, ArraysOf, Definition, FloatOrInteger, Map, Name};
+use crate::operator::{
+    AnyArray, AnyBackward, AnyDifferentiable, Arguments, ArraysOf, Definition, FloatOrInteger, Gradient, Map, Name,
+    Runs,
+};
 #[cfg(feature = "gpu-core")]
 use crate::{
     Gpu, Role, Tensor,
-    operator::{AnyOperator, AnyTensorValue, Operator as Runs},
+    operator::{AnyOperator, AnyTensorValue},
 };
-
-/// What runs if the crate is built without a GPU.
-#[cfg(not(feature = "gpu-core"))]
-pub trait Runs: OnCpu {}
-#[cfg(not(feature = "gpu-core"))]
-impl<O: OnCpu> Runs for O {}
 
 /// An operator's call with its arrays.
 pub struct Call(Box<dyn AnyCall>);
@@ -104,7 +99,10 @@ impl Call {
         // Before the other errors: the case itself is wrong.
         inputs.expect_known::<O>()?;
         let (operator, arrays) = O::of_arrays(&mut inputs, &params)?;
-        let wanted: Vec<_> = case.outputs.keys().map(String::as_str).collect();
+        let mut wanted: Vec<_> = case.outputs.keys().map(String::as_str).collect();
+        if case.inputs.contains_key(GRAD_OUTPUT) {
+            wanted.extend(operator.gradients().map_or(&[][..], |of| of.saved_outputs_by_name()));
+        }
         Ok((operator.with_outputs(&wanted)?, arrays))
     }
 
@@ -135,7 +133,65 @@ impl Call {
 
     /// Runs it on the CPU.
     pub fn run_reference(&self) -> Result<Outputs, Refusal> {
-        Ok(self.0.compute()?.into_iter().map(|(name, array)| (name.field, array.into())).collect())
+        Ok(self.0.compute()?.into_iter().map(|(name, array)| (key_of(name), array.into())).collect())
+    }
+
+    /// The gradients of its operator, if it has any.
+    pub fn differentiable(&self) -> Option<&dyn AnyDifferentiable> {
+        self.0.differentiable()
+    }
+
+    /// The call, which also returns what its backward pass needs.
+    pub fn saving(&self) -> Result<Call, Refusal> {
+        Ok(Call(self.0.saving()?))
+    }
+
+    /// The call of the backward pass, given this call's outputs and all other arrays that it reads.
+    pub fn backward(
+        &self,
+        gradients: &[(Name, Gradient)],
+        outputs: &Outputs,
+        others: &[(Name, AnyArray)],
+    ) -> Result<Call, Refusal> {
+        let unsupported = || Refusal::Unsupported(format!("{}: the backward pass", self.op()));
+        let operator = self.differentiable().ok_or_else(unsupported)?.backward_by_name(gradients)?;
+        let names = operator.input_names().into_iter();
+        let arrays = names.filter_map(|name| {
+            let given = others.iter().chain(self.arrays()).find(|(other, _)| *other == name);
+            let array = given.map(|(_, array)| array.clone());
+            Some((name, array.or_else(|| outputs.get(&key_of(name)).map(any_array))?))
+        });
+        let arrays = arrays.collect();
+        Ok(Call(Box::new(Erased { operator, arrays })))
+    }
+
+    /// The backward pass of a case that has one, given the outputs of this call.
+    pub fn backward_of_case(&self, case: &Case, outputs: &Outputs) -> Result<Option<Call>, Refusal> {
+        let Some(grad_output) = case.inputs.get(GRAD_OUTPUT) else { return Ok(None) };
+        let unsupported = || Refusal::Unsupported(format!("{}: the backward pass", self.op()));
+        let known = self.differentiable().ok_or_else(unsupported)?.gradient_shapes_by_name();
+        let is_wanted = |(name, _): &(Name, _)| case.outputs.contains_key(&key_of(*name));
+        let wanted: Vec<_> = known.into_iter().filter(is_wanted).map(|(name, _)| (name, Gradient::Write)).collect();
+        let others = [(GRAD_OUTPUT.into(), any_array(&grad_output[0]))];
+        self.backward(&wanted, outputs, &others).map(Some)
+    }
+}
+
+const GRAD_OUTPUT: &str = "grad_output";
+
+/// The name of an output in a case.
+pub fn key_of(name: Name) -> String {
+    match name.index {
+        None => name.field.to_owned(),
+        Some(index) => format!("{}.{index}", name.field),
+    }
+}
+
+fn any_array(array: &CaseArray) -> AnyArray {
+    match array {
+        CaseArray::F32(array) => FloatOrInteger::Float(array.clone()),
+        // They came from i32.
+        CaseArray::I64(array) => FloatOrInteger::Integer(array.mapv(|x| x as i32)),
     }
 }
 
@@ -172,7 +228,7 @@ impl Call {
                 FloatOrInteger::Float(tensor) => tensor.read_blocking()?.into(),
                 FloatOrInteger::Integer(tensor) => tensor.read_blocking()?.into(),
             };
-            Ok((name.field, array))
+            Ok((key_of(*name), array))
         };
         made.iter().chain(updated).map(read).collect()
     }
@@ -211,6 +267,8 @@ trait AnyCall: Send + Sync {
     fn algorithms(&self) -> Vec<(String, Box<dyn AnyCall>)>;
     fn activated(&self, activation: crate::Activation) -> crate::Result<Option<Box<dyn AnyCall>>>;
     fn compute(&self) -> crate::Result<Vec<(Name, AnyArray)>>;
+    fn differentiable(&self) -> Option<&dyn AnyDifferentiable>;
+    fn saving(&self) -> crate::Result<Box<dyn AnyCall>>;
     #[cfg(feature = "gpu-core")]
     fn operator(&self) -> &dyn AnyOperator;
 }
@@ -251,9 +309,66 @@ impl<O: Runs> AnyCall for Typed<O> {
         crate::operator::compute_by_name(&self.operator, self.arrays.clone())
     }
 
+    fn differentiable(&self) -> Option<&dyn AnyDifferentiable> {
+        self.operator.gradients()
+    }
+
+    fn saving(&self) -> crate::Result<Box<dyn AnyCall>> {
+        let wanted = self.operator.gradients().map_or(&[][..], |of| of.saved_outputs_by_name());
+        let operator = self.operator.clone().with_outputs(wanted)?;
+        Ok(Box::new(Typed { operator, arrays: self.arrays.clone() }))
+    }
+
     #[cfg(feature = "gpu-core")]
     fn operator(&self) -> &dyn AnyOperator {
         &self.operator
+    }
+}
+
+/// The call of a backward pass.
+struct Erased {
+    operator: Box<dyn AnyBackward>,
+    arrays: Vec<(Name, AnyArray)>,
+}
+
+impl AnyCall for Erased {
+    fn boxed(&self) -> Box<dyn AnyCall> {
+        Box::new(Erased { operator: self.operator.boxed(), arrays: self.arrays.clone() })
+    }
+
+    fn op(&self) -> &'static str {
+        self.operator.backward_name()
+    }
+
+    fn arrays(&self) -> &[(Name, AnyArray)] {
+        &self.arrays
+    }
+
+    fn algorithms(&self) -> Vec<(String, Box<dyn AnyCall>)> {
+        let each = self.operator.every_algorithm().into_iter();
+        let call = |operator| Box::new(Erased { operator, arrays: self.arrays.clone() }) as Box<dyn AnyCall>;
+        each.map(|(name, operator)| (name, call(operator))).collect()
+    }
+
+    fn activated(&self, _: crate::Activation) -> crate::Result<Option<Box<dyn AnyCall>>> {
+        Ok(None)
+    }
+
+    fn compute(&self) -> crate::Result<Vec<(Name, AnyArray)>> {
+        self.operator.compute_backward(self.arrays.clone())
+    }
+
+    fn differentiable(&self) -> Option<&dyn AnyDifferentiable> {
+        None
+    }
+
+    fn saving(&self) -> crate::Result<Box<dyn AnyCall>> {
+        Ok(self.boxed())
+    }
+
+    #[cfg(feature = "gpu-core")]
+    fn operator(&self) -> &dyn AnyOperator {
+        self.operator.as_operator()
     }
 }
 

@@ -85,9 +85,16 @@ pub enum Verdict {
     Unsupported(String),
 }
 
-/// Runs a case and compares its results with the expected ones.
-pub fn judge(case: &Case, run: impl FnOnce(&Call) -> Result<Outputs, Refusal>) -> Verdict {
-    match (Call::of_case(case).and_then(|call| run(&call)), case.is_error) {
+/// Runs a case, forward and, if it has a gradient, backward, and compares its results with the expected ones.
+pub fn judge(case: &Case, run: impl Fn(&Call) -> Result<Outputs, Refusal>) -> Verdict {
+    let both = |call: Call| {
+        let mut outputs = run(&call)?;
+        if let Some(backward) = call.backward_of_case(case, &outputs)? {
+            outputs.extend(run(&backward)?);
+        }
+        Ok(outputs)
+    };
+    match (Call::of_case(case).and_then(both), case.is_error) {
         (Err(Refusal::Unsupported(reason)), _) => Verdict::Unsupported(reason),
         (Err(Refusal::BadInput(_)), true) => Verdict::Passed,
         (Err(refusal), _) => Verdict::Failed(refusal.to_string()),

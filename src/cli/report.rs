@@ -10,7 +10,7 @@ use comfy_table::{Cell, CellAlignment, Color};
 use ndarray::ArrayD;
 use serde::Serialize;
 use wgdnn::GpuOptions;
-use wgdnn::cases::{Call, Case, CaseArray, Difference, difference, read_arrays, read_cases};
+use wgdnn::cases::{Call, Case, CaseArray, Difference, Outputs, difference, read_arrays, read_cases};
 
 use super::table::table;
 use super::tensor_text::pytorch_lines;
@@ -186,9 +186,7 @@ fn experiment(
     })
 }
 
-fn output<E: ToString>(
-    outputs: Result<std::collections::BTreeMap<&'static str, CaseArray>, E>,
-) -> Result<ArrayD<f32>, String> {
+fn output<E: ToString>(outputs: Result<Outputs, E>) -> Result<ArrayD<f32>, String> {
     match outputs.map_err(|error| error.to_string())?.remove("output") {
         Some(CaseArray::F32(output)) => Ok(output),
         _ => Err("an operator gave no output".into()),

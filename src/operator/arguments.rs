@@ -56,6 +56,15 @@ impl<F, I> FloatOrInteger<F, I> {
     }
 }
 
+impl<T> FloatOrInteger<T, T> {
+    /// What it holds.
+    pub(crate) fn either(self) -> T {
+        match self {
+            FloatOrInteger::Float(value) | FloatOrInteger::Integer(value) => value,
+        }
+    }
+}
+
 /// A struct of arguments, generic over what stands for float arguments (`F`) and integer arguments (`I`).
 /// `arguments!` implements it.
 pub trait Arguments {
@@ -123,7 +132,7 @@ pub trait Source<F, I, E> {
 
 /// Defines a struct of arguments and implements [`Arguments`] for it. A field is a `float`, an `integer`, `either T`
 /// (where `T` has `split` and `join`), an `optional float` or `optional integer`, a `packed float`, which is optional too,
-/// or a `list float`.
+/// a `list float`, or a `sparse float`, which is a list whose items are optional.
 macro_rules! arguments {
     (
         $(#[$meta:meta])*
@@ -207,6 +216,15 @@ macro_rules! structure {
         $crate::operator::arguments::structure!(
             [$($meta)*] $visibility $name<$($p),+>
             [$($fields)* $(#[$doc])* pub $field: Vec<F>,] [$($new)* $field: Vec<F>,] [$($init)* $field,] $($rest)*
+        );
+    };
+    (
+        [$($meta:tt)*] $visibility:vis $name:ident<$($p:ident),+> [$($fields:tt)*] [$($new:tt)*] [$($init:tt)*]
+        $(#[$doc:meta])* $field:ident: sparse float, $($rest:tt)*
+    ) => {
+        $crate::operator::arguments::structure!(
+            [$($meta)*] $visibility $name<$($p),+>
+            [$($fields)* $(#[$doc])* pub $field: Vec<Option<F>>,] [$($new)*] [$($init)* $field: Vec::new(),] $($rest)*
         );
     };
     (
@@ -297,6 +315,25 @@ macro_rules! argument {
         each.collect::<::std::result::Result<_, E>>()?
     }};
 
+    (map $by:ident, $name:expr, $value:expr, sparse float) => {{
+        let name = |index| $crate::operator::arguments::Name { field: $name, index: Some(index) };
+        let mut list = Vec::new();
+        for (index, value) in $value.iter().enumerate() {
+            list.push(match value {
+                Some(value) => Some($by.float(name(index), value)?),
+                None => {
+                    $by.absent(name(index));
+                    None
+                }
+            });
+        }
+        list
+    }};
+
+    (build $from:ident, $name:expr, sparse float) => {{
+        let name = |index| $crate::operator::arguments::Name { field: $name, index: Some(index) };
+        (0..$from.count($name)).map(|index| $from.float(name(index))).collect::<::std::result::Result<_, E>>()?
+    }};
     (build $from:ident, $name:expr, optional float) => { $from.float($name.into())? };
     (build $from:ident, $name:expr, optional integer) => { $from.integer($name.into())? };
     (build $from:ident, $name:expr, packed float) => {

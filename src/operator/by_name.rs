@@ -29,7 +29,8 @@ impl<F, I> Source<F, I, Error> for Named<F, I> {
     }
 
     fn count(&mut self, field: &'static str) -> usize {
-        self.values.iter().filter(|(name, _)| name.field == field).count()
+        let of_field = self.values.iter().filter(|(name, _)| name.field == field);
+        of_field.map(|(name, _)| name.index.map_or(0, |index| index + 1)).max().unwrap_or(0)
     }
 
     fn layout(&mut self, name: Name) -> Option<PackedLayout> {

@@ -3,7 +3,7 @@
 use super::by_name::{Flat, Named};
 use super::call::{List, expect_shape, inputs_of, matched};
 use super::planned::Planned;
-use super::{Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Slot};
+use super::{AnyDifferentiable, Arguments, FloatOrInteger, InputsOf, Map, Name, Operator, PackedLayout, Slot};
 use crate::error::{Error, Result};
 use crate::gpu::AdapterClass;
 use crate::gpu::capabilities::Capabilities;
@@ -98,6 +98,9 @@ pub trait AnyOperator: Send + Sync {
     /// The operator set to take a packed argument, if it has one.
     #[doc(hidden)]
     fn packed(&self) -> Option<Box<dyn AnyOperator>>;
+
+    /// The operator's gradients, if it has any.
+    fn differentiable(&self) -> Option<&dyn AnyDifferentiable>;
 
     /// Operators that make inputs of this one from its other inputs, once for many calls, on such a device: for a
     /// convolution [with a packed weight](crate::Conv2d::with_packed_weight) the one that packs it. Their arguments have
@@ -201,6 +204,10 @@ impl<O: Operator> AnyOperator for O {
         self.on_packed().map(|operator| Box::new(operator) as Box<dyn AnyOperator>)
     }
 
+    fn differentiable(&self) -> Option<&dyn AnyDifferentiable> {
+        self.gradients()
+    }
+
     fn companions_on(&self, on: &Capabilities) -> Vec<Box<dyn AnyOperator>> {
         self.companions(&self.plan(on))
     }
@@ -235,8 +242,13 @@ impl<O: Operator> AnyOperator for O {
                 _ => values.push((name, FloatOrInteger::Float(slice))),
             }
         }
-        let mut source = Named { operator: O::NAME, values, layouts: layouts(&slots) };
+        let is_output = |name: &Name| slots.iter().any(|slot| slot.name == *name && slot.group == Group::Output);
+        // A gradient is an output, or an input of the same name.
+        let (outputs, inputs) = values.into_iter().partition(|(name, _)| is_output(name));
+        let mut source = Named { operator: O::NAME, values: inputs, layouts: layouts(&slots) };
         let inputs = O::Inputs::build(&mut source)?;
+        source.finish()?;
+        let mut source = Named { operator: O::NAME, values: outputs, layouts: Vec::new() };
         let outputs = O::Outputs::build(&mut source)?;
         source.finish()?;
         self.record(recorder, &inputs, &outputs, workspace)
@@ -256,7 +268,7 @@ impl<O: Operator> AnyOperator for O {
             slot.value = slot.value.filter(|slot| slot.layout.is_none());
         }
         matched(O::NAME, planned, &given, "an array", |name, slot, shape| expect_shape(O::NAME, name, slot, shape))?;
-        super::computed_by_name(self, &inputs)
+        self.compute(&inputs)?.by_name()
     }
 }
 

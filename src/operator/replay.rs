@@ -100,7 +100,8 @@ impl<O: Operator> Replay<O> {
             let mut after = Arrays::default();
             O::Inputs::try_map(inputs, &mut Updated { of: &computed.updated, after: &mut after })?;
             actual.0.extend(after.0);
-            let updated = computed.updated.iter().map(|(name, array)| (*name, FloatOrInteger::Float(array.clone())));
+            let updated =
+                computed.updated.iter().map(|(name, array)| (name.field, FloatOrInteger::Float(array.clone())));
             expected.0.extend(updated);
         }
         for ((output, actual), (_, expected)) in actual.0.iter().zip(&expected.0) {
@@ -205,13 +206,13 @@ impl<'a> Map<'a, ArrayD<f32>, ArrayD<i32>, (), (), Infallible> for Known<'_> {
 
 /// Reads the tensors that the call updated.
 struct Updated<'b> {
-    of: &'b [(&'static str, ArrayD<f32>)],
+    of: &'b [(Name, ArrayD<f32>)],
     after: &'b mut Arrays,
 }
 
 impl<'a> Map<'a, &Tensor, &Tensor<i32>, (), (), Error> for Updated<'_> {
     fn float(&mut self, name: Name, tensor: &'a &Tensor) -> Result<()> {
-        if self.of.iter().any(|(updated, _)| *updated == name.field) {
+        if self.of.iter().any(|(updated, _)| *updated == name) {
             self.after.0.push((name.field, FloatOrInteger::Float(read(tensor)?)));
         }
         Ok(())

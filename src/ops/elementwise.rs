@@ -2,6 +2,12 @@
 
 use crate::operator::arguments;
 
+mod backward;
+
+#[cfg(feature = "gpu-core")]
+pub(crate) use backward::activation_backward;
+pub use backward::{IsActivation, UnaryBackwardInputs, UnaryGradients};
+
 arguments! {
     /// The inputs of an operator that has one.
     #[derive(Copy)]
@@ -81,6 +87,43 @@ macro_rules! elementwise {
 
             fn of_shapes(inputs: &$crate::UnaryInputs<Vec<usize>>, params: &$params) -> $crate::Result<Self> {
                 $operator::with_params(&inputs.input, params)
+            }
+
+            fn gradients(&self) -> Option<&dyn $crate::operator::AnyDifferentiable> {
+                Some(self)
+            }
+        }
+
+        impl $crate::operator::Differentiable for $operator {
+            const BACKWARD: &'static str = concat!($name, "_backward");
+            type BackwardInputs = $crate::UnaryBackwardInputs<()>;
+            type Gradients = $crate::UnaryGradients<()>;
+
+            fn gradient_shapes(&self) -> $crate::UnaryGradients<Vec<usize>> {
+                $crate::UnaryGradients { grad_input: Some(self.shape.clone()) }
+            }
+
+            fn backward_shapes(
+                &self,
+                backward: &$crate::operator::Backward<Self>,
+            ) -> $crate::UnaryBackwardInputs<Vec<usize>> {
+                let by_output = self.activation.differentiates_by_output();
+                $crate::UnaryBackwardInputs {
+                    grad_output: self.shape.clone(),
+                    input: (!by_output).then(|| self.shape.clone()),
+                    output: by_output.then(|| self.shape.clone()),
+                    grad_input: backward.added("grad_input", &self.shape),
+                }
+            }
+        }
+
+        impl $crate::IsActivation for $operator {
+            fn activation(&self) -> $crate::Activation {
+                self.activation
+            }
+
+            fn shape(&self) -> &[usize] {
+                &self.shape
             }
         }
 

@@ -1,6 +1,8 @@
 //! gelu: the Gaussian error linear unit.
 
 #[cfg(feature = "gpu-core")]
+use crate::ops::elementwise::activation_backward;
+#[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, Tensor, UnaryInputs};
 
 use crate::ops::elementwise::elementwise;
@@ -51,4 +53,27 @@ pub fn gelu(input: &Tensor, params: &GeluParams) -> Result<Tensor> {
 #[cfg(feature = "gpu-core")]
 pub fn gelu_(input: &Tensor, params: &GeluParams) -> Result<()> {
     Gelu::new(input.shape(), params)?.call_in_place(&UnaryInputs { input })
+}
+
+/// The gradient of [`gelu`], of input and gradient of one shape, as PyTorch's autograd of
+/// [`torch.nn.functional.gelu`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.gelu.html):
+/// grad_output times the derivative of gelu at input.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{GeluParams, Gpu, Tensor, gelu_backward};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let [grad_output, input] = [[1.0, 1.0], [0.0, 0.5]].map(|x| Tensor::from_slice(&gpu, &x, &[2]));
+/// let grad_input = gelu_backward(&grad_output?, &input?, &GeluParams::default())?;
+/// assert_eq!(grad_input.shape(), [2]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Gelu::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn gelu_backward(grad_output: &Tensor, input: &Tensor, params: &GeluParams) -> Result<Tensor> {
+    activation_backward(&Gelu::new(input.shape(), params)?, grad_output, input)
 }

@@ -1,6 +1,8 @@
 //! leaky_relu: numbers below 0 become small.
 
 #[cfg(feature = "gpu-core")]
+use crate::ops::elementwise::activation_backward;
+#[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, Tensor, UnaryInputs};
 
 use crate::Activation;
@@ -58,4 +60,27 @@ pub fn leaky_relu(input: &Tensor, params: &LeakyReluParams) -> Result<Tensor> {
 #[cfg(feature = "gpu-core")]
 pub fn leaky_relu_(input: &Tensor, params: &LeakyReluParams) -> Result<()> {
     LeakyRelu::new(input.shape(), params)?.call_in_place(&UnaryInputs { input })
+}
+
+/// The gradient of [`leaky_relu`], of input and gradient of one shape, as PyTorch's autograd of
+/// [`torch.nn.functional.leaky_relu`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.leaky_relu.html):
+/// grad_output where input > 0, otherwise `negative_slope` grad_output.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{Gpu, LeakyReluParams, Tensor, leaky_relu_backward};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let [grad_output, input] = [[1.0, 1.0], [0.0, 0.5]].map(|x| Tensor::from_slice(&gpu, &x, &[2]));
+/// let grad_input = leaky_relu_backward(&grad_output?, &input?, &LeakyReluParams { negative_slope: 0.5 })?;
+/// assert_eq!(grad_input.shape(), [2]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`LeakyRelu::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn leaky_relu_backward(grad_output: &Tensor, input: &Tensor, params: &LeakyReluParams) -> Result<Tensor> {
+    activation_backward(&LeakyRelu::new(input.shape(), params)?, grad_output, input)
 }

@@ -1,7 +1,8 @@
 //! max_pool2d: the maximum over sliding windows.
 
+use crate::UnaryGradients;
 use crate::error::Result;
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable, arguments};
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
 
@@ -122,6 +123,45 @@ impl Definition for MaxPool2d {
         let return_indices = self.return_indices || wanted.contains(&"indices");
         Ok(MaxPool2d { return_indices, ..self })
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+arguments! {
+    /// The inputs of [`max_pool2d_backward`](crate::max_pool2d_backward).
+    #[derive(Copy)]
+    pub struct MaxPool2dBackwardInputs<F, I> {
+        /// f32, of the output's shape: the gradient with respect to the output.
+        grad_output: float,
+        /// i32, of the output's shape: the indices that [`max_pool2d`](crate::max_pool2d) returned.
+        indices: integer,
+        /// f32, of the input's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_input: optional float,
+    }
+}
+
+impl Differentiable for MaxPool2d {
+    const BACKWARD: &'static str = "max_pool2d_backward";
+    type BackwardInputs = MaxPool2dBackwardInputs<(), ()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.input.shape.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> MaxPool2dBackwardInputs<Vec<usize>, Vec<usize>> {
+        MaxPool2dBackwardInputs {
+            grad_output: self.output.clone(),
+            indices: self.output.clone(),
+            grad_input: backward.added("grad_input", &self.input.shape),
+        }
+    }
+
+    fn saved_outputs(&self) -> &'static [&'static str] {
+        &["indices"]
+    }
 }
 
 #[cfg(feature = "gpu-core")]
@@ -131,14 +171,15 @@ pub use on_gpu::*;
 mod on_gpu {
     use std::slice::from_ref;
 
-    use super::{MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams};
+    use super::{MaxPool2d, MaxPool2dBackwardInputs, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams};
     use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{Dispatch, Kernel, kernel};
     use crate::gpu::tensor::Tensor;
     use crate::gpu::work::Part;
-    use crate::operator::{Bound, Operator, Slot, Slots};
-    use crate::ops::pooling::{PoolParams, PoolPlan};
+    use crate::operator::replay::rounding;
+    use crate::operator::{ArraysOf, Backward, Bound, Computed, Differentiable, Operator, Slot, Slots, Tolerance};
+    use crate::ops::pooling::{PoolGradientParams, PoolGradientPlan, PoolParams, PoolPlan};
 
     static VALUES: Kernel = kernel!("max_pool2d", "max_pool2d", PoolParams, [(1, Read), (2, ReadWrite)]);
     static WITH_INDICES: Kernel =
@@ -219,5 +260,82 @@ mod on_gpu {
     /// As [`MaxPool2d::new`] and [`Operator::call`].
     pub fn max_pool2d(input: &Tensor, params: &MaxPool2dParams) -> Result<MaxPool2dOutputs<Tensor, Tensor<i32>>> {
         MaxPool2d::new(input.shape(), params)?.call(&MaxPool2dInputs { input })
+    }
+
+    static BACKWARD: Kernel = kernel!(
+        "max_pool2d_backward",
+        "max_pool2d_backward",
+        PoolGradientParams,
+        [(1, Read), (2, Read), (3, ReadWrite)]
+    );
+
+    impl Operator for Backward<MaxPool2d> {
+        type Plan = PoolGradientPlan;
+        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&BACKWARD)];
+
+        fn plan(&self, on: &Capabilities) -> PoolGradientPlan {
+            PoolGradientPlan::new(on, &self.forward.windows, [self.forward.out_rows, self.forward.out_cols])
+        }
+
+        fn declare(&self, _: &PoolGradientPlan) -> Slots<Self> {
+            let MaxPool2d { input, out_rows, out_cols, .. } = &self.forward;
+            let share = |name: &str| match name {
+                "grad_input" => input.rows * input.cols,
+                _ => out_rows * out_cols,
+            };
+            self.slots(|name| Some(share(name))).cut(input.batch * input.channels)
+        }
+
+        fn dispatches(&self, plan: &PoolGradientPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+            let MaxPool2dBackwardInputs { grad_output, indices, grad_input } = bound.inputs;
+            let Some(grad_input) = bound.outputs.grad_input.or(grad_input) else { return };
+            let MaxPool2d { input, windows, out_rows, out_cols, .. } = &self.forward;
+            let (out, adds) = ([*out_rows, *out_cols], self.adds("grad_input"));
+            let params = PoolGradientParams::new(input, out, windows, part.items, adds, [grad_output, grad_input]);
+            plan.dispatches(&BACKWARD, params, &[grad_output, indices, grad_input], add);
+        }
+
+        fn rounding<'a>(
+            &'a self,
+            plan: &'a PoolGradientPlan,
+            inputs: &'a ArraysOf<Self>,
+            computed: &'a Computed<Self>,
+        ) -> Result<Tolerance<'a>> {
+            let magnitudes = self.of_magnitudes(inputs, computed)?;
+            Ok(Box::new(move |_, index| rounding(plan.most_windows() + 1, f64::from(magnitudes[0][index]))))
+        }
+    }
+
+    /// The gradient of [`max_pool2d`] with respect to its input, of this shape: each element of `grad_output` goes to the
+    /// position that `indices` tells, as PyTorch's autograd of
+    /// [`torch.nn.functional.max_pool2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.max_pool2d.html).
+    /// Where windows overlap, their gradients add up in the order of the windows.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{Gpu, MaxPool2dParams, Tensor, max_pool2d, max_pool2d_backward};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let input = Tensor::from_array(&gpu, &ndarray::Array4::<f32>::zeros((1, 3, 32, 32)))?;
+    /// let params = MaxPool2dParams { return_indices: true, ..MaxPool2dParams::new([2, 2]) };
+    /// let pooled = max_pool2d(&input, &params)?;
+    /// let grad_output = Tensor::zeros(&gpu, pooled.output.shape())?;
+    /// let grad_input = max_pool2d_backward(&grad_output, &pooled.indices.unwrap(), input.shape(), &params)?;
+    /// assert_eq!(grad_input.shape(), input.shape());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`MaxPool2d::new`] and [`Operator::call`].
+    pub fn max_pool2d_backward(
+        grad_output: &Tensor,
+        indices: &Tensor<i32>,
+        input: &[usize],
+        params: &MaxPool2dParams,
+    ) -> Result<Tensor> {
+        let backward = MaxPool2d::new(input, params)?.backward_of_all()?;
+        let gradients = backward.call(&MaxPool2dBackwardInputs::new(grad_output, indices))?;
+        Ok(gradients.grad_input.expect("it is wanted"))
     }
 }

@@ -1,6 +1,8 @@
 //! relu6: numbers are held between 0 and 6.
 
 #[cfg(feature = "gpu-core")]
+use crate::ops::elementwise::activation_backward;
+#[cfg(feature = "gpu-core")]
 use crate::{Operator, Result, Tensor, UnaryInputs};
 
 use crate::Activation;
@@ -39,4 +41,27 @@ pub fn relu6(input: &Tensor) -> Result<Tensor> {
 #[cfg(feature = "gpu-core")]
 pub fn relu6_(input: &Tensor) -> Result<()> {
     Relu6::new(input.shape())?.call_in_place(&UnaryInputs { input })
+}
+
+/// The gradient of [`relu6`], of output and gradient of one shape, as PyTorch's autograd of
+/// [`torch.nn.functional.relu6`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.relu6.html):
+/// grad_output where 0 < output < 6, otherwise 0. NaN counts as between them, as in PyTorch's float32.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{Gpu, Tensor, relu6_backward};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let [grad_output, output] = [[1.0, 1.0], [0.0, 0.5]].map(|x| Tensor::from_slice(&gpu, &x, &[2]));
+/// let grad_input = relu6_backward(&grad_output?, &output?)?;
+/// assert_eq!(grad_input.shape(), [2]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Relu6::new`] and [`Operator::call`].
+#[cfg(feature = "gpu-core")]
+pub fn relu6_backward(grad_output: &Tensor, output: &Tensor) -> Result<Tensor> {
+    activation_backward(&Relu6::new(output.shape())?, grad_output, output)
 }

@@ -30,8 +30,8 @@ pub fn batch_norm(inputs: &BatchNormInputs<&dyn AsArray<f32>>, params: &BatchNor
         activation_weight: inputs.activation_weight.map(owned),
     };
     let computed = compute::<BatchNorm>(&inputs, params)?;
-    let updated = |name: &str, given: Option<ArrayD<f32>>| {
-        computed.updated.iter().find(|(updated, _)| *updated == name).map(|(_, array)| array.clone()).or(given)
+    let updated = |name: &'static str, given: Option<ArrayD<f32>>| {
+        computed.updated.iter().find(|(updated, _)| *updated == name.into()).map(|(_, array)| array.clone()).or(given)
     };
     Ok(BatchNormResult {
         running_mean: updated("running_mean", inputs.running_mean),
@@ -101,7 +101,7 @@ impl OnCpu for BatchNorm {
         let mut computed = Computed::new(BatchNormOutputs { output, saved_mean, saved_invstd });
         if params.training {
             let running = [("running_mean", running_mean), ("running_var", running_var)];
-            computed.updated = running.into_iter().filter_map(|(name, array)| Some((name, array?))).collect();
+            computed.updated = running.into_iter().filter_map(|(name, array)| Some((name.into(), array?))).collect();
         }
         Ok(computed)
     }

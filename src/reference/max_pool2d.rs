@@ -1,8 +1,8 @@
 use ndarray::{ArrayD, IxDyn};
 
-use super::{AsArray, batch_of, compute, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{MaxPool2d, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams, Result};
+use super::{AsArray, batch_of, compute, owned, scattered};
+use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
+use crate::{MaxPool2d, MaxPool2dBackwardInputs, MaxPool2dInputs, MaxPool2dOutputs, MaxPool2dParams, Result};
 
 /// The maximum over sliding windows.
 ///
@@ -55,5 +55,42 @@ impl OnCpu for MaxPool2d {
             output: ArrayD::from_shape_vec(IxDyn(shape), output).expect(wrong),
             indices: self.return_indices.then(|| ArrayD::from_shape_vec(IxDyn(shape), indices).expect(wrong)),
         }))
+    }
+}
+
+/// The gradient of [`max_pool2d`] with respect to its input, of this shape: see
+/// [`max_pool2d_backward`](crate::max_pool2d_backward).
+///
+/// # Errors
+/// As [`MaxPool2d::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for arrays that have not the
+/// output's shape.
+pub fn max_pool2d_backward(
+    grad_output: &dyn AsArray<f32>,
+    indices: &dyn AsArray<i32>,
+    input: &[usize],
+    params: &MaxPool2dParams,
+) -> Result<ArrayD<f32>> {
+    let backward = MaxPool2d::new(input, params)?.backward_of_all()?;
+    let inputs = MaxPool2dBackwardInputs::new(owned(grad_output), indices.as_view().to_owned());
+    Ok(compute::<Backward<MaxPool2d>>(&inputs, &backward)?.outputs.grad_input.expect("it is wanted"))
+}
+
+impl OnCpu for Backward<MaxPool2d> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let MaxPool2d { input, windows: [rows, cols], .. } = &self.forward;
+        let mut indices = inputs.indices.iter();
+        self.computed(inputs, |_| {
+            scattered(input, &inputs.grad_output, |[y, x], grad, plane| {
+                let index = indices.next().expect("one for each element of the output");
+                // An index that lies in no window, as that of a window without elements, gets no gradient.
+                for (_, row) in rows.taps(y, input.rows) {
+                    for (_, col) in cols.taps(x, input.cols) {
+                        if (row * input.cols + col) as i32 == *index {
+                            plane[[row, col]] += grad;
+                        }
+                    }
+                }
+            })
+        })
     }
 }

@@ -184,7 +184,7 @@ fn in_place(call: &Call, gpu: &Gpu) -> Result<wgdnn::cases::Outputs, wgdnn::case
     operator.call_in_place_by_name(tensors.clone())?;
     let residual = tensors.into_iter().find(|(name, _)| *name == "residual".into());
     let Some((_, FloatOrInteger::Float(residual))) = residual else { panic!("no residual") };
-    Ok([("output", residual.read_blocking()?.into())].into())
+    Ok([("output".to_owned(), residual.read_blocking()?.into())].into())
 }
 
 #[test]

@@ -26,4 +26,4 @@ pub use golden::*;
 pub use refusals::*;
 pub(crate) use rows::*;
 
-pub type Outputs = BTreeMap<&'static str, CaseArray>;
+pub type Outputs = BTreeMap<String, CaseArray>;

@@ -19,7 +19,7 @@ fn eagerly(call: &Call, gpu: &Gpu, name: Name) -> Result<Outputs, Refusal> {
     let Some((_, FloatOrInteger::Float(tensor))) = tensors.into_iter().find(|(other, _)| *other == name) else {
         panic!("{name} is no float");
     };
-    Ok([("output", tensor.read_blocking()?.into())].into())
+    Ok([("output".to_owned(), tensor.read_blocking()?.into())].into())
 }
 
 /// Every golden case of an operator that works in place, eagerly and recorded.

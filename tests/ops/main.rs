@@ -19,6 +19,8 @@ mod faces;
 #[cfg(feature = "gpu-core")]
 mod faults;
 mod folding;
+#[cfg(feature = "gpu-core")]
+mod gradients;
 mod harness;
 #[cfg(feature = "gpu-core")]
 mod in_place;

@@ -64,6 +64,7 @@ pub fn agree(call: Result<Call, Refusal>, atol: f64) -> Result<(), TestCaseError
         Err(refusal) if refusal.to_string().contains("training: expected false") => None,
         Err(refusal) => return Err(TestCaseError::fail(refusal.to_string())),
     };
+    crate::gradients::agree(&call, call.arrays().len() as u64 ^ atol.to_bits())?;
     for call in [Some(call), activated].into_iter().flatten() {
         agree_on(gpu(), &call, atol)?;
         // Other adapters compile their kernels for minutes.

@@ -8,7 +8,7 @@ use wgdnn::{Gpu, Recorder, Role, Tensor};
 
 use crate::api::expect_recording_only;
 use crate::harness::Outputs;
-use wgdnn::cases::{Call, CaseArray, Refusal};
+use wgdnn::cases::{Call, CaseArray, Refusal, key_of};
 
 /// Words before and behind a slice: 256 bytes, the coarsest alignment of offsets that WebGPU allows.
 const GUARD: usize = 64;
@@ -147,9 +147,9 @@ pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, R
     for guarded in &guarded {
         let (words, slot) = (guarded.words(), &guarded.argument);
         if slot.group == Group::Output || slot.slot.role() == Role::Update {
-            outputs.insert(slot.name.field, array_of(slot, words));
+            outputs.insert(key_of(slot.name), array_of(slot, words));
         }
     }
-    outputs.extend(viewed.map(|slot| (slot.name.field, array_of(&slot, guarded[0].words()))));
+    outputs.extend(viewed.map(|slot| (key_of(slot.name), array_of(&slot, guarded[0].words()))));
     Ok(outputs)
 }

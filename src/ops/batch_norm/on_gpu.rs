@@ -281,8 +281,9 @@ impl Operator for BatchNorm {
         let plain = plain.map(ArrayD::into_flat);
         let before = [("running_mean", &inputs.running_mean), ("running_var", &inputs.running_var)];
         let updated = computed.updated.iter().map(|(name, after)| {
-            let before = before.iter().find(|(other, _)| other == name).map_or(0.0, |(_, array)| largest_of(array));
-            (*name, largest(after) + before)
+            let name = name.field;
+            let before = before.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, array)| largest_of(array));
+            (name, largest(after) + before)
         });
         let outputs = &computed.outputs;
         let saved = [("saved_mean", &outputs.saved_mean), ("saved_invstd", &outputs.saved_invstd)];

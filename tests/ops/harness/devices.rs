@@ -35,6 +35,17 @@ pub fn gpu_taken_for_hardware() -> &'static Gpu {
     })
 }
 
+/// Devices like both, which compare every call with the CPU reference by the operator's own bound of rounding.
+pub fn validating_gpus() -> &'static [Gpu; 2] {
+    static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
+    GPUS.get_or_init(|| {
+        let gpus = [(); 2].map(|()| Gpu::with_options_blocking(&options()).unwrap_or_else(|error| panic!("{error}")));
+        gpus[1].take_for(wgdnn::AdapterClass::Hardware);
+        gpus.iter().for_each(|gpu| gpu.set_validation(true));
+        gpus
+    })
+}
+
 /// A device without optional features.
 pub fn portable_gpu() -> Gpu {
     let options = GpuOptions::default().portable(true);
