@@ -179,7 +179,7 @@ impl Conv2d {
     }
 
     /// Whether the kernel is 3 by 3 with stride and dilation 1.
-    fn is_dense_3x3(&self) -> bool {
+    pub(super) fn is_dense_3x3(&self) -> bool {
         self.windows.iter().all(|window| window.kernel == 3 && window.stride == 1 && window.dilation == 1)
     }
 
@@ -243,7 +243,8 @@ impl Conv2d {
     fn is_pointwise(&self) -> bool {
         self.windows.iter().all(|window| {
             window.kernel == 1 && window.stride == 1 && window.padding_before == 0 && window.padding_after == 0
-        }) && (self.out_rows * self.out_cols).is_multiple_of(BLOCK as usize)
+        }) && [self.out_rows, self.out_cols] == [self.input.rows, self.input.cols]
+            && (self.out_rows * self.out_cols).is_multiple_of(BLOCK as usize)
     }
 
     fn winograd(&self, on: &Capabilities, tile: usize) -> Conv2dPlan {
