@@ -42,7 +42,7 @@ pub enum Conv2dAlgorithm {
     /// Winograd's F(4x4, 3x3), with 4 times fewer products. Only for kernels of 3 by 3 with stride and dilation 1, and
     /// 64 to 7,900 input channels a group. It is four kernels, with a workspace of some 16 MiB and at least 4 times the
     /// weight; the weight can be packed once instead. It rounds more than the others: on the tests' cases its error is
-    /// up to 8 times that of PyTorch's float32, theirs up to 4 times. The error grows where a tile holds few outputs,
+    /// up to 8 times that of PyTorch's float32, theirs up to 4 times, and that of F(2x2, 3x3) up to 5. The error grows where a tile holds few outputs,
     /// or small outputs beside large ones. So [`Conv2dAlgorithm::Auto`] never takes it.
     Winograd4x4,
     /// As `Auto`, but it may also be `Winograd4x4` where that is faster, with its rounding: for networks in which an error

@@ -265,7 +265,9 @@ impl WeightGradient<'_> {
         let is_split = plan.splits > 1;
         let arguments = [image, pixels, if is_split { workspace } else { gradient }];
         let is_dense = u32::from(cols.stride == 1 && cols.dilation == 1);
-        let in_blocks = self.pixels.cols.is_multiple_of(BLOCK as usize) && pixels.base.is_multiple_of(BLOCK);
+        // An empty batch is not made of blocks.
+        let in_blocks =
+            images > 0 && self.pixels.cols.is_multiple_of(BLOCK as usize) && pixels.base.is_multiple_of(BLOCK);
         let columns = self.in_channels() * self.kernel_size();
         let dispatch = match &plan.way {
             Way::Columns { channels, taps, by_subgroups } => {
