@@ -170,6 +170,23 @@ impl<O: Differentiable> Backward<O> {
         Ok(magnitudes)
     }
 
+    /// [`Backward::of_magnitudes`], each with its gradient's name.
+    #[cfg(feature = "gpu-core")]
+    pub(crate) fn magnitudes_by_name(
+        &self,
+        inputs: &ArraysOf<Self>,
+        computed: &Computed<Self>,
+    ) -> Result<Vec<(&'static str, Vec<f32>)>>
+    where
+        Self: OnCpu + Definition<Inputs = O::BackwardInputs, Outputs = O::Gradients>,
+    {
+        let mut written = Flat(Vec::new());
+        O::Gradients::try_map(&computed.outputs, &mut written)?;
+        let names = written.0.iter().map(|(name, _)| name.field);
+        let names = names.chain(computed.updated.iter().map(|(name, _)| name.field));
+        Ok(names.zip(self.of_magnitudes(inputs, computed)?).collect())
+    }
+
     /// The larger magnitude of two results, by the gradient's name and the index there.
     #[cfg(feature = "gpu-core")]
     pub(crate) fn larger_by_name(&self, results: [Vec<Vec<f32>>; 2]) -> impl Fn(&str, usize) -> f64 + use<O> {
