@@ -18,8 +18,20 @@ pub fn golden_folder(source: &str) -> PathBuf {
 }
 
 /// The folders of all golden cases but the report's.
-const SOURCES: [&str; 9] =
-    ["random", "opinfo", "onnx", "roi_pool", "channels", "special", "corners", "bad_input", "optional_outputs"];
+const SOURCES: [&str; 12] = [
+    "random",
+    "opinfo",
+    "onnx",
+    "roi_pool",
+    "channels",
+    "special",
+    "corners",
+    "bad_input",
+    "optional_outputs",
+    "losses/smooth_l1_loss",
+    "losses/binary_cross_entropy_with_logits",
+    "gradients",
+];
 
 /// The golden cases of all these sources.
 pub fn golden() -> &'static [Case] {
