@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use wgdnn::cases::workload::Workload;
+use wgdnn::cases::{Call, workload::Workload};
 use wgdnn::{Gpu, wgpu};
 
 fn operators(criterion: &mut Criterion) {
@@ -19,15 +19,16 @@ fn operators(criterion: &mut Criterion) {
         // Only the inputs of workloads that run are made.
         let mut ready = None;
         criterion.bench_function(&id, |bencher| {
-            let call = ready.get_or_insert_with(|| {
-                let call = workload.call().unwrap_or_else(|refusal| panic!("{id}: {refusal}"));
-                let bound = call.upload(&gpu).and_then(|tensors| call.operator().bind_by_name(tensors));
+            let ready = ready.get_or_insert_with(|| {
+                let calls = workload.calls().unwrap_or_else(|refusal| panic!("{id}: {refusal}"));
+                let bind = |call: &Call| call.operator().bind_by_name(call.upload(&gpu)?);
+                let bound = calls.iter().map(bind).collect::<Result<Vec<_>, _>>();
                 bound.unwrap_or_else(|error| panic!("{id}: {error}"))
             });
             bencher.iter_custom(|calls| {
                 let start = Instant::now();
                 for _ in 0..calls {
-                    call().unwrap_or_else(|error| panic!("{id}: {error}"));
+                    ready.iter().for_each(|call| drop(call().unwrap_or_else(|error| panic!("{id}: {error}"))));
                 }
                 gpu.submit().unwrap_or_else(|error| panic!("{id}: {error}"));
                 gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap_or_else(|error| panic!("{id}: {error}"));

@@ -11,7 +11,7 @@ mod compare;
 pub mod workload;
 
 pub use arguments::read_params;
-pub use call::{Call, key_of, operators, parameters_of, takes};
+pub use call::{Call, GRAD_OUTPUT, any_array, key_of, operators, parameters_of, takes};
 pub use compare::{Difference, Verdict, compare, difference, judge};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -12,6 +12,8 @@ pub(crate) mod losses;
 mod pooling;
 mod reduction;
 pub(crate) mod rows;
+#[cfg(feature = "gpu-core")]
+pub(crate) mod sums;
 
 pub use elementwise::{IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 #[cfg(feature = "gpu-core")]

@@ -36,6 +36,8 @@ use crate::{
     UnaryInputs, UnaryOutputs,
 };
 
+mod convolution;
+
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
         $(

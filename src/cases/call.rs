@@ -1,16 +1,17 @@
 //! A case's call: any operator, with its arrays.
 
+mod backward;
+
 use std::fmt;
 
 use ndarray::ArrayD;
 use serde::de::DeserializeOwned;
 
+pub use backward::any_array;
+
 use super::arguments::{Inputs, names_of, read_params};
 use super::{Case, CaseArray, Outputs, Refusal};
-use crate::operator::{
-    AnyArray, AnyBackward, AnyDifferentiable, Arguments, ArraysOf, Definition, FloatOrInteger, Gradient, Map, Name,
-    Runs,
-};
+use crate::operator::{AnyArray, AnyDifferentiable, Arguments, ArraysOf, Definition, FloatOrInteger, Map, Name, Runs};
 #[cfg(feature = "gpu-core")]
 use crate::{
     Gpu, Role, Tensor,
@@ -131,67 +132,25 @@ impl Call {
         Ok(self.0.activated(activation)?.map(Call))
     }
 
+    /// The call of its operator on other arrays of the same shapes.
+    pub fn with_arrays(&self, arrays: Vec<(Name, AnyArray)>) -> Call {
+        Call(self.0.with_arrays(arrays))
+    }
+
     /// Runs it on the CPU.
     pub fn run_reference(&self) -> Result<Outputs, Refusal> {
         Ok(self.0.compute()?.into_iter().map(|(name, array)| (key_of(name), array.into())).collect())
     }
-
-    /// The gradients of its operator, if it has any.
-    pub fn differentiable(&self) -> Option<&dyn AnyDifferentiable> {
-        self.0.differentiable()
-    }
-
-    /// The call, which also returns what its backward pass needs.
-    pub fn saving(&self) -> Result<Call, Refusal> {
-        Ok(Call(self.0.saving()?))
-    }
-
-    /// The call of the backward pass, given this call's outputs and all other arrays that it reads.
-    pub fn backward(
-        &self,
-        gradients: &[(Name, Gradient)],
-        outputs: &Outputs,
-        others: &[(Name, AnyArray)],
-    ) -> Result<Call, Refusal> {
-        let unsupported = || Refusal::Unsupported(format!("{}: the backward pass", self.op()));
-        let operator = self.differentiable().ok_or_else(unsupported)?.backward_by_name(gradients)?;
-        let names = operator.input_names().into_iter();
-        let arrays = names.filter_map(|name| {
-            let given = others.iter().chain(self.arrays()).find(|(other, _)| *other == name);
-            let array = given.map(|(_, array)| array.clone());
-            Some((name, array.or_else(|| outputs.get(&key_of(name)).map(any_array))?))
-        });
-        let arrays = arrays.collect();
-        Ok(Call(Box::new(Erased { operator, arrays })))
-    }
-
-    /// The backward pass of a case that has one, given the outputs of this call.
-    pub fn backward_of_case(&self, case: &Case, outputs: &Outputs) -> Result<Option<Call>, Refusal> {
-        let Some(grad_output) = case.inputs.get(GRAD_OUTPUT) else { return Ok(None) };
-        let unsupported = || Refusal::Unsupported(format!("{}: the backward pass", self.op()));
-        let known = self.differentiable().ok_or_else(unsupported)?.gradient_shapes_by_name();
-        let is_wanted = |(name, _): &(Name, _)| case.outputs.contains_key(&key_of(*name));
-        let wanted: Vec<_> = known.into_iter().filter(is_wanted).map(|(name, _)| (name, Gradient::Write)).collect();
-        let others = [(GRAD_OUTPUT.into(), any_array(&grad_output[0]))];
-        self.backward(&wanted, outputs, &others).map(Some)
-    }
 }
 
-const GRAD_OUTPUT: &str = "grad_output";
+/// The name of the output's gradient in a case.
+pub const GRAD_OUTPUT: &str = "grad_output";
 
 /// The name of an output in a case.
 pub fn key_of(name: Name) -> String {
     match name.index {
         None => name.field.to_owned(),
         Some(index) => format!("{}.{index}", name.field),
-    }
-}
-
-fn any_array(array: &CaseArray) -> AnyArray {
-    match array {
-        CaseArray::F32(array) => FloatOrInteger::Float(array.clone()),
-        // They came from i32.
-        CaseArray::I64(array) => FloatOrInteger::Integer(array.mapv(|x| x as i32)),
     }
 }
 
@@ -268,7 +227,8 @@ trait AnyCall: Send + Sync {
     fn activated(&self, activation: crate::Activation) -> crate::Result<Option<Box<dyn AnyCall>>>;
     fn compute(&self) -> crate::Result<Vec<(Name, AnyArray)>>;
     fn differentiable(&self) -> Option<&dyn AnyDifferentiable>;
-    fn saving(&self) -> crate::Result<Box<dyn AnyCall>>;
+    fn returning(&self, outputs: &[&str]) -> crate::Result<Box<dyn AnyCall>>;
+    fn with_arrays(&self, arrays: Vec<(Name, AnyArray)>) -> Box<dyn AnyCall>;
     #[cfg(feature = "gpu-core")]
     fn operator(&self) -> &dyn AnyOperator;
 }
@@ -313,62 +273,18 @@ impl<O: Runs> AnyCall for Typed<O> {
         self.operator.gradients()
     }
 
-    fn saving(&self) -> crate::Result<Box<dyn AnyCall>> {
-        let wanted = self.operator.gradients().map_or(&[][..], |of| of.saved_outputs_by_name());
-        let operator = self.operator.clone().with_outputs(wanted)?;
+    fn returning(&self, outputs: &[&str]) -> crate::Result<Box<dyn AnyCall>> {
+        let operator = self.operator.clone().with_outputs(outputs)?;
         Ok(Box::new(Typed { operator, arrays: self.arrays.clone() }))
+    }
+
+    fn with_arrays(&self, arrays: Vec<(Name, AnyArray)>) -> Box<dyn AnyCall> {
+        Box::new(Typed { operator: self.operator.clone(), arrays })
     }
 
     #[cfg(feature = "gpu-core")]
     fn operator(&self) -> &dyn AnyOperator {
         &self.operator
-    }
-}
-
-/// The call of a backward pass.
-struct Erased {
-    operator: Box<dyn AnyBackward>,
-    arrays: Vec<(Name, AnyArray)>,
-}
-
-impl AnyCall for Erased {
-    fn boxed(&self) -> Box<dyn AnyCall> {
-        Box::new(Erased { operator: self.operator.boxed(), arrays: self.arrays.clone() })
-    }
-
-    fn op(&self) -> &'static str {
-        self.operator.backward_name()
-    }
-
-    fn arrays(&self) -> &[(Name, AnyArray)] {
-        &self.arrays
-    }
-
-    fn algorithms(&self) -> Vec<(String, Box<dyn AnyCall>)> {
-        let each = self.operator.every_algorithm().into_iter();
-        let call = |operator| Box::new(Erased { operator, arrays: self.arrays.clone() }) as Box<dyn AnyCall>;
-        each.map(|(name, operator)| (name, call(operator))).collect()
-    }
-
-    fn activated(&self, _: crate::Activation) -> crate::Result<Option<Box<dyn AnyCall>>> {
-        Ok(None)
-    }
-
-    fn compute(&self) -> crate::Result<Vec<(Name, AnyArray)>> {
-        self.operator.compute_backward(self.arrays.clone())
-    }
-
-    fn differentiable(&self) -> Option<&dyn AnyDifferentiable> {
-        None
-    }
-
-    fn saving(&self) -> crate::Result<Box<dyn AnyCall>> {
-        Ok(self.boxed())
-    }
-
-    #[cfg(feature = "gpu-core")]
-    fn operator(&self) -> &dyn AnyOperator {
-        self.operator.as_operator()
     }
 }
 

@@ -101,8 +101,8 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> std::result::Result<Ex
     let mut of_workloads = Vec::new();
     for workload in read_workloads(&arguments.workloads)? {
         // Some workloads are of operators that do not exist yet.
-        if let Ok(call) = workload.planned() {
-            of_workloads.extend(planned(&workload.id, &call));
+        if let Ok(calls) = workload.planned() {
+            of_workloads.extend(calls.iter().flat_map(|call| planned(&workload.id, call)));
         }
     }
     let mut of_cases = Vec::new();
@@ -110,6 +110,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write) -> std::result::Result<Ex
         for case in read_folder(folder)?.iter().filter(|case| !case.is_error) {
             if let Ok(call) = Call::of_case(case) {
                 of_cases.extend(planned(&case.id, &call));
+                // Operators with an activation have no gradient.
+                let backward = call.planned_backward().unwrap_or_default();
+                of_cases.extend(backward.iter().flat_map(|call| planned(&format!("{} {}", case.id, call.op()), call)));
             }
         }
     }

@@ -1,22 +1,26 @@
-//! A workload ready to run: its inputs on the device, a call, and the expected results.
+//! A workload ready to run: its inputs on the device, its calls, and the expected results.
 
 use std::cell::OnceCell;
+use std::error::Error;
 
 use wgdnn::cases::workload::Workload;
-use wgdnn::cases::{Call, CaseArray, Outputs, Refusal, difference};
-use wgdnn::operator::FloatOrInteger;
-use wgdnn::{Gpu, Result, Tensor};
+use wgdnn::cases::{Call, CaseArray, Outputs, Refusal, difference, key_of};
+use wgdnn::operator::{AnyTensorValue, FloatOrInteger, Name};
+use wgdnn::{Gpu, Result};
 
-/// A workload's call, and what the CPU gives for it.
+/// A workload's calls, which run one after the other, and what the CPU gives for them.
 pub struct Subject {
-    call: Call,
+    calls: Vec<Call>,
     expected: OnceCell<std::result::Result<Outputs, Refusal>>,
 }
 
-/// A call on inputs that are on the device.
-pub type Bound = Box<dyn Fn() -> Result<Tensor>>;
+/// What a workload makes.
+pub type Made = Vec<(Name, AnyTensorValue)>;
 
-/// How far an output is from the reference.
+/// The calls on inputs that are on the device.
+pub type Bound = Box<dyn Fn() -> Result<Made>>;
+
+/// How far the output that is relatively farthest from the reference is from it.
 #[derive(Debug, Default)]
 pub struct Check {
     pub max_abs_err: f64,
@@ -32,21 +36,20 @@ fn plain(name: &str) -> String {
 impl Subject {
     /// Draws a workload's inputs, for a call by an algorithm if one is named.
     pub fn new(workload: &Workload, algorithm: Option<&str>) -> std::result::Result<Self, Refusal> {
-        let call = workload.call()?;
-        let call = match algorithm {
-            None => call,
-            Some(name) => {
+        let mut calls = workload.calls()?;
+        if let Some(name) = algorithm {
+            for call in &mut calls {
                 let mut each = call.by_every_algorithm().into_iter();
                 let found = each.find(|(algorithm, _)| plain(algorithm) == plain(name));
-                found.ok_or_else(|| Refusal::Unsupported(format!("the algorithm {name}")))?.1
+                *call = found.ok_or_else(|| Refusal::Unsupported(format!("the algorithm {name}")))?.1;
             }
-        };
-        Ok(Subject { call, expected: OnceCell::new() })
+        }
+        Ok(Subject { calls, expected: OnceCell::new() })
     }
 
     /// The names of all algorithms that these workloads can be computed by.
     pub fn algorithms(workloads: &[Workload]) -> Vec<String> {
-        let calls = workloads.iter().filter_map(|workload| workload.planned().ok());
+        let calls = workloads.iter().filter_map(|workload| workload.planned().ok()).flatten();
         let mut names: Vec<_> = calls.flat_map(|call| call.by_every_algorithm()).map(|(name, _)| name).collect();
         names.sort();
         names.dedup();
@@ -60,33 +63,47 @@ impl Subject {
 
     /// Its plan on this device, as one line.
     pub fn plan(&self, gpu: &Gpu) -> String {
-        self.call.operator().plan_on(gpu.capabilities())
+        let plans = self.calls.iter().map(|call| call.operator().plan_on(gpu.capabilities()));
+        plans.collect::<Vec<_>>().join("; ")
     }
 
     /// Uploads the inputs.
     pub fn upload(&self, gpu: &Gpu) -> Result<Bound> {
-        let call = self.call.operator().bind_by_name(self.call.upload(gpu)?)?;
+        let bind = |call: &Call| call.operator().bind_by_name(call.upload(gpu)?);
+        let calls = self.calls.iter().map(bind).collect::<Result<Vec<_>>>()?;
         Ok(Box::new(move || {
-            let outputs = call()?;
-            match outputs.into_iter().next() {
-                Some((_, FloatOrInteger::Float(output))) => Ok(output),
-                _ => unreachable!("every operator's first output is of floats"),
+            let mut made = Vec::new();
+            for call in &calls {
+                made.extend(call()?);
             }
+            Ok(made)
         }))
     }
 
-    /// Compares an output with the CPU's.
-    pub fn check(&self, output: CaseArray) -> std::result::Result<Check, String> {
-        let expected = self.expected.get_or_init(|| self.call.run_reference());
+    /// Compares what was made with what the CPU makes.
+    pub fn check(&self, made: &Made) -> std::result::Result<Check, Box<dyn Error>> {
+        let expected = self.expected.get_or_init(|| {
+            let mut outputs = Outputs::new();
+            for call in &self.calls {
+                outputs.extend(call.run_reference()?);
+            }
+            Ok(outputs)
+        });
         let expected = expected.as_ref().map_err(ToString::to_string)?;
-        match (output, expected.get("output")) {
-            (CaseArray::F32(output), Some(CaseArray::F32(expected))) if output.shape() == expected.shape() => {
-                Ok(Check {
+        let mut checks = Vec::new();
+        for (name, tensor) in made {
+            let FloatOrInteger::Float(tensor) = tensor else { continue };
+            let output = tensor.read_blocking()?;
+            match expected.get(&key_of(*name)) {
+                Some(CaseArray::F32(expected)) if output.shape() == expected.shape() => checks.push(Check {
                     max_abs_err: difference(&output, expected).largest,
                     ref_max: expected.iter().fold(0.0, |largest, &x| f64::from(x.abs()).max(largest)),
-                })
+                }),
+                _ => return Err(format!("{name} is not of the reference's shape").into()),
             }
-            _ => Err("the output is not of the reference's shape".into()),
         }
+        let relative = |check: &Check| check.max_abs_err / check.ref_max.max(1e-30);
+        let worst = checks.into_iter().max_by(|a, b| relative(a).total_cmp(&relative(b)));
+        worst.ok_or_else(|| "it made nothing of floats".into())
     }
 }
