@@ -7,6 +7,7 @@ mod broadcast;
 mod convolution;
 mod elementwise;
 pub(crate) mod epilogue;
+pub(crate) mod losses;
 #[cfg(feature = "gpu-core")]
 mod pooling;
 mod reduction;
@@ -17,6 +18,9 @@ pub(crate) mod sums;
 pub use elementwise::{IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 #[cfg(feature = "gpu-core")]
 pub use epilogue::{Finish, Finished};
+pub use losses::{DifferenceBackwardInputs, LossGradients};
+#[cfg(feature = "gpu-core")]
+pub use losses::{LossBackwardPlan, LossPlan};
 pub use reduction::Reduction;
 #[cfg(feature = "gpu-core")]
 pub use rows::RowsPlan;
@@ -33,6 +37,7 @@ macro_rules! operators {
             add: Add,
             avg_pool2d: AvgPool2d,
             batch_norm: BatchNorm,
+            binary_cross_entropy_with_logits: BinaryCrossEntropyWithLogits,
             cat: Cat,
             conv2d: Conv2d,
             conv_transpose2d: ConvTranspose2d,
@@ -54,6 +59,7 @@ macro_rules! operators {
             roi_pool: RoiPool,
             sigmoid: Sigmoid,
             silu: Silu,
+            smooth_l1_loss: SmoothL1Loss,
             softmax: Softmax,
             tanh: Tanh,
         }
@@ -71,7 +77,12 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
+            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*,
+                <$crate::operator::Backward<BatchNorm> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<BinaryCrossEntropyWithLogits> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<MseLoss> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<SmoothL1Loss> as $crate::operator::Operator>::KERNELS,
+            ];
             all.into_iter().flatten().copied().flatten().collect()
         }
     };
