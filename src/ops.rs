@@ -11,6 +11,8 @@ pub(crate) mod epilogue;
 mod pooling;
 mod reduction;
 pub(crate) mod rows;
+#[cfg(feature = "gpu-core")]
+pub(crate) mod sums;
 
 pub use elementwise::{IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 #[cfg(feature = "gpu-core")]

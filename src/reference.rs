@@ -32,6 +32,8 @@ use crate::ops::rows::Rows;
 use crate::shape::ImageShape;
 use crate::{Activation, IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 
+mod convolution;
+
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
         $(

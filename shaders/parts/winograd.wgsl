@@ -31,6 +31,8 @@ struct Params {
     inputs_step: i32,
     products_step: i32,
     kernels_step: i32,
+    // Whether the weight is [groups * in_channels, out_channels, 3, 3], with every kernel mirrored: for gradients.
+    is_mirrored: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -25,12 +25,15 @@ fn channels_of(block: i32) -> vec4<i32> {
 
 // Where the weights of a block of channels begin.
 fn weights_begin(group: i32, block: i32, in_channel: i32) -> vec4<i32> {
+    if (params.is_mirrored != 0u) {
+        return ((group * params.in_channels + in_channel) * params.out_channels + channels_of(block)) * 9;
+    }
     return ((group * params.out_channels + channels_of(block)) * params.in_channels + in_channel) * 9;
 }
 
 // An element of a block of kernels.
 fn load_weight_block(begin: vec4<i32>, element: i32) -> vec4<f32> {
-    let at = begin + element;
+    let at = begin + select(element, 8 - element, params.is_mirrored != 0u);
     return vec4<f32>(weight[at.x], weight[at.y], weight[at.z], weight[at.w]);
 }
 
@@ -184,19 +187,21 @@ fn load_pixel(plane_begin: i32, row: i32, col: i32) -> f32 {
     return input[plane_begin + row * params.in_cols + col];
 }
 
-// What a row of the kernel adds to a row of the tile.
-fn add_row(sums: ptr<function, Four>, weights: vec4<i32>, plane_begin: i32, row: i32, col: i32) {
-    let left = load_weight_block(weights, 0);
-    let middle = load_weight_block(weights, 1);
-    let right = load_weight_block(weights, 2);
-    let x_1 = load_pixel(plane_begin, row, col + 1);
-    let x_2 = load_pixel(plane_begin, row, col + 2);
-    let x_3 = load_pixel(plane_begin, row, col + 3);
-    let x_4 = load_pixel(plane_begin, row, col + 4);
-    (*sums).a += left * load_pixel(plane_begin, row, col) + middle * x_1 + right * x_2;
-    (*sums).b += left * x_1 + middle * x_2 + right * x_3;
-    (*sums).c += left * x_2 + middle * x_3 + right * x_4;
-    (*sums).d += left * x_3 + middle * x_4 + right * load_pixel(plane_begin, row, col + 5);
+// A product of the definition. That of a gradient has none outside the input, even with an infinity.
+fn product_at(weights: vec4<f32>, plane_begin: i32, row: i32, col: i32) -> vec4<f32> {
+    let is_outside = row < 0 || row >= params.in_rows || col < 0 || col >= params.in_cols;
+    return select(weights * load_pixel(plane_begin, row, col), vec4<f32>(), is_outside && params.is_mirrored != 0u);
+}
+
+// What row `down` of the kernel adds to a row of the tile.
+fn add_row(sums: ptr<function, Four>, weights: vec4<i32>, down: i32, plane_begin: i32, row: i32, col: i32) {
+    for (var right = 0; right < 3; right++) {
+        let w = load_weight_block(weights, 3 * down + right);
+        (*sums).a += product_at(w, plane_begin, row, col + right);
+        (*sums).b += product_at(w, plane_begin, row, col + right + 1);
+        (*sums).c += product_at(w, plane_begin, row, col + right + 2);
+        (*sums).d += product_at(w, plane_begin, row, col + right + 3);
+    }
 }
 
 // The tile by the definition.
@@ -213,9 +218,9 @@ fn write_directly(place: Place, start: vec4<f32>) {
             for (var in_channel = first; in_channel < min(first + CHANNELS, params.in_channels); in_channel++) {
                 let begin = group_begin + in_channel * plane;
                 let weights = weights_begin(place.group, place.block, in_channel);
-                add_row(&sums, weights, begin, row, col);
-                add_row(&sums, weights + 3, begin, row + 1, col);
-                add_row(&sums, weights + 6, begin, row + 2, col);
+                add_row(&sums, weights, 0, begin, row, col);
+                add_row(&sums, weights, 1, begin, row + 1, col);
+                add_row(&sums, weights, 2, begin, row + 2, col);
             }
             totals = Four(totals.a + sums.a, totals.b + sums.b, totals.c + sums.c, totals.d + sums.d);
         }

@@ -170,6 +170,35 @@ impl<O: Differentiable> Backward<O> {
         Ok(magnitudes)
     }
 
+    /// [`Backward::of_magnitudes`], each with its gradient's name.
+    #[cfg(feature = "gpu-core")]
+    pub(crate) fn magnitudes_by_name(
+        &self,
+        inputs: &ArraysOf<Self>,
+        computed: &Computed<Self>,
+    ) -> Result<Vec<(&'static str, Vec<f32>)>>
+    where
+        Self: OnCpu + Definition<Inputs = O::BackwardInputs, Outputs = O::Gradients>,
+    {
+        let mut written = Flat(Vec::new());
+        O::Gradients::try_map(&computed.outputs, &mut written)?;
+        let names = written.0.iter().map(|(name, _)| name.field);
+        let names = names.chain(computed.updated.iter().map(|(name, _)| name.field));
+        Ok(names.zip(self.of_magnitudes(inputs, computed)?).collect())
+    }
+
+    /// The larger magnitude of two results, by the gradient's name and the index there.
+    #[cfg(feature = "gpu-core")]
+    pub(crate) fn larger_by_name(&self, results: [Vec<Vec<f32>>; 2]) -> impl Fn(&str, usize) -> f64 + use<O> {
+        let of = |how: Gradient| self.wanted.iter().filter(move |(_, gradient)| *gradient == how);
+        let names: Vec<_> = of(Gradient::Write).chain(of(Gradient::Add)).map(|(name, _)| name.field).collect();
+        move |name, index| {
+            let at = names.iter().position(|other| *other == name);
+            let size = |result: &Vec<Vec<f32>>| at.map_or(f64::INFINITY, |at| f64::from(result[at][index].abs()));
+            results.iter().map(size).fold(0.0, f64::max)
+        }
+    }
+
     /// The shape of a gradient's input, to which it is added.
     pub(crate) fn added(&self, name: impl Into<Name>, shape: &[usize]) -> Option<Vec<usize>> {
         self.adds(name).then(|| shape.to_vec())

@@ -181,6 +181,10 @@ impl<O: Definition> Slots<O> {
         self.workspace.as_ref().map_or(0, Slot::bytes)
     }
 
+    pub(crate) fn workspace_elements(&self) -> usize {
+        self.workspace.as_ref().map_or(0, Slot::elements)
+    }
+
     pub(crate) fn bind(&self, part: &Part) -> Bound<O> {
         let mut binder = Binder { part, next: 0, output: self.output_index() };
         let Ok(inputs) = O::Inputs::try_map(&self.inputs, &mut binder);

@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Definition, arguments};
 use crate::ops::epilogue::{Epilogue, with_epilogue};
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
@@ -47,6 +47,10 @@ pub struct Conv2d {
     /// Whether the operator takes a packed weight too.
     #[cfg(feature = "gpu-core")]
     is_packed: bool,
+    /// Whether the weight is that of the convolution whose gradient this one computes: with the channels exchanged and
+    /// the kernels mirrored.
+    #[cfg(feature = "gpu-core")]
+    is_mirrored: bool,
 }
 
 arguments! {
@@ -165,7 +169,34 @@ impl Conv2d {
             epilogue: Epilogue::default(),
             #[cfg(feature = "gpu-core")]
             is_packed: false,
+            #[cfg(feature = "gpu-core")]
+            is_mirrored: false,
         })
+    }
+
+    /// The convolution of an input by these windows that has an output like `output`, without a bias: a gradient. Its
+    /// windows need not be those of any parameters.
+    #[cfg(feature = "gpu-core")]
+    pub(crate) fn of_windows(input: ImageShape, windows: [Window; 2], groups: usize, output: &ImageShape) -> Self {
+        Conv2d {
+            input,
+            windows,
+            groups,
+            out_channels: output.channels,
+            out_rows: output.rows,
+            out_cols: output.cols,
+            has_bias: false,
+            output: output.shape.clone(),
+            algorithm: Conv2dAlgorithm::Auto,
+            epilogue: Epilogue::default(),
+            is_packed: false,
+            is_mirrored: false,
+        }
+    }
+
+    pub(crate) fn weight_shape(&self) -> [usize; 4] {
+        let [rows, cols] = &self.windows;
+        [self.out_channels, self.input.channels / self.groups, rows.kernel, cols.kernel]
     }
 
     /// The shape of the output.
@@ -191,6 +222,10 @@ impl Definition for Conv2d {
         self.clone().with_activation(activation).map(Some)
     }
 
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+
     #[cfg(feature = "gpu-core")]
     fn on_packed(&self) -> Option<Self> {
         Some(self.clone().with_packed_weight())
@@ -204,8 +239,11 @@ impl Definition for Conv2d {
     }
 }
 
+pub use backward::*;
 #[cfg(feature = "gpu-core")]
 pub use {on_gpu::*, packed::*, plan::*};
+
+mod backward;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu;

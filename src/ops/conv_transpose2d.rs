@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Definition, arguments};
 use crate::ops::epilogue::{Epilogue, with_epilogue};
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
@@ -170,6 +170,24 @@ impl ConvTranspose2d {
         })
     }
 
+    /// The transposed convolution of an input by these windows that has an output like `output`, without a bias: a
+    /// gradient. Its windows need not be those of any parameters.
+    #[cfg(feature = "gpu-core")]
+    pub(crate) fn of_windows(input: ImageShape, windows: [Window; 2], groups: usize, output: &ImageShape) -> Self {
+        ConvTranspose2d {
+            input,
+            windows,
+            groups,
+            out_channels: output.channels,
+            out_rows: output.rows,
+            out_cols: output.cols,
+            has_bias: false,
+            output: output.shape.clone(),
+            epilogue: Epilogue::default(),
+            algorithm: ConvTranspose2dAlgorithm::Auto,
+        }
+    }
+
     /// The shape of the output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output
@@ -193,6 +211,10 @@ impl Definition for ConvTranspose2d {
         self.clone().with_activation(activation).map(Some)
     }
 
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+
     #[cfg(feature = "gpu-core")]
     fn by_every_algorithm(&self) -> Vec<(String, Self)> {
         let each = ConvTranspose2dAlgorithm::ALL.iter();
@@ -201,7 +223,11 @@ impl Definition for ConvTranspose2d {
 }
 
 #[cfg(feature = "gpu-core")]
+pub use backward::*;
+#[cfg(feature = "gpu-core")]
 pub use {on_gpu::*, plan::*};
+
+mod backward;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu;

@@ -4,9 +4,11 @@ use crate::gpu::kernel::{LoopPart, UniformWindow, uniform};
 use crate::shape::ImageShape;
 use crate::window::Window;
 
+pub(crate) mod backward;
 pub(super) mod gemm;
 pub(super) mod gemm_tiles;
 pub(super) mod patches;
+pub(super) mod weight_gradient;
 pub(super) mod weights;
 
 uniform! {

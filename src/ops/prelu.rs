@@ -1,14 +1,14 @@
 //! prelu: a leaky relu whose slopes are an argument.
 
 use crate::error::{Error, Result};
-use crate::operator::{Definition, NoParams, arguments};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable, NoParams, arguments};
 use crate::shape;
 
 /// A validated [`prelu`](crate::prelu) on arguments of known shapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prelu {
     shape: Vec<usize>,
-    weight: Vec<usize>,
+    pub(crate) weight: Vec<usize>,
     pub(crate) channels: usize,
     /// Elements after the channels.
     pub(crate) inner: usize,
@@ -69,11 +69,67 @@ impl Definition for Prelu {
     fn of_shapes(inputs: &PreluInputs<Vec<usize>>, _: &NoParams) -> Result<Self> {
         Prelu::new(&inputs.input, &inputs.weight)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+arguments! {
+    /// The inputs of [`prelu_backward`](crate::prelu_backward).
+    #[derive(Copy)]
+    pub struct PreluBackwardInputs<F> {
+        /// f32, of the input's shape: the gradient with respect to the output.
+        grad_output: float,
+        /// f32: the operator's input.
+        input: float,
+        /// f32: the operator's weight. Present exactly if the gradient of the input is wanted.
+        weight: optional float,
+        /// f32, of the input's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_input: optional float,
+        /// f32, of the weight's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_weight: optional float,
+    }
+}
+
+arguments! {
+    /// The gradients of [`prelu`](crate::prelu).
+    #[derive(Copy, Eq)]
+    pub struct PreluGradients<F> {
+        /// f32, of the input's shape.
+        grad_input: optional float,
+        /// f32, of the weight's shape.
+        grad_weight: optional float,
+    }
+}
+
+impl Differentiable for Prelu {
+    const BACKWARD: &'static str = "prelu_backward";
+    type BackwardInputs = PreluBackwardInputs<()>;
+    type Gradients = PreluGradients<()>;
+
+    fn gradient_shapes(&self) -> PreluGradients<Vec<usize>> {
+        PreluGradients { grad_input: Some(self.shape.clone()), grad_weight: Some(self.weight.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> PreluBackwardInputs<Vec<usize>> {
+        PreluBackwardInputs {
+            grad_output: self.shape.clone(),
+            input: self.shape.clone(),
+            weight: backward.needed(&["grad_input"], &self.weight),
+            grad_input: backward.added("grad_input", &self.shape),
+            grad_weight: backward.added("grad_weight", &self.weight),
+        }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
+pub use backward::prelu_backward;
+#[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
 
+#[cfg(feature = "gpu-core")]
+mod backward;
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
     use super::{Prelu, PreluInputs, PreluOutputs};
@@ -97,18 +153,16 @@ mod on_gpu {
         }
 
         fn declare(&self, _: &Elementwise) -> Slots<Self> {
-            // Whole images, so that each part begins at channel 0.
-            let share = self.channels * self.inner;
+            let share = self.share();
             let inputs =
                 PreluInputs { input: Slot::read(&self.shape).cut(share).or_output(), weight: Slot::read(&self.weight) };
-            let items = self.shape.iter().product::<usize>().checked_div(share).unwrap_or(0);
-            Slots::new(inputs, PreluOutputs { output: Slot::write(&self.shape).cut(share) }).cut(items)
+            Slots::new(inputs, PreluOutputs { output: Slot::write(&self.shape).cut(share) }).cut(self.items())
         }
 
         fn dispatches(&self, plan: &Elementwise, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
             let PreluInputs { input, weight } = bound.inputs;
             let slopes = ChannelSlopes { weight, channels: self.channels, inner: self.inner };
-            let items = part.items * self.channels * self.inner;
+            let items = part.items * self.share();
             plan.dispatches(&KERNELS, self.activation(), items, [input, bound.outputs.output], Some(slopes), add);
         }
 
@@ -123,6 +177,15 @@ mod on_gpu {
     }
 
     impl Prelu {
+        /// The elements of an item of a call that is cut: of an image, so that each part begins at channel 0.
+        pub(super) fn share(&self) -> usize {
+            self.channels * self.inner
+        }
+
+        pub(super) fn items(&self) -> usize {
+            self.shape.iter().product::<usize>().checked_div(self.share()).unwrap_or(0)
+        }
+
         fn activation(&self) -> Activation {
             Activation::Prelu { num_parameters: self.channels }
         }

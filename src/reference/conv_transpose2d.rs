@@ -1,8 +1,12 @@
-use ndarray::{Array4, ArrayD, IxDyn, s};
+use ndarray::{ArrayD, Axis, IxDyn};
 
-use super::{AsArray, batch_of, compute, elements_of, finished, matrix_of, owned, pixel_blocks, weight_of};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dOutputs, ConvTranspose2dParams, Result};
+use super::convolution::{channel_sums, convolved, transposed, weight_gradient};
+use super::{AsArray, batch_of, compute, elements_of, finished, owned, weight_of};
+use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
+use crate::{
+    Conv2dBackwardInputs, Conv2dGradients, ConvTranspose2d, ConvTranspose2dInputs, ConvTranspose2dOutputs,
+    ConvTranspose2dParams, Result,
+};
 
 /// The transposed convolution of an input with a weight, as PyTorch does it on the CPU: every input pixel's product with
 /// the weights, a product of matrices, is added where it belongs.
@@ -20,43 +24,61 @@ pub fn conv_transpose2d(
     Ok(compute::<ConvTranspose2d>(&inputs, params)?.outputs.output)
 }
 
+/// The gradients of [`conv_transpose2d`] with respect to its input, its weight and, `has_bias`, its bias: see
+/// [`conv_transpose2d_backward`](crate::conv_transpose2d_backward).
+///
+/// # Errors
+/// As [`ConvTranspose2d::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `grad_output` that has
+/// not the output's shape.
+pub fn conv_transpose2d_backward(
+    grad_output: &dyn AsArray<f32>,
+    input: &dyn AsArray<f32>,
+    weight: &dyn AsArray<f32>,
+    has_bias: bool,
+    params: &ConvTranspose2dParams,
+) -> Result<Conv2dGradients<ArrayD<f32>>> {
+    let [grad_output, input, weight] = [grad_output, input, weight].map(owned);
+    let channels = [weight.shape().get(1).map_or(0, |channels| channels.saturating_mul(params.groups))];
+    let bias = has_bias.then_some(&channels[..]);
+    let backward = ConvTranspose2d::new(input.shape(), weight.shape(), bias, params)?.backward_of_all()?;
+    let (input, weight) = (Some(input), Some(weight));
+    let inputs = Conv2dBackwardInputs { input, weight, ..Conv2dBackwardInputs::new(grad_output) };
+    Ok(compute::<Backward<ConvTranspose2d>>(&inputs, &backward)?.outputs)
+}
+
 impl OnCpu for ConvTranspose2d {
     fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
         let image = &self.input;
         let planes = batch_of(inputs.input.view(), image);
         let weight = weight_of(&inputs.weight);
         let bias = inputs.bias.as_ref().map_or_else(|| vec![0.0; self.out_channels], elements_of);
-        let [rows, cols] = &self.windows;
-        let in_channels = image.channels / self.groups;
-        let out_channels = self.out_channels / self.groups;
-        let products = out_channels * rows.kernel * cols.kernel;
-
-        let shape = (image.batch, self.out_channels, self.out_rows, self.out_cols);
-        let mut sums = Array4::from_shape_fn(shape, |(_, channel, _, _)| bias[channel]);
-        for group in 0..self.groups {
-            let channels = group * in_channels..(group + 1) * in_channels;
-            let weights = matrix_of(weight.slice(s![channels.clone(), .., .., ..]), in_channels);
-            for n in 0..image.batch {
-                let inputs = matrix_of(planes.slice(s![n, channels.clone(), .., ..]), in_channels);
-                for block in pixel_blocks(image.rows * image.cols, products) {
-                    let columns = weights.t().dot(&inputs.slice(s![.., block.clone()]));
-                    for ((element, pixel), product) in columns.indexed_iter() {
-                        let pixel = block.start + pixel;
-                        let (kernel_row, kernel_col) = (element / cols.kernel % rows.kernel, element % cols.kernel);
-                        let channel = group * out_channels + element / cols.kernel / rows.kernel;
-                        // Where the window that a convolution would read its output's pixel from has this element.
-                        let y = rows.position(pixel / image.cols, kernel_row, self.out_rows);
-                        let x = cols.position(pixel % image.cols, kernel_col, self.out_cols);
-                        if let (Some(y), Some(x)) = (y, x) {
-                            sums[[n, channel, y, x]] += product;
-                        }
-                    }
-                }
-            }
+        let mut sums = transposed(planes, weight, &self.windows, [self.out_rows, self.out_cols], self.groups);
+        for (mut channel, bias) in sums.axis_iter_mut(Axis(1)).zip(bias) {
+            channel += bias;
         }
         let output = sums.into_shape_with_order(IxDyn(self.output_shape())).expect("only the batch dimension may go");
         let arguments = [&inputs.residual, &inputs.activation_weight];
         let output = finished(&self.epilogue, output, arguments, [self.out_channels, self.out_rows * self.out_cols]);
         Ok(Computed::new(ConvTranspose2dOutputs { output }))
+    }
+}
+
+impl OnCpu for Backward<ConvTranspose2d> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let ConvTranspose2d { input: image, windows, groups, .. } = &self.forward;
+        let planes = batch_of(inputs.grad_output.view(), image);
+        let wrong = "it was planned";
+        self.computed(inputs, |name| match name.field {
+            "grad_input" => {
+                let weight = weight_of(inputs.weight.as_ref().expect(wrong));
+                let gradient = convolved(planes, weight, windows, [image.rows, image.cols]);
+                gradient.into_shape_with_order(IxDyn(&image.shape)).expect("only the batch dimension may go")
+            }
+            "grad_weight" => {
+                let pixels = batch_of(inputs.input.as_ref().expect(wrong).view(), image);
+                weight_gradient(planes, pixels, windows, *groups).into_dyn()
+            }
+            _ => channel_sums(planes),
+        })
     }
 }

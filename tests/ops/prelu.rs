@@ -88,5 +88,16 @@ planted_faults!(
         ("prelu", "params.first + 4u * block", "4u * block + 1u"),
         ("prelu", "params.first + index", "index"),
         ("prelu", "x, x > vec4<f32>()", "x, x < vec4<f32>()"),
+        ("prelu_backward", "(bits > vec4<u32>())", "(bits >= vec4<u32>())"),
+        ("prelu_backward", " & (bits <= vec4<u32>(INFINITY))", ""),
+        ("prelu_backward", "if (index < params.count)", "if (index + 1u < params.count)"),
+        ("prelu_backward", "if (block < params.count)", "if (block + 1u < params.count)"),
+        ("prelu_backward", "slopes_at(params.first + 4u * block)", "slopes_at(4u * block + 1u)"),
+        ("prelu_backward", "slope_of(params.first + index)", "slope_of(index)"),
+        ("sums_prelu", "select(grad * x, vec4<f32>()", "select(grad * x, grad"),
+        ("sums_prelu", "if (channel >= params.channels)", "if (channel + 1u >= params.channels)"),
+        ("sums_prelu", "select(at, at + (params.channels - 1u) * params.inner, is_past)", "at"),
+        ("sums_prelu", "select(offset, offset - params.inner, is_past)", "offset"),
+        ("sums_prelu", "sums = add_block(sums, block_of_terms(place.at))", "sums = add_block(sums, vec4<f32>())"),
     ]
 );

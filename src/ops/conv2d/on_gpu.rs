@@ -223,11 +223,6 @@ impl Conv2d {
     fn output_count(&self, part: &Part) -> usize {
         part.items * self.out_channels * self.out_rows * self.out_cols
     }
-
-    pub(super) fn weight_shape(&self) -> [usize; 4] {
-        let [rows, cols] = &self.windows;
-        [self.out_channels, self.in_channels(), rows.kernel, cols.kernel]
-    }
 }
 
 /// The convolution of an input (N,C,H,W) or (C,H,W) with a weight (O,C/groups,R,S), as

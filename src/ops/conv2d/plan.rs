@@ -42,7 +42,7 @@ pub enum Conv2dAlgorithm {
     /// Winograd's F(4x4, 3x3), with 4 times fewer products. Only for kernels of 3 by 3 with stride and dilation 1, and
     /// 64 to 7,900 input channels a group. It is four kernels, with a workspace of some 16 MiB and at least 4 times the
     /// weight; the weight can be packed once instead. It rounds more than the others: on the tests' cases its error is
-    /// up to 8 times that of PyTorch's float32, theirs up to 4 times. The error grows where a tile holds few outputs,
+    /// up to 8 times that of PyTorch's float32, theirs up to 4 times, and that of F(2x2, 3x3) up to 5. The error grows where a tile holds few outputs,
     /// or small outputs beside large ones. So [`Conv2dAlgorithm::Auto`] never takes it.
     Winograd4x4,
     /// As `Auto`, but it may also be `Winograd4x4` where that is faster, with its rounding: for networks in which an error
@@ -179,7 +179,7 @@ impl Conv2d {
     }
 
     /// Whether the kernel is 3 by 3 with stride and dilation 1.
-    fn is_dense_3x3(&self) -> bool {
+    pub(super) fn is_dense_3x3(&self) -> bool {
         self.windows.iter().all(|window| window.kernel == 3 && window.stride == 1 && window.dilation == 1)
     }
 
@@ -243,7 +243,8 @@ impl Conv2d {
     fn is_pointwise(&self) -> bool {
         self.windows.iter().all(|window| {
             window.kernel == 1 && window.stride == 1 && window.padding_before == 0 && window.padding_after == 0
-        }) && (self.out_rows * self.out_cols).is_multiple_of(BLOCK as usize)
+        }) && [self.out_rows, self.out_cols] == [self.input.rows, self.input.cols]
+            && (self.out_rows * self.out_cols).is_multiple_of(BLOCK as usize)
     }
 
     fn winograd(&self, on: &Capabilities, tile: usize) -> Conv2dPlan {

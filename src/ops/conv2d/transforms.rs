@@ -37,6 +37,7 @@ uniform! {
         inputs_step: i32,
         products_step: i32,
         kernels_step: i32,
+        is_mirrored: u32,
     }
 }
 
@@ -197,6 +198,7 @@ impl Conv2d {
             inputs_step: layout.inputs_step as i32,
             products_step: layout.products_step as i32,
             kernels_step: layout.kernels_step as i32,
+            is_mirrored: u32::from(self.is_mirrored),
         }
     }
 }

@@ -1,0 +1,12 @@
+// The terms of sums over channels: the elements of an array.
+
+@group(0) @binding(1) var<storage, read> source: array<f32>;
+@group(0) @binding(1) var<storage, read> source_blocks: array<vec4<f32>>;
+
+fn term(at: u32) -> f32 {
+    return source[at];
+}
+
+fn block_of_terms(at: u32) -> vec4<f32> {
+    return source_blocks[at];
+}
