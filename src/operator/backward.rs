@@ -6,8 +6,10 @@ pub use erased::{AnyBackward, AnyDifferentiable};
 
 use ndarray::ArrayD;
 
+#[cfg(feature = "gpu-core")]
+use super::OnCpu;
 use super::by_name::{Flat, Named};
-use super::{Arguments, ArraysOf, Computed, Definition, FloatOrInteger, InputsOf, Map, Name, OnCpu};
+use super::{Arguments, ArraysOf, Computed, Definition, FloatOrInteger, InputsOf, Map, Name};
 use crate::error::{Error, Result};
 
 /// What a backward pass does with a gradient that is wanted.
