@@ -51,6 +51,7 @@ impl ElementwiseLoss {
         }
     }
 
+    #[cfg(feature = "gpu-core")]
     pub fn count(&self) -> usize {
         self.common.iter().product()
     }
@@ -87,6 +88,7 @@ arguments! {
 /// A loss of the difference between input and target. Its reference implements it.
 pub(crate) trait DifferenceLoss: Definition {
     /// With which power of the difference it grows.
+    #[cfg(feature = "gpu-core")]
     const POWER: i32;
 
     fn loss(&self) -> &ElementwiseLoss;
