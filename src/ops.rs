@@ -69,7 +69,14 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
+            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*,
+                <$crate::operator::Backward<MaxPool2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<AvgPool2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<AdaptiveAvgPool2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Interpolate> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<RoiPool> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Relu> as $crate::operator::Operator>::KERNELS,
+            ];
             all.into_iter().flatten().copied().flatten().collect()
         }
     };
