@@ -77,23 +77,19 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
-            let backward = [
-                <$crate::operator::Backward<Add> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<BatchNorm> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<BinaryCrossEntropyWithLogits> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Cat> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Conv2d> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<ConvTranspose2d> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Flatten> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Linear> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<MaxPool2d> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Pad> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Permute> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Prelu> as $crate::operator::Operator>::KERNELS,
-            ];
-            let all = all.into_iter().chain(backward);
-            all.flatten().copied().flatten().collect()
+            let all = [$(
+                <$operator as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<$operator> as $crate::operator::Operator>::KERNELS,
+            )*];
+            let all: Vec<&'static $crate::gpu::kernel::Kernel> = all.into_iter().flatten().copied().flatten().collect();
+            // Some share kernels.
+            let mut each: Vec<&'static $crate::gpu::kernel::Kernel> = Vec::new();
+            for kernel in all {
+                if !each.iter().any(|other| std::ptr::eq(*other, kernel)) {
+                    each.push(kernel);
+                }
+            }
+            each
         }
     };
 }

@@ -210,18 +210,31 @@ fn rows_of(rows: &Rows, scores: &ArrayD<f32>, function: impl Fn(f64, f64) -> f64
     results
 }
 
+/// The positions that one of as many parts of a length has.
+fn area(index: usize, length: usize, parts: usize) -> Range<usize> {
+    index * length / parts..((index + 1) * length).div_ceil(parts)
+}
+
 /// The means of areas of every plane.
 fn means_of(areas: &Areas, input: &ArrayD<f32>, output: &[usize]) -> ArrayD<f32> {
     let planes = batch_of(input.view(), &areas.input);
-    let range =
-        |index: usize, length: usize, parts: usize| index * length / parts..((index + 1) * length).div_ceil(parts);
     let [out_rows, out_cols] = areas.out;
     let means = Array4::from_shape_fn((areas.input.batch, areas.input.channels, out_rows, out_cols), |(n, c, y, x)| {
-        let [rows, cols] = [range(y, areas.input.rows, out_rows), range(x, areas.input.cols, out_cols)];
+        let [rows, cols] = [area(y, areas.input.rows, out_rows), area(x, areas.input.cols, out_cols)];
         let area = planes.slice(s![n, c, rows, cols]);
         (area.iter().map(|&x| f64::from(x)).sum::<f64>() / area.len() as f64) as f32
     });
     means.into_shape_with_order(IxDyn(output)).expect("only the batch dimension may go")
+}
+
+/// The gradient of the means of areas of every plane.
+fn gradient_of_means(areas: &Areas, grad_output: &ArrayD<f32>) -> ArrayD<f64> {
+    let Areas { input, out } = areas;
+    scattered(input, grad_output, |[y, x], grad, plane| {
+        let mut area = plane.slice_mut(s![area(y, input.rows, out[0]), area(x, input.cols, out[1])]);
+        let share = grad / area.len() as f64;
+        area.mapv_inplace(|sum| sum + share);
+    })
 }
 
 /// The gradient of an image's planes, to which each element of `grad_output`, (N,C,rows,columns) or (C,rows,columns),
