@@ -3,6 +3,7 @@
 // Shared by several operators.
 pub(crate) mod areas;
 mod broadcast;
+pub(crate) mod class_targets;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
@@ -44,6 +45,7 @@ macro_rules! operators {
             log_softmax: LogSoftmax,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,
+            nll_loss: NllLoss,
             pad: Pad,
             permute: Permute,
             prelu: Prelu,
@@ -69,7 +71,14 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
+            use $crate::operator::{Backward, Operator};
+            let all = [
+                $(<$operator as Operator>::KERNELS,)*
+                <Backward<CrossEntropy> as Operator>::KERNELS,
+                <Backward<LogSoftmax> as Operator>::KERNELS,
+                <Backward<NllLoss> as Operator>::KERNELS,
+                <Backward<Softmax> as Operator>::KERNELS,
+            ];
             all.into_iter().flatten().copied().flatten().collect()
         }
     };
