@@ -1,5 +1,5 @@
-// parts: losses, classes|classes_in_blocks
-// cross_entropy: the losses of rows, see parts/losses.wgsl, and their mean or sum. The mean divides the sum by that of w[y]
+// parts: class_losses, classes|classes_in_blocks
+// cross_entropy: the losses of rows, see parts/class_losses.wgsl, and their mean or sum. The mean divides the sum by that of w[y]
 // over rows not ignored, or for probabilities by the number of rows.
 //
 // input, [batch, classes, inner], comes from parts/classes.wgsl or, for contiguous rows in blocks of 4, from

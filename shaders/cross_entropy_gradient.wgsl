@@ -1,5 +1,5 @@
-// parts: losses, block_sums, classes|classes_in_blocks, gradients|gradients_in_blocks
-// The gradients of cross_entropy, in the names of parts/losses.wgsl. With f the gradient of a row's loss, divided for a mean,
+// parts: class_losses, block_sums, classes|classes_in_blocks, gradients|gradients_in_blocks
+// The gradients of cross_entropy, in the names of parts/class_losses.wgsl. With f the gradient of a row's loss, divided for a mean,
 // and q[c] = 1 for c = y and otherwise 0,
 //     grad_input[c] = f ((1 - e) w[y] (p[c] - q[c]) + e / classes (p[c] sum over d of w[d] - w[c]))      for class indices
 //     grad_input[c] = f (p[c] sum over d of w[d] s[d] - w[c] s[c])  with s = (1 - e) t + e / classes     for probabilities t

@@ -39,7 +39,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("linear_elements"),
     part!("linear_store"),
     part!("log"),
-    part!("losses"),
+    part!("class_losses"),
     part!("no_activation"),
     part!("no_epilogue"),
     part!("normalize"),

@@ -18,8 +18,19 @@ pub fn golden_folder(source: &str) -> PathBuf {
 }
 
 /// The folders of all golden cases but the report's.
-const SOURCES: [&str; 9] =
-    ["random", "opinfo", "onnx", "roi_pool", "channels", "special", "corners", "bad_input", "optional_outputs"];
+const SOURCES: [&str; 11] = [
+    "gradients",
+    "random",
+    "opinfo",
+    "onnx",
+    "roi_pool",
+    "channels",
+    "special",
+    "corners",
+    "bad_input",
+    "optional_outputs",
+    "losses/nll_loss",
+];
 
 /// The golden cases of all these sources.
 pub fn golden() -> &'static [Case] {
