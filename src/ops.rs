@@ -3,6 +3,7 @@
 // Shared by several operators.
 pub(crate) mod areas;
 pub(crate) mod broadcast;
+pub(crate) mod class_targets;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
@@ -51,6 +52,7 @@ macro_rules! operators {
             log_softmax: LogSoftmax,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,
+            nll_loss: NllLoss,
             pad: Pad,
             permute: Permute,
             prelu: Prelu,

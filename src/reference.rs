@@ -215,6 +215,32 @@ fn area(index: usize, length: usize, parts: usize) -> Range<usize> {
     index * length / parts..((index + 1) * length).div_ceil(parts)
 }
 
+/// A function of each element of `grad_output` and of `output`, and of the sum of the `term`s of these along its row.
+fn row_gradients_of(
+    rows: &Rows,
+    grad_output: &ArrayD<f32>,
+    output: &ArrayD<f32>,
+    term: impl Fn(f64, f64) -> f64,
+    function: impl Fn(f64, f64, f64) -> f64,
+) -> ArrayD<f64> {
+    // A scalar is a row of one score.
+    fn at_least_1d<T>(view: ArrayViewD<'_, T>) -> ArrayViewD<'_, T> {
+        if view.ndim() == 0 { view.insert_axis(Axis(0)) } else { view }
+    }
+    let grads = grad_output.mapv(f64::from);
+    let mut results = output.mapv(f64::from);
+    let mut view = results.view_mut();
+    if view.ndim() == 0 {
+        view = view.insert_axis(Axis(0));
+    }
+    let grads = at_least_1d(grads.view());
+    for (mut ys, grads) in view.lanes_mut(Axis(rows.dim)).into_iter().zip(grads.lanes(Axis(rows.dim))) {
+        let sum: f64 = grads.iter().zip(&ys).map(|(&grad, &y)| term(grad, y)).sum();
+        ys.zip_mut_with(&grads, |y, &grad| *y = function(grad, *y, sum));
+    }
+    results
+}
+
 /// The means of areas of every plane.
 fn means_of(areas: &Areas, input: &ArrayD<f32>, output: &[usize]) -> ArrayD<f32> {
     let planes = batch_of(input.view(), &areas.input);
