@@ -79,19 +79,9 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(
-                <$operator as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<$operator> as $crate::operator::Operator>::KERNELS,
-            )*];
-            let all: Vec<&'static $crate::gpu::kernel::Kernel> = all.into_iter().flatten().copied().flatten().collect();
-            // Some share kernels.
-            let mut each: Vec<&'static $crate::gpu::kernel::Kernel> = Vec::new();
-            for kernel in all {
-                if !each.iter().any(|other| std::ptr::eq(*other, kernel)) {
-                    each.push(kernel);
-                }
-            }
-            each
+            use $crate::operator::{Backward, Operator};
+            let all = [$(<$operator as Operator>::KERNELS, <Backward<$operator> as Operator>::KERNELS),*];
+            all.into_iter().flatten().copied().flatten().collect()
         }
     };
 }

@@ -80,7 +80,7 @@ mod on_gpu {
     fn it_is_cut_to_a_devices_bindings() {
         let call = of(&[11, 3, 5, 6], [2, 3]);
         expect_cut(&call, 1.2e-7);
-        for how in [Gradient::Write, Gradient::Add] {
+        for how in [Gradient::Write, Gradient::Accumulate] {
             expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
         }
     }

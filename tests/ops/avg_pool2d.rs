@@ -141,7 +141,7 @@ fn it_is_cut_to_a_devices_bindings() {
         let inputs = AvgPool2dInputs { input: random(shape, 3) };
         let call = Call::new::<AvgPool2d>(inputs, &AvgPool2dParams::new([2, 2])).unwrap();
         expect_cut(&call, 1e-7);
-        for how in [Gradient::Write, Gradient::Add] {
+        for how in [Gradient::Write, Gradient::Accumulate] {
             expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
         }
     }

@@ -132,7 +132,7 @@ mod on_gpu {
         for mode in MODES {
             let call = of(&[11, 3, 5, 6], InterpolateParams::to_size([4, 8], mode));
             expect_cut(&call, bound(mode));
-            for how in [Gradient::Write, Gradient::Add] {
+            for how in [Gradient::Write, Gradient::Accumulate] {
                 expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
             }
         }

@@ -167,7 +167,7 @@ fn it_is_cut_to_a_devices_bindings() {
     let params = MaxPool2dParams { return_indices: true, stride: Some([1, 1]), ..MaxPool2dParams::new([3, 2]) };
     let call = call(&[27, 2, 6, 5], params).unwrap();
     expect_cut(&call, 0.0);
-    for how in [Gradient::Write, Gradient::Add] {
+    for how in [Gradient::Write, Gradient::Accumulate] {
         expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
     }
 }

@@ -63,7 +63,7 @@ mod on_gpu {
         ] {
             let call = of(shape, params);
             expect_within(&call, atol);
-            for how in [Gradient::Write, Gradient::Add] {
+            for how in [Gradient::Write, Gradient::Accumulate] {
                 expect_within(&backward_of(&call, 1, how, None).unwrap(), 2e-6);
             }
         }
@@ -75,7 +75,7 @@ mod on_gpu {
             let call = of(shape, NllLossParams { reduction: Reduction::None, ..Default::default() });
             expect_cut(&call, 1e-6);
             expect_cut(&backward_of(&call, 1, Gradient::Write, None).unwrap(), 1e-6);
-            expect_cut(&backward_of(&call, 1, Gradient::Add, None).unwrap(), 1e-6);
+            expect_cut(&backward_of(&call, 1, Gradient::Accumulate, None).unwrap(), 1e-6);
         }
     }
 

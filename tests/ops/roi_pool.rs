@@ -101,7 +101,7 @@ fn it_is_cut_to_a_devices_bindings() {
     for operator in [operator.clone(), operator.with_argmax()] {
         let call = call_of(operator, random(&[2, 3, 9, 8], 1));
         expect_cut(&call, 0.0);
-        for how in [Gradient::Write, Gradient::Add] {
+        for how in [Gradient::Write, Gradient::Accumulate] {
             expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-5);
         }
     }

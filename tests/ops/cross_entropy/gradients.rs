@@ -105,7 +105,7 @@ fn it_is_cut_to_a_devices_bindings() {
         [(&[27, 3, 7][..], false), (&[27, 3, 7], true), (&[101, 12], false), (&[101, 12], true)]
     {
         let call = Call::new::<CrossEntropy>(inputs(shape, is_probability), &smoothed(Reduction::None)).unwrap();
-        for how in [Gradient::Write, Gradient::Add] {
+        for how in [Gradient::Write, Gradient::Accumulate] {
             expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-5);
         }
     }

@@ -71,7 +71,7 @@ macro_rules! softmax_tests {
                     let plan = call.operator().plan_on(gpu().capabilities());
                     assert!(plan.contains(says), "{shape:?}: {plan}");
                     expect_within(&call, bound(5.0));
-                    for how in [Gradient::Write, Gradient::Add] {
+                    for how in [Gradient::Write, Gradient::Accumulate] {
                         let backward = backward_of(&call, 1, how, None).unwrap();
                         let plan = backward.operator().plan_on(gpu().capabilities());
                         assert!(plan.contains(says), "{shape:?}: {plan}");
@@ -99,7 +99,7 @@ macro_rules! softmax_tests {
                     let call = of(shape, 1, 1.0, 2);
                     expect_cut(&call, bound(1.0));
                     expect_cut(&backward_of(&call, 3, Gradient::Write, None).unwrap(), 2e-6);
-                    expect_cut(&backward_of(&call, 3, Gradient::Add, None).unwrap(), 2e-6);
+                    expect_cut(&backward_of(&call, 3, Gradient::Accumulate, None).unwrap(), 2e-6);
                 }
             }
 
