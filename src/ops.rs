@@ -2,7 +2,7 @@
 
 // Shared by several operators.
 pub(crate) mod areas;
-mod broadcast;
+pub(crate) mod broadcast;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
@@ -77,13 +77,23 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*,
+            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
+            let backward = [
+                <$crate::operator::Backward<Add> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<BatchNorm> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<BinaryCrossEntropyWithLogits> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<MseLoss> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<SmoothL1Loss> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Cat> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Conv2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<ConvTranspose2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Flatten> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Linear> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<MaxPool2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Pad> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Permute> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<Prelu> as $crate::operator::Operator>::KERNELS,
             ];
-            all.into_iter().flatten().copied().flatten().collect()
+            let all = all.into_iter().chain(backward);
+            all.flatten().copied().flatten().collect()
         }
     };
 }

@@ -27,16 +27,15 @@ use ndarray::{
 use crate::operator::{Arguments, ArraysOf, Backward, Computed, Differentiable, InputsOf, OnCpu, ShapesOf};
 use crate::ops::Reduction;
 use crate::ops::areas::Areas;
+use crate::ops::broadcast::{broadcast_to, summed_to};
 use crate::ops::epilogue::Epilogue;
-use crate::ops::losses::{DifferenceLoss, ElementwiseLoss};
+use crate::ops::losses::{DifferenceLoss, ElementwiseLoss, difference_terms};
 use crate::ops::rows::Rows;
 use crate::shape::ImageShape;
 use crate::{
     Activation, DifferenceBackwardInputs, IsActivation, LossGradients, UnaryBackwardInputs, UnaryGradients,
     UnaryInputs, UnaryOutputs,
 };
-
-mod convolution;
 
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
@@ -240,56 +239,12 @@ fn scattered(
     gradient.into_shape_with_order(IxDyn(&image.shape)).expect("only the batch dimension may go")
 }
 
-/// Terms of a gradient summed to the shape that was broadcast to theirs.
-pub(crate) fn summed_to(mut terms: ArrayD<f64>, shape: &[usize]) -> ArrayD<f64> {
-    while terms.ndim() > shape.len() {
-        terms = terms.sum_axis(Axis(0));
-    }
-    for (axis, &length) in shape.iter().enumerate() {
-        if length != terms.shape()[axis] {
-            terms = terms.sum_axis(Axis(axis)).insert_axis(Axis(axis));
-        }
-    }
-    terms
-}
-
-/// An array broadcast to a shape that it broadcasts to.
-fn broadcast_to(array: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f64> {
-    array.broadcast(IxDyn(shape)).expect("the shapes broadcast").mapv(f64::from)
-}
-
 /// A loss of differences.
 fn difference_loss<O: DifferenceLoss>(operator: &O, [input, target]: [&ArrayD<f32>; 2]) -> ArrayD<f32> {
     let ElementwiseLoss { common, reduction, .. } = operator.loss();
     let losses = (broadcast_to(input, common) - broadcast_to(target, common)).mapv(|x| operator.of(x));
     let count = losses.len() as f64;
     reduce(losses, count, *reduction)
-}
-
-/// The terms of the input's gradient of a loss of differences, and the sizes of what they are products of.
-fn difference_terms<O: DifferenceLoss>(
-    operator: &O,
-    inputs: &DifferenceBackwardInputs<ArrayD<f32>>,
-) -> [ArrayD<f64>; 2] {
-    let ElementwiseLoss { common, reduction, .. } = operator.loss();
-    let difference = broadcast_to(&inputs.input, common) - broadcast_to(&inputs.target, common);
-    let divisor = if *reduction == Reduction::Mean { difference.len() as f64 } else { 1.0 };
-    let slopes = difference.mapv(|x| operator.slope(x) / divisor);
-    let terms = broadcast_to(&inputs.grad_output, common) * &slopes;
-    let peaks = ndarray::Zip::from(&difference).and(&slopes).map_collect(|x, slope| x.abs().max(slope.abs()));
-    [terms, peaks]
-}
-
-/// The sizes of the terms of the gradients of a loss of differences; infinite where float32 may overflow on the way.
-#[cfg(feature = "gpu-core")]
-pub(crate) fn difference_sizes<O: DifferenceLoss>(
-    operator: &O,
-    inputs: &DifferenceBackwardInputs<ArrayD<f32>>,
-) -> ArrayD<f64> {
-    let [terms, peaks] = difference_terms(operator, inputs);
-    ndarray::Zip::from(&terms)
-        .and(&peaks)
-        .map_collect(|term, &peak| if peak > f64::from(f32::MAX) { f64::INFINITY } else { term.abs() })
 }
 
 /// The gradients of a loss of differences.
@@ -327,7 +282,7 @@ fn owned(array: &dyn AsArray<f32>) -> ArrayD<f32> {
 }
 
 /// An array's elements.
-pub(crate) fn elements_of(array: &ArrayD<f32>) -> Vec<f64> {
+fn elements_of(array: &ArrayD<f32>) -> Vec<f64> {
     array.iter().map(|&x| f64::from(x)).collect()
 }
 

@@ -1,8 +1,10 @@
 //! What losses share that are computed element by element: broadcasting, reductions, gradients.
 
+use ndarray::ArrayD;
+
 use crate::error::Result;
 use crate::operator::{Backward, Definition, Differentiable, arguments};
-use crate::ops::broadcast::{WalkDimension, broadcast, walk};
+use crate::ops::broadcast::{WalkDimension, broadcast, broadcast_to, walk};
 use crate::ops::reduction::Reduction;
 use crate::shape;
 
@@ -49,6 +51,7 @@ impl ElementwiseLoss {
         }
     }
 
+    #[cfg(feature = "gpu-core")]
     pub fn count(&self) -> usize {
         self.common.iter().product()
     }
@@ -85,6 +88,7 @@ arguments! {
 /// A loss of the difference between input and target. Its reference implements it.
 pub(crate) trait DifferenceLoss: Definition {
     /// With which power of the difference it grows.
+    #[cfg(feature = "gpu-core")]
     const POWER: i32;
 
     fn loss(&self) -> &ElementwiseLoss;
@@ -124,3 +128,29 @@ pub use on_gpu::*;
 mod gradients;
 #[cfg(feature = "gpu-core")]
 mod on_gpu;
+
+/// The terms of the input's gradient of a loss of differences, and the sizes of what they are products of.
+pub(crate) fn difference_terms<O: DifferenceLoss>(
+    operator: &O,
+    inputs: &DifferenceBackwardInputs<ArrayD<f32>>,
+) -> [ArrayD<f64>; 2] {
+    let ElementwiseLoss { common, reduction, .. } = operator.loss();
+    let difference = broadcast_to(&inputs.input, common) - broadcast_to(&inputs.target, common);
+    let divisor = if *reduction == Reduction::Mean { difference.len() as f64 } else { 1.0 };
+    let slopes = difference.mapv(|x| operator.slope(x) / divisor);
+    let terms = broadcast_to(&inputs.grad_output, common) * &slopes;
+    let peaks = ndarray::Zip::from(&difference).and(&slopes).map_collect(|x, slope| x.abs().max(slope.abs()));
+    [terms, peaks]
+}
+
+/// The sizes of the terms of the gradients of a loss of differences; infinite where float32 may overflow on the way.
+#[cfg(feature = "gpu-core")]
+pub(crate) fn difference_sizes<O: DifferenceLoss>(
+    operator: &O,
+    inputs: &DifferenceBackwardInputs<ArrayD<f32>>,
+) -> ArrayD<f64> {
+    let [terms, peaks] = difference_terms(operator, inputs);
+    ndarray::Zip::from(&terms)
+        .and(&peaks)
+        .map_collect(|term, &peak| if peak > f64::from(f32::MAX) { f64::INFINITY } else { term.abs() })
+}

@@ -1,7 +1,8 @@
 use ndarray::{ArrayD, Zip};
 
-use super::{AsArray, broadcast_to, compute, owned, reduce};
+use super::{AsArray, compute, owned, reduce};
 use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
+use crate::ops::broadcast::broadcast_to;
 use crate::ops::losses::ElementwiseLoss;
 use crate::{
     BinaryCrossEntropyWithLogits, BinaryCrossEntropyWithLogitsBackwardInputs, BinaryCrossEntropyWithLogitsInputs,

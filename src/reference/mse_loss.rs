@@ -15,6 +15,7 @@ pub fn mse_loss(input: &dyn AsArray<f32>, target: &dyn AsArray<f32>, params: &Ms
 }
 
 impl DifferenceLoss for MseLoss {
+    #[cfg(feature = "gpu-core")]
     const POWER: i32 = 2;
 
     fn loss(&self) -> &ElementwiseLoss {

@@ -19,6 +19,7 @@ pub fn smooth_l1_loss(
 }
 
 impl DifferenceLoss for SmoothL1Loss {
+    #[cfg(feature = "gpu-core")]
     const POWER: i32 = 1;
 
     fn loss(&self) -> &ElementwiseLoss {

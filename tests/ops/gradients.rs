@@ -1,6 +1,14 @@
 //! Gradients: the GPU held against the CPU reference, the references against finite differences, and the same bits every
 //! time. That they are PyTorch's show the golden cases with a `grad_output`, which run as all others do.
 
+mod accumulation;
+mod accuracy;
+mod adjointness;
+mod differences;
+mod plans;
+mod refusals;
+mod reruns;
+
 use proptest::prelude::*;
 use wgdnn::cases::{Call, Refusal};
 use wgdnn::operator::{AnyArray, FloatOrInteger, Gradient, Name};

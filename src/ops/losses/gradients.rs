@@ -10,9 +10,8 @@ use crate::gpu::kernel::{Binding, Dispatch, Kernel, blocks_and_rest};
 use crate::gpu::work::Part;
 use crate::operator::replay::rounding;
 use crate::operator::{Backward, Computed, Definition, Differentiable, Slots, Tolerance};
-use crate::ops::broadcast::{WalkDimension, filled};
+use crate::ops::broadcast::{WalkDimension, filled, summed_to};
 use crate::ops::reduction::{Reduction, reduction_parts};
-use crate::reference::summed_to;
 
 /// An invocation adds as many terms of a gradient; more are added by workgroups.
 const MAX_TERMS: usize = 256;

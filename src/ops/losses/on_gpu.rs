@@ -309,7 +309,7 @@ macro_rules! difference_loss {
                 inputs: &'a ArraysOf<Self>,
                 computed: &'a Computed<Self>,
             ) -> Result<Tolerance<'a>> {
-                let sizes = $crate::reference::difference_sizes(&self.forward, inputs);
+                let sizes = $crate::ops::losses::difference_sizes(&self.forward, inputs);
                 let before = [&inputs.grad_input, &inputs.grad_target];
                 Ok(self.loss_tolerance(8, [sizes.clone(), sizes], before, computed))
             }

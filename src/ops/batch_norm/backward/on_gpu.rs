@@ -15,7 +15,6 @@ use crate::gpu::work::Part;
 use crate::operator::replay::{rounding, unless_overflown};
 use crate::operator::{ArraysOf, Backward, Bound, Computed, Operator, Slots, Tolerance};
 use crate::ops::reduction::reduction_parts;
-use crate::reference::elements_of;
 
 /// The number of f32s in the workspace for each channel, and for each chunk of a channel.
 const CHANNEL_WORDS: usize = 7;
@@ -205,6 +204,7 @@ impl Backward<BatchNorm> {
     /// overflow on the way.
     fn sizes(&self, inputs: &ArraysOf<Self>) -> [Vec<f64>; 3] {
         let BatchNorm { channels, inner, params, batch, .. } = &self.forward;
+        let elements_of = |array: &ArrayD<f32>| array.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let of = |array: &Option<ArrayD<f32>>| array.as_ref().map(elements_of);
         let grads = elements_of(&inputs.grad_output);
         let input = of(&inputs.input).unwrap_or_else(|| vec![0.0; grads.len()]);
