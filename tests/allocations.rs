@@ -5,8 +5,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use wgdnn::operator::Differentiable;
 use wgdnn::wgpu::{self, Buffer, BufferDescriptor, BufferUsages};
-use wgdnn::{Conv2d, Conv2dAlgorithm, Conv2dInputs, Conv2dOutputs, Conv2dParams, Gpu, Operator, Tensor, conv2d};
+use wgdnn::{
+    Conv2d, Conv2dAlgorithm, Conv2dInputs, Conv2dOutputs, Conv2dParams, Gpu, Operator, Tanh, Tensor,
+    UnaryBackwardInputs, UnaryGradients, conv2d,
+};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -115,6 +119,27 @@ fn warm_calls_allocate_and_lock_little() {
     println!("Conv2d::call: {planned} allocations, {planned_locks} locks");
     println!("Conv2d::record: {recorded} allocations, {recorded_locks} locks");
     assert!(eager <= bare + 8 && eager_locks <= 5, "{eager}, {eager_locks}");
+    assert!(planned <= bare + 8 && planned_locks <= 5, "{planned}, {planned_locks}");
+    assert!(recorded <= bare + 2 && recorded_locks <= 5, "{recorded}, {recorded_locks}");
+
+    // A backward pass is an operator as any other.
+    let tanh = Tanh::new(shapes[0]).unwrap();
+    let backward = tanh.backward_of_all().unwrap();
+    let tensors = [(); 2].map(|()| Tensor::<f32>::zeros(&gpu, shapes[0]).unwrap());
+    let inputs = UnaryBackwardInputs { output: Some(&tensors[1]), ..UnaryBackwardInputs::new(&tensors[0]) };
+    let [planned, planned_locks] = cost(|| backward.call(&inputs).unwrap());
+    let [grad_output, output] = [0, 3].map(|index: usize| buffers[index].slice(..));
+    let grad_input = gpu.device().create_buffer(&BufferDescriptor {
+        label: None,
+        size: 4 * (16 << 10),
+        usage: BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let inputs = UnaryBackwardInputs { output: Some(output), ..UnaryBackwardInputs::new(grad_output) };
+    let gradients = UnaryGradients { grad_input: Some(grad_input.slice(..)) };
+    let [recorded, recorded_locks] = cost(|| backward.record(&mut recorder, &inputs, &gradients, None).unwrap());
+    println!("Backward::call: {planned} allocations, {planned_locks} locks");
+    println!("Backward::record: {recorded} allocations, {recorded_locks} locks");
     assert!(planned <= bare + 8 && planned_locks <= 5, "{planned}, {planned_locks}");
     assert!(recorded <= bare + 2 && recorded_locks <= 5, "{recorded}, {recorded_locks}");
 }

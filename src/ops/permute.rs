@@ -104,6 +104,7 @@ impl Permute {
     }
 
     /// What brings the output's dimensions back into the input's order.
+    #[cfg(feature = "gpu-core")]
     pub(crate) fn inverse(&self) -> Permute {
         let mut dims = vec![0; self.dims.len()];
         for (position, &dim) in self.dims.iter().enumerate() {

@@ -12,6 +12,8 @@ mod data;
 mod devices;
 mod faults;
 mod golden;
+#[cfg(feature = "gpu-core")]
+mod gradients;
 mod refusals;
 mod rows;
 
@@ -23,6 +25,8 @@ pub use data::*;
 pub use devices::*;
 pub(crate) use faults::*;
 pub use golden::*;
+#[cfg(feature = "gpu-core")]
+pub use gradients::*;
 pub use refusals::*;
 pub(crate) use rows::*;
 

@@ -29,13 +29,16 @@ fn golden_cases_in_place() {
     let mut wrong = Vec::new();
     for case in golden().iter().filter(|case| !case.is_error) {
         let call = Call::of_case(case).unwrap();
+        let mut case = case.clone();
+        // Gradients are made by another call.
+        case.outputs.retain(|name, _| name == "output");
         for gpu in [gpu(), gpu_taken_for_hardware()] {
             let candidates = candidates(&call, gpu);
             let Some(&first) = candidates.first() else { continue };
             *ran.entry(call.op()).or_default() += 1;
             let recorded = candidates.iter().map(|&name| crate::recorded::run_with(&call, gpu, &[name]));
             for outputs in [eagerly(&call, gpu, first)].into_iter().chain(recorded) {
-                if let Err(reason) = compare(case, &outputs.unwrap()) {
+                if let Err(reason) = compare(&case, &outputs.unwrap()) {
                     wrong.push(format!("{}: {reason}", case.id));
                 }
             }

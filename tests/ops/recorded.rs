@@ -26,7 +26,7 @@ struct Guarded {
 }
 
 impl Guarded {
-    fn new(gpu: &Gpu, argument: &FlatSlot, arrays: &[(Name, AnyArray)]) -> Self {
+    fn new(gpu: &Gpu, argument: &FlatSlot, arrays: &[(Name, AnyArray)], fill: u32) -> Self {
         let array = arrays.iter().find(|(name, _)| *name == argument.name);
         let data = array.map(|(_, array)| match array {
             FloatOrInteger::Float(array) => array.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
@@ -36,7 +36,7 @@ impl Guarded {
         let mut content = vec![CANARY; words + 2 * GUARD];
         match &data {
             Some(data) => content[GUARD..GUARD + data.len()].copy_from_slice(data),
-            None => content[GUARD..GUARD + words].fill(UNWRITTEN),
+            None => content[GUARD..GUARD + words].fill(fill),
         }
         let bytes: Vec<u8> = content.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let buffer = gpu.device().create_buffer_init(&wgpu::util::BufferInitDescriptor {
@@ -112,6 +112,15 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
 
 /// [`run`] with these inputs in the output's own buffer; all hold the same.
 pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, Refusal> {
+    run_on(call, gpu, in_output, UNWRITTEN, true)
+}
+
+/// [`run`], recorded once, on outputs and a workspace that hold this word.
+pub fn run_once(call: &Call, gpu: &Gpu, fill: u32) -> Result<Outputs, Refusal> {
+    run_on(call, gpu, &[], fill, false)
+}
+
+fn run_on(call: &Call, gpu: &Gpu, in_output: &[Name], fill: u32, twice: bool) -> Result<Outputs, Refusal> {
     let (operator, on) = (call.operator(), gpu.capabilities());
     let companions = operator.companions_on(on);
     let mut guarded: Vec<Guarded> = Vec::new();
@@ -124,9 +133,9 @@ pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, R
             _ if in_output.contains(&slot.name) => {}
             _ if slot.name == "output".into() && !in_output.is_empty() => {
                 let input = call.arrays().iter().find(|(name, _)| *name == in_output[0]).expect("an input");
-                guarded.push(Guarded::new(gpu, &slot, &[(slot.name, input.1.clone())]));
+                guarded.push(Guarded::new(gpu, &slot, &[(slot.name, input.1.clone())], fill));
             }
-            _ => guarded.push(Guarded::new(gpu, &slot, call.arrays())),
+            _ => guarded.push(Guarded::new(gpu, &slot, call.arrays(), fill)),
         }
     }
     let find = |name: Name| guarded.iter().find(|guarded| guarded.argument.name == name).expect("a buffer");
@@ -141,7 +150,7 @@ pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, R
     recordings.push((operator, buffers));
     // A second run would update again.
     let updates = !in_output.is_empty() || guarded.iter().any(|guarded| guarded.argument.slot.role() == Role::Update);
-    submit(gpu, &recordings, !updates)?;
+    submit(gpu, &recordings, twice && !updates)?;
 
     let mut outputs = Outputs::new();
     for guarded in &guarded {

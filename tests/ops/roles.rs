@@ -1,10 +1,9 @@
 //! What operators declare of their arguments is what their kernels do with them, on every class of devices.
 
-use wgdnn::cases::Call;
 use wgdnn::operator::misdeclared;
 use wgdnn::{AdapterClass, Capabilities, wgpu};
 
-use crate::harness::golden;
+use crate::harness::{calls_of, golden, golden_gradients};
 
 /// Devices of every class, with all that there may be and with next to nothing.
 fn devices() -> Vec<Capabilities> {
@@ -22,17 +21,17 @@ fn devices() -> Vec<Capabilities> {
 #[test]
 fn slots_are_what_dispatches_do_with_arguments() {
     let (devices, mut wrong, mut looked_at) = (devices(), Vec::new(), 0);
-    for case in golden().iter().filter(|case| !case.is_error) {
-        let call = Call::of_case(case).unwrap();
+    let golden = golden().iter().filter(|case| !case.is_error);
+    let both = golden.flat_map(|case| calls_of(case).into_iter().map(|call| (&case.id, call)));
+    let adding = golden_gradients().iter().map(|gradient| (&gradient.case.id, gradient.adding(1)));
+    for (id, call) in both.chain(adding) {
         let mut arguments = call.arrays().to_vec();
         arguments.extend(call.operator().compute_by_name(arguments.clone()).unwrap());
         for (algorithm, call) in call.by_every_algorithm() {
             for on in &devices {
                 looked_at += 1;
                 let of_case = misdeclared(call.operator(), &arguments, on);
-                wrong.extend(
-                    of_case.into_iter().map(|text| format!("{}, {algorithm}, {:?}: {text}", case.id, on.class)),
-                );
+                wrong.extend(of_case.into_iter().map(|text| format!("{id}, {algorithm}, {:?}: {text}", on.class)));
             }
         }
     }

@@ -4,7 +4,7 @@ use ndarray::{Array1, ArrayD};
 use wgdnn::wgpu;
 use wgdnn::{BatchNormInputs, Error, Gpu, GpuOptions, Tensor, conv2d, sigmoid};
 
-use crate::harness::{expect_within_on, failures_of_all_algorithms, golden, gpu, random};
+use crate::harness::{calls_of, expect_within_on, failures_of_all_algorithms, golden, gpu, random};
 use wgdnn::cases::{Call, Refusal};
 
 fn upload(gpu: &Gpu, array: &ArrayD<f32>) -> Tensor {
@@ -37,7 +37,8 @@ fn golden_cases_on_tiny_bindings_are_right_or_refused() {
         if !case.inputs.values().flatten().any(|array| is_large(array)) {
             continue;
         }
-        match Call::of_case(case).unwrap().run_eager(&gpu) {
+        let results = calls_of(case).into_iter().map(|call| call.run_eager(&gpu));
+        match results.collect::<Result<Vec<_>, _>>() {
             Err(Refusal::BadInput(reason)) => {
                 let limit = "exceeds max_storage_buffer_binding_size, which is 1024";
                 assert!(reason.contains(limit), "{}: {reason}", case.id);
