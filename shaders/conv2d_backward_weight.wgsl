@@ -1,4 +1,4 @@
-// parts: weight_gradient, gradient_elements|gradient_blocks, grads|grads_subgroup, column_elements|column_blocks
+// parts: weight_gradient, gradient_elements|gradient_blocks, grads|grads_subgroup, columns_of_elements|columns_in_blocks
 // The gradient of a convolution's weight by columns, for software adapters: see parts/weight_gradient.wgsl. An invocation
 // computes 4 columns of CHANNELS output channels, in registers, and all invocations of a workgroup have the same channels
 // and pixels, so that they share the loads of `grad`. A column is an input channel and a kernel element. TAPS of the 4
@@ -15,8 +15,8 @@ override CHANNELS: i32 = 16;
 override TAPS: i32 = 4;
 override WORKGROUP_SIZE: u32 = 8u;
 
-fn products(grads: Grads, col: i32, channel: i32, inputs: Inputs) -> vec4<f32> {
-    let g = of_pixels(grad_of(grads, channel), col);
+fn products(grad: vec4<f32>, col: i32, inputs: Inputs) -> vec4<f32> {
+    let g = of_pixels(grad, col);
     return g.x * inputs.pixel_0 + g.y * inputs.pixel_1 + g.z * inputs.pixel_2 + g.w * inputs.pixel_3;
 }
 
@@ -81,25 +81,25 @@ fn gradient_of_columns(
         let inputs = load_inputs(columns, block);
         let pixel = block.row * params.out_cols + block.col;
         let grads = load_grads(places, block.image * params.groups * params.out_channels * out_plane + pixel);
-        sums_0 += products(grads, block.col, 0, inputs);
-        sums_1 += products(grads, block.col, 1, inputs);
-        sums_2 += products(grads, block.col, 2, inputs);
-        sums_3 += products(grads, block.col, 3, inputs);
+        sums_0 += products(grad_0(grads), block.col, inputs);
+        sums_1 += products(grad_1(grads), block.col, inputs);
+        sums_2 += products(grad_2(grads), block.col, inputs);
+        sums_3 += products(grad_3(grads), block.col, inputs);
         if (CHANNELS > 4) {
-            sums_4 += products(grads, block.col, 4, inputs);
-            sums_5 += products(grads, block.col, 5, inputs);
-            sums_6 += products(grads, block.col, 6, inputs);
-            sums_7 += products(grads, block.col, 7, inputs);
+            sums_4 += products(grad_4(grads), block.col, inputs);
+            sums_5 += products(grad_5(grads), block.col, inputs);
+            sums_6 += products(grad_6(grads), block.col, inputs);
+            sums_7 += products(grad_7(grads), block.col, inputs);
         }
         if (CHANNELS > 8) {
-            sums_8 += products(grads, block.col, 8, inputs);
-            sums_9 += products(grads, block.col, 9, inputs);
-            sums_10 += products(grads, block.col, 10, inputs);
-            sums_11 += products(grads, block.col, 11, inputs);
-            sums_12 += products(grads, block.col, 12, inputs);
-            sums_13 += products(grads, block.col, 13, inputs);
-            sums_14 += products(grads, block.col, 14, inputs);
-            sums_15 += products(grads, block.col, 15, inputs);
+            sums_8 += products(grad_8(grads), block.col, inputs);
+            sums_9 += products(grad_9(grads), block.col, inputs);
+            sums_10 += products(grad_10(grads), block.col, inputs);
+            sums_11 += products(grad_11(grads), block.col, inputs);
+            sums_12 += products(grad_12(grads), block.col, inputs);
+            sums_13 += products(grad_13(grads), block.col, inputs);
+            sums_14 += products(grad_14(grads), block.col, inputs);
+            sums_15 += products(grad_15(grads), block.col, inputs);
         }
         block = block_after(block);
     }

@@ -1,4 +1,4 @@
-// parts: weights|weights_subgroup, convolution_params, convolution, pixels, stores, no_epilogue|epilogue
+// parts: bits, weights|weights_subgroup, convolution_params, convolution, pixels, stores, no_epilogue|epilogue
 // conv2d with a kernel of 3 by 3, stride 1 and dilation 1, in tiles: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
@@ -24,7 +24,22 @@ override WORKGROUP_SIZE: u32 = 8u;
 // own.
 override HALVES: i32 = 1;
 
+// Whether the weight is [groups * in_channels, out_channels, 3, 3], with every kernel mirrored: for gradients.
+override IS_MIRRORED: u32 = 0u;
+
 const TILE: i32 = 4;
+
+// The distance of a weight from its output channel's first.
+fn weight_at(channel: i32, kernel_element: i32) -> i32 {
+    if (IS_MIRRORED != 0u) {
+        return channel * params.out_channels * 9 + 8 - kernel_element;
+    }
+    return channel * 9 + kernel_element;
+}
+
+fn weight_step() -> i32 {
+    return select(params.in_channels * 9, 9, IS_MIRRORED != 0u);
+}
 
 struct Row {
     left: vec4<f32>,
@@ -199,8 +214,8 @@ fn convolve_tiles(
     let out_row = tile / tile_cols * TILE;
     let out_col = tile % tile_cols * TILE;
 
-    let channel_weights = params.in_channels * 9;
-    let group_weights = plane % params.groups * params.out_channels * channel_weights;
+    let channel_weights = weight_step();
+    let group_weights = plane % params.groups * params.out_channels * params.in_channels * 9;
     let last = params.out_channels - 1;
     var places: Places;
     places.lower = weight_places(lane, group_weights, block_channel, last, channel_weights);
@@ -239,17 +254,16 @@ fn convolve_tiles(
         let row_3 = load_row(begin + begin_3, is_row_3, left, right, is_left, is_right);
         let row_4 = load_row(begin + begin_4, is_row_4, left, right, is_left, is_right);
         let row_5 = load_row(begin + begin_5, is_row_5, left, right, is_left, is_right);
-        let at = channel * 9;
         var products: array<vec4<f32>, 32>;
-        add_element(&products, weights_of(places, at), 0, row_0, row_1, row_2, row_3);
-        add_element(&products, weights_of(places, at + 1), 1, row_0, row_1, row_2, row_3);
-        add_element(&products, weights_of(places, at + 2), 2, row_0, row_1, row_2, row_3);
-        add_element(&products, weights_of(places, at + 3), 0, row_1, row_2, row_3, row_4);
-        add_element(&products, weights_of(places, at + 4), 1, row_1, row_2, row_3, row_4);
-        add_element(&products, weights_of(places, at + 5), 2, row_1, row_2, row_3, row_4);
-        add_element(&products, weights_of(places, at + 6), 0, row_2, row_3, row_4, row_5);
-        add_element(&products, weights_of(places, at + 7), 1, row_2, row_3, row_4, row_5);
-        add_element(&products, weights_of(places, at + 8), 2, row_2, row_3, row_4, row_5);
+        add_element(&products, weights_of(places, weight_at(channel, 0)), 0, row_0, row_1, row_2, row_3);
+        add_element(&products, weights_of(places, weight_at(channel, 1)), 1, row_0, row_1, row_2, row_3);
+        add_element(&products, weights_of(places, weight_at(channel, 2)), 2, row_0, row_1, row_2, row_3);
+        add_element(&products, weights_of(places, weight_at(channel, 3)), 0, row_1, row_2, row_3, row_4);
+        add_element(&products, weights_of(places, weight_at(channel, 4)), 1, row_1, row_2, row_3, row_4);
+        add_element(&products, weights_of(places, weight_at(channel, 5)), 2, row_1, row_2, row_3, row_4);
+        add_element(&products, weights_of(places, weight_at(channel, 6)), 0, row_2, row_3, row_4, row_5);
+        add_element(&products, weights_of(places, weight_at(channel, 7)), 1, row_2, row_3, row_4, row_5);
+        add_element(&products, weights_of(places, weight_at(channel, 8)), 2, row_2, row_3, row_4, row_5);
         add_sums(&sums, &products);
     }
 
@@ -293,8 +307,30 @@ fn write_tile(
     write_row(tile, channel, 3, start, row_3);
 }
 
-fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, sums: vec4<f32>) {
+// The sums of a row of a gradient, which has no products outside the input: zeros there gave NaN with an infinite weight.
+fn products_inside(tile: OutputTile, group_channel: i32, out_row: i32) -> vec4<f32> {
+    let weights = (tile.plane % params.groups * params.in_channels * params.out_channels + group_channel) * 9;
+    var sums: vec4<f32>;
+    for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
+        let begin = i32(params.input_base)
+            + (tile.plane * params.in_channels + channel) * params.in_rows * params.in_cols;
+        for (var element = 0; element < 9; element++) {
+            let rows = vec4<i32>(out_row + element / 3 - params.rows.padding);
+            let cols = tile.col + vec4<i32>(0, 1, 2, 3) + element % 3 - params.cols.padding;
+            let is_in = is_inside(rows, cols);
+            let x = load(select(vec4<i32>(), begin + rows * params.in_cols + cols, is_in), is_in);
+            sums += select(vec4<f32>(), weight[weights + weight_at(channel, element)] * x, is_in);
+        }
+    }
+    return sums;
+}
+
+fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, all_sums: vec4<f32>) {
     let out_row = tile.row + row;
+    var sums = all_sums;
+    if (IS_MIRRORED != 0u && any(is_spoilt(sums))) {
+        sums = products_inside(tile, channel - tile.plane * params.out_channels, out_row);
+    }
     let place = i32(params.output_base) + (channel * params.out_rows + out_row) * params.out_cols + tile.col;
     let out_channel = channel % (params.groups * params.out_channels);
     let is_row = out_row < params.out_rows;

@@ -1,4 +1,4 @@
-// parts: divide
+// parts: divide, moved|moved_add
 // pad: output[o_0, .., o_n] = input[o_0 - before_0, .., o_n - before_n]. Outside of the input it is `value`, or in the
 // modes reflect and replicate the input at the mirrored or at the nearest position.
 //
@@ -34,8 +34,6 @@ override MODE: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<u32>;
-@group(0) @binding(2) var<storage, read_write> output: array<u32>;
-@group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<u32>>;
 
 fn of_dimension(first: vec4<u32>, second: vec4<u32>, dimension: u32) -> u32 {
     if (dimension < 4u) {
@@ -112,7 +110,7 @@ fn blocks(
             place = row_place(row);
         }
     }
-    output_blocks[params.output_base / 4u + block] = values;
+    store_block(params.output_base / 4u + block, values);
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -125,6 +123,6 @@ fn elements(
     if (number < params.count) {
         let index = params.first + number;
         let row = divided(index, params.lengths_0.x);
-        output[params.output_base + index] = element_of(row_place(row), index - row * params.lengths_0.x);
+        store(params.output_base + index, element_of(row_place(row), index - row * params.lengths_0.x));
     }
 }

@@ -1,5 +1,6 @@
-// parts: divide
-// permute: output[o_0, .., o_n] = input[i_0, .., i_n], where o_d is i at dims[d].
+// parts: divide, moved|moved_add
+// permute: output[o_0, .., o_n] = input[i_0, .., i_n], where o_d is i at dims[d]. Its gradient is permuted by the
+// inverse order, and may be added to what is there.
 //
 // Neighbouring dimensions that stay neighbours are merged, and RANK are left. `elements` computes an element an
 // invocation. `blocks` computes 4 where both arrays have the same innermost dimension, in blocks. `squares` loads 4 blocks
@@ -28,8 +29,6 @@ override RANK: u32 = 8u;
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<u32>;
 @group(0) @binding(1) var<storage, read> input_blocks: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<u32>;
-@group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<u32>>;
 
 fn of_dimension(first: vec4<u32>, second: vec4<u32>, dimension: u32) -> u32 {
     if (dimension < 4u) {
@@ -66,7 +65,7 @@ fn elements(
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (index < params.count) {
-        output[params.output_base + index] = input[params.input_base + places(index).x];
+        store(params.output_base + index, input[params.input_base + places(index).x]);
     }
 }
 
@@ -78,7 +77,7 @@ fn blocks(
 ) {
     let block = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
     if (block < params.count) {
-        output_blocks[params.output_base / 4u + block] = input_blocks[params.input_base / 4u + places(block).x];
+        store_block(params.output_base / 4u + block, input_blocks[params.input_base / 4u + places(block).x]);
     }
 }
 
@@ -97,8 +96,8 @@ fn squares(
     let row_1 = input_blocks[at.x + params.input_step];
     let row_2 = input_blocks[at.x + 2u * params.input_step];
     let row_3 = input_blocks[at.x + 3u * params.input_step];
-    output_blocks[at.y] = vec4<u32>(row_0.x, row_1.x, row_2.x, row_3.x);
-    output_blocks[at.y + params.output_step] = vec4<u32>(row_0.y, row_1.y, row_2.y, row_3.y);
-    output_blocks[at.y + 2u * params.output_step] = vec4<u32>(row_0.z, row_1.z, row_2.z, row_3.z);
-    output_blocks[at.y + 3u * params.output_step] = vec4<u32>(row_0.w, row_1.w, row_2.w, row_3.w);
+    store_block(at.y, vec4<u32>(row_0.x, row_1.x, row_2.x, row_3.x));
+    store_block(at.y + params.output_step, vec4<u32>(row_0.y, row_1.y, row_2.y, row_3.y));
+    store_block(at.y + 2u * params.output_step, vec4<u32>(row_0.z, row_1.z, row_2.z, row_3.z));
+    store_block(at.y + 3u * params.output_step, vec4<u32>(row_0.w, row_1.w, row_2.w, row_3.w));
 }

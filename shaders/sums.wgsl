@@ -1,43 +1,12 @@
-// parts: pairs, sum_terms|prelu_terms
-// Sums over channels: target[c] = sum over o and i of term[o, c, i], of an array [outer, channels, inner].
+// parts: sums, sum_terms|prelu_terms|walk_terms
+// Sums over channels: target[c] = factor * sum over o and i of term[o, c, i], of an array [outer, channels, inner].
 //
 // A channel is shared by `lanes` invocations, each of which adds every lanes-th element or block of it:
 //   elements, blocks    neighbouring invocations have neighbouring elements of a channel, or blocks of 4
 //   columns             where inner is 1: neighbouring invocations have neighbouring channels
 //   columns_of_blocks   the same, with 4 channels an invocation
-// With one lane they write the target, otherwise partial sums, which `finish` adds: OWN invocations share those of a channel,
-// and add theirs as a tree. The order is fixed, and a sum is a pair of f32 (value, what its rounding lost), good to about
-// twice the digits.
-
-struct Params {
-    channels: u32,
-    // Of a channel in all, and for one index of outer, in elements or blocks; for columns the rows, and 1.
-    count: u32,
-    inner: u32,
-    lanes: u32,
-    // lanes = step_outer * inner + step_inner.
-    step_outer: u32,
-    step_inner: u32,
-    // Where the source begins in its binding, in elements or blocks.
-    source_base: u32,
-    target_base: u32,
-    workspace_base: u32,
-    // The distance between partial sums of neighbouring channels, and of neighbouring lanes.
-    partial_channel: u32,
-    partial_lane: u32,
-    // Whether sums are added to what is there.
-    adds: u32,
-    hidden_zero: u32,       // always 0
-}
-
-override WORKGROUP_SIZE: u32 = 64u;
-override OWN: u32 = 64u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(3) var<storage, read_write> results: array<f32>;         // target or partials
-@group(0) @binding(4) var<storage, read_write> partials: array<f32>;        // pairs, [channels, lanes] or [lanes, channels]
-
-var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP_SIZE>;
+// With one lane they write the target, otherwise partial sums, which sums_finish.wgsl adds. The order is fixed, and a sum is a
+// pair of f32 (value, what its rounding lost), good to about twice the digits.
 
 // 4 pairs: values, and what their rounding lost.
 struct Pairs {
@@ -51,19 +20,6 @@ fn add_block(sums: Pairs, block: vec4<f32>) -> Pairs {
     let larger = select(block, sums.values, is_larger);
     let smaller = select(sums.values, block, is_larger);
     return Pairs(total, sums.lost + (smaller - (total - larger)));
-}
-
-fn partial_at(channel: u32, lane: u32) -> u32 {
-    return params.workspace_base + 2u * (channel * params.partial_channel + lane * params.partial_lane);
-}
-
-fn write_target(channel: u32, sum: vec2<f32>) {
-    let at = params.target_base + channel;
-    var total = sum;
-    if (params.adds != 0u) {
-        total = add(total, results[at]);
-    }
-    results[at] = rounded(total);
 }
 
 fn write(channel: u32, lane: u32, sum: vec2<f32>) {
@@ -183,33 +139,4 @@ fn columns_of_blocks(
     write(4u * block + 1u, own, vec2<f32>(sums.values.y, sums.lost.y));
     write(4u * block + 2u, own, vec2<f32>(sums.values.z, sums.lost.z));
     write(4u * block + 3u, own, vec2<f32>(sums.values.w, sums.lost.w));
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn finish(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let channel = (workgroup.y * grid.x + workgroup.x) * (WORKGROUP_SIZE / OWN) + lane / OWN;
-    let first = lane % OWN;
-    var sum: vec2<f32>;
-    for (var own = first; own < select(0u, params.lanes, channel < params.channels); own += OWN) {
-        let at = partial_at(channel, own);
-        sum = add_pair(sum, vec2<f32>(partials[at], partials[at + 1u]));
-    }
-    if (OWN > 1u) {
-        lane_sums[lane] = sum;
-        workgroupBarrier();
-        for (var width = OWN / 2u; width > 0u; width /= 2u) {
-            if (first < width) {
-                lane_sums[lane] = add_pair(lane_sums[lane], lane_sums[lane + width]);
-            }
-            workgroupBarrier();
-        }
-        sum = lane_sums[lane];
-    }
-    if (first == 0u && channel < params.channels) {
-        write_target(channel, sum);
-    }
 }

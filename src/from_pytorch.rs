@@ -26,14 +26,15 @@
 //! | `torch.cat`, `torch.permute`, `F.pad` | [`cat`](crate::cat), [`permute`](crate::permute), [`pad`](crate::pad) | `permute` makes a new tensor, as `.permute(..).contiguous()` does |
 //! | `torch.flatten`, `nn.Flatten`, `x.view(..)` | [`flatten`](crate::flatten), [`Tensor::reshape`](crate::Tensor::reshape) | share the buffer; `nn.Flatten` begins at `start_dim` 1 |
 //! | `nn.Softmax`, `nn.LogSoftmax` | [`softmax`](crate::softmax), [`log_softmax`](crate::log_softmax) | |
-//! | `nn.CrossEntropyLoss`, `nn.MSELoss` | [`cross_entropy`](crate::cross_entropy), [`mse_loss`](crate::mse_loss) | forward |
+//! | `nn.CrossEntropyLoss`, `nn.NLLLoss`, `nn.MSELoss`, `nn.SmoothL1Loss`, `nn.BCEWithLogitsLoss` | [`cross_entropy`](crate::cross_entropy), [`nll_loss`](crate::nll_loss), [`mse_loss`](crate::mse_loss), [`smooth_l1_loss`](crate::smooth_l1_loss), [`binary_cross_entropy_with_logits`](crate::binary_cross_entropy_with_logits) | |
+//! | `loss.backward()` | the backward pass of each operator, in reverse order: [`gradients`](crate::gradients) | there is no tape |
 //! | `torchvision.ops.roi_pool` | [`roi_pool`](crate::roi_pool) | |
 //! | `nn.Dropout` in `eval()`, `nn.Identity` | nothing | |
 //! | `nn.Sequential`, `forward` | your own function | there is no module: call the operators in order |
 //! | `x[:, :, 2:10]` | [`pad`](crate::pad) with negative numbers | cuts off on each side |
 //! | `net.half()`, `.to("cuda")` | - | all is float32; a tensor is on the [`Gpu`](crate::Gpu) that it was made with |
 //!
-//! Not there yet: gradients, `matmul` of two computed tensors, `mul` and other arithmetic than `add`, `mean` over dimensions of
+//! Not there yet: optimisers, `matmul` of two computed tensors, `mul` and other arithmetic than `add`, `mean` over dimensions of
 //! your choice, `LayerNorm`, `GroupNorm`, convolutions and pools in 1 and 3 dimensions, `Embedding`, and recurrent layers. A
 //! kernel of your own goes between calls by [`Gpu::record_own`](crate::Gpu::record_own).
 //!

@@ -23,6 +23,8 @@ mod fold;
 pub mod from_pytorch;
 #[cfg(feature = "gpu-core")]
 mod gpu;
+#[cfg(feature = "gpu-core")]
+pub mod gradients;
 pub mod operator;
 mod ops;
 #[cfg(feature = "gpu-core")]

@@ -2,11 +2,13 @@
 
 // Shared by several operators.
 pub(crate) mod areas;
-mod broadcast;
+pub(crate) mod broadcast;
+pub(crate) mod class_targets;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
 pub(crate) mod epilogue;
+pub(crate) mod losses;
 #[cfg(feature = "gpu-core")]
 mod pooling;
 mod reduction;
@@ -17,6 +19,9 @@ pub(crate) mod sums;
 pub use elementwise::{IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 #[cfg(feature = "gpu-core")]
 pub use epilogue::{Finish, Finished};
+pub use losses::{DifferenceBackwardInputs, LossGradients};
+#[cfg(feature = "gpu-core")]
+pub use losses::{LossBackwardPlan, LossPlan};
 pub use reduction::Reduction;
 #[cfg(feature = "gpu-core")]
 pub use rows::RowsPlan;
@@ -33,6 +38,7 @@ macro_rules! operators {
             add: Add,
             avg_pool2d: AvgPool2d,
             batch_norm: BatchNorm,
+            binary_cross_entropy_with_logits: BinaryCrossEntropyWithLogits,
             cat: Cat,
             conv2d: Conv2d,
             conv_transpose2d: ConvTranspose2d,
@@ -46,6 +52,7 @@ macro_rules! operators {
             log_softmax: LogSoftmax,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,
+            nll_loss: NllLoss,
             pad: Pad,
             permute: Permute,
             prelu: Prelu,
@@ -54,6 +61,7 @@ macro_rules! operators {
             roi_pool: RoiPool,
             sigmoid: Sigmoid,
             silu: Silu,
+            smooth_l1_loss: SmoothL1Loss,
             softmax: Softmax,
             tanh: Tanh,
         }
@@ -71,7 +79,8 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
+            use $crate::operator::{Backward, Operator};
+            let all = [$(<$operator as Operator>::KERNELS, <Backward<$operator> as Operator>::KERNELS),*];
             all.into_iter().flatten().copied().flatten().collect()
         }
     };

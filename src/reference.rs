@@ -27,12 +27,15 @@ use ndarray::{
 use crate::operator::{Arguments, ArraysOf, Backward, Computed, Differentiable, InputsOf, OnCpu, ShapesOf};
 use crate::ops::Reduction;
 use crate::ops::areas::Areas;
+use crate::ops::broadcast::{broadcast_to, summed_to};
 use crate::ops::epilogue::Epilogue;
+use crate::ops::losses::{DifferenceLoss, ElementwiseLoss, difference_terms};
 use crate::ops::rows::Rows;
 use crate::shape::ImageShape;
-use crate::{Activation, IsActivation, UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
-
-mod convolution;
+use crate::{
+    Activation, DifferenceBackwardInputs, IsActivation, LossGradients, UnaryBackwardInputs, UnaryGradients,
+    UnaryInputs, UnaryOutputs,
+};
 
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
@@ -207,18 +210,57 @@ fn rows_of(rows: &Rows, scores: &ArrayD<f32>, function: impl Fn(f64, f64) -> f64
     results
 }
 
+/// The positions that one of as many parts of a length has.
+fn area(index: usize, length: usize, parts: usize) -> Range<usize> {
+    index * length / parts..((index + 1) * length).div_ceil(parts)
+}
+
+/// A function of each element of `grad_output` and of `output`, and of the sum of the `term`s of these along its row.
+fn row_gradients_of(
+    rows: &Rows,
+    grad_output: &ArrayD<f32>,
+    output: &ArrayD<f32>,
+    term: impl Fn(f64, f64) -> f64,
+    function: impl Fn(f64, f64, f64) -> f64,
+) -> ArrayD<f64> {
+    // A scalar is a row of one score.
+    fn at_least_1d<T>(view: ArrayViewD<'_, T>) -> ArrayViewD<'_, T> {
+        if view.ndim() == 0 { view.insert_axis(Axis(0)) } else { view }
+    }
+    let grads = grad_output.mapv(f64::from);
+    let mut results = output.mapv(f64::from);
+    let mut view = results.view_mut();
+    if view.ndim() == 0 {
+        view = view.insert_axis(Axis(0));
+    }
+    let grads = at_least_1d(grads.view());
+    for (mut ys, grads) in view.lanes_mut(Axis(rows.dim)).into_iter().zip(grads.lanes(Axis(rows.dim))) {
+        let sum: f64 = grads.iter().zip(&ys).map(|(&grad, &y)| term(grad, y)).sum();
+        ys.zip_mut_with(&grads, |y, &grad| *y = function(grad, *y, sum));
+    }
+    results
+}
+
 /// The means of areas of every plane.
 fn means_of(areas: &Areas, input: &ArrayD<f32>, output: &[usize]) -> ArrayD<f32> {
     let planes = batch_of(input.view(), &areas.input);
-    let range =
-        |index: usize, length: usize, parts: usize| index * length / parts..((index + 1) * length).div_ceil(parts);
     let [out_rows, out_cols] = areas.out;
     let means = Array4::from_shape_fn((areas.input.batch, areas.input.channels, out_rows, out_cols), |(n, c, y, x)| {
-        let [rows, cols] = [range(y, areas.input.rows, out_rows), range(x, areas.input.cols, out_cols)];
+        let [rows, cols] = [area(y, areas.input.rows, out_rows), area(x, areas.input.cols, out_cols)];
         let area = planes.slice(s![n, c, rows, cols]);
         (area.iter().map(|&x| f64::from(x)).sum::<f64>() / area.len() as f64) as f32
     });
     means.into_shape_with_order(IxDyn(output)).expect("only the batch dimension may go")
+}
+
+/// The gradient of the means of areas of every plane.
+fn gradient_of_means(areas: &Areas, grad_output: &ArrayD<f32>) -> ArrayD<f64> {
+    let Areas { input, out } = areas;
+    scattered(input, grad_output, |[y, x], grad, plane| {
+        let mut area = plane.slice_mut(s![area(y, input.rows, out[0]), area(x, input.cols, out[1])]);
+        let share = grad / area.len() as f64;
+        area.mapv_inplace(|sum| sum + share);
+    })
 }
 
 /// The gradient of an image's planes, to which each element of `grad_output`, (N,C,rows,columns) or (C,rows,columns),
@@ -234,6 +276,43 @@ fn scattered(
         give([y, x], f64::from(grad), &mut gradient.slice_mut(s![n, c, .., ..]));
     }
     gradient.into_shape_with_order(IxDyn(&image.shape)).expect("only the batch dimension may go")
+}
+
+/// A loss of differences.
+fn difference_loss<O: DifferenceLoss>(operator: &O, [input, target]: [&ArrayD<f32>; 2]) -> ArrayD<f32> {
+    let ElementwiseLoss { common, reduction, .. } = operator.loss();
+    let losses = (broadcast_to(input, common) - broadcast_to(target, common)).mapv(|x| operator.of(x));
+    let count = losses.len() as f64;
+    reduce(losses, count, *reduction)
+}
+
+/// The gradients of a loss of differences.
+fn difference_gradients<O>(
+    backward: &Backward<O>,
+    inputs: &ArraysOf<Backward<O>>,
+) -> crate::Result<Computed<Backward<O>>>
+where
+    O: DifferenceLoss + Differentiable<BackwardInputs = DifferenceBackwardInputs<()>, Gradients = LossGradients<()>>,
+{
+    let [terms, _] = difference_terms(&backward.forward, inputs);
+    let [input, target] = &backward.forward.loss().operands;
+    backward.computed(inputs, |name| match name.field {
+        "grad_target" => summed_to(-&terms, target),
+        _ => summed_to(terms.clone(), input),
+    })
+}
+
+/// Computes both gradients of a loss of differences.
+fn difference_backward<O>(
+    forward: &O,
+    [grad_output, input, target]: [&dyn AsArray<f32>; 3],
+) -> crate::Result<LossGradients<ArrayD<f32>>>
+where
+    O: Differentiable<BackwardInputs = DifferenceBackwardInputs<()>, Gradients = LossGradients<()>>,
+    Backward<O>: OnCpu<Params = Backward<O>, Inputs = DifferenceBackwardInputs<()>, Outputs = LossGradients<()>>,
+{
+    let inputs = DifferenceBackwardInputs::new(owned(grad_output), owned(input), owned(target));
+    Ok(compute::<Backward<O>>(&inputs, &forward.backward_of_all()?)?.outputs)
 }
 
 /// A copy of the array.

@@ -117,25 +117,67 @@ fn broadcast_7(x: vec4<f32>) -> vec4<f32> {
     );
 }
 
-// Of a channel below 16. `channel` is a constant, so one case remains.
-fn grad_of(grads: Grads, channel: i32) -> vec4<f32> {
-    switch channel {
-        case 0: { return broadcast_0(grads.a); }
-        case 1: { return broadcast_1(grads.a); }
-        case 2: { return broadcast_2(grads.a); }
-        case 3: { return broadcast_3(grads.a); }
-        case 4: { return select(broadcast_0(grads.b), broadcast_4(grads.a), grads.is_wide); }
-        case 5: { return select(broadcast_1(grads.b), broadcast_5(grads.a), grads.is_wide); }
-        case 6: { return select(broadcast_2(grads.b), broadcast_6(grads.a), grads.is_wide); }
-        case 7: { return select(broadcast_3(grads.b), broadcast_7(grads.a), grads.is_wide); }
-        case 8: { return broadcast_0(grads.c); }
-        case 9: { return broadcast_1(grads.c); }
-        case 10: { return broadcast_2(grads.c); }
-        case 11: { return broadcast_3(grads.c); }
-        case 12: { return select(broadcast_0(grads.d), broadcast_4(grads.c), grads.is_wide); }
-        case 13: { return select(broadcast_1(grads.d), broadcast_5(grads.c), grads.is_wide); }
-        case 14: { return select(broadcast_2(grads.d), broadcast_6(grads.c), grads.is_wide); }
-        case 15: { return select(broadcast_3(grads.d), broadcast_7(grads.c), grads.is_wide); }
-        default: { return vec4<f32>(); }
-    }
+// Of each of the 16 channels.
+fn grad_0(grads: Grads) -> vec4<f32> {
+    return broadcast_0(grads.a);
+}
+
+fn grad_1(grads: Grads) -> vec4<f32> {
+    return broadcast_1(grads.a);
+}
+
+fn grad_2(grads: Grads) -> vec4<f32> {
+    return broadcast_2(grads.a);
+}
+
+fn grad_3(grads: Grads) -> vec4<f32> {
+    return broadcast_3(grads.a);
+}
+
+fn grad_4(grads: Grads) -> vec4<f32> {
+    return select(broadcast_0(grads.b), broadcast_4(grads.a), grads.is_wide);
+}
+
+fn grad_5(grads: Grads) -> vec4<f32> {
+    return select(broadcast_1(grads.b), broadcast_5(grads.a), grads.is_wide);
+}
+
+fn grad_6(grads: Grads) -> vec4<f32> {
+    return select(broadcast_2(grads.b), broadcast_6(grads.a), grads.is_wide);
+}
+
+fn grad_7(grads: Grads) -> vec4<f32> {
+    return select(broadcast_3(grads.b), broadcast_7(grads.a), grads.is_wide);
+}
+
+fn grad_8(grads: Grads) -> vec4<f32> {
+    return broadcast_0(grads.c);
+}
+
+fn grad_9(grads: Grads) -> vec4<f32> {
+    return broadcast_1(grads.c);
+}
+
+fn grad_10(grads: Grads) -> vec4<f32> {
+    return broadcast_2(grads.c);
+}
+
+fn grad_11(grads: Grads) -> vec4<f32> {
+    return broadcast_3(grads.c);
+}
+
+fn grad_12(grads: Grads) -> vec4<f32> {
+    return select(broadcast_0(grads.d), broadcast_4(grads.c), grads.is_wide);
+}
+
+fn grad_13(grads: Grads) -> vec4<f32> {
+    return select(broadcast_1(grads.d), broadcast_5(grads.c), grads.is_wide);
+}
+
+fn grad_14(grads: Grads) -> vec4<f32> {
+    return select(broadcast_2(grads.d), broadcast_6(grads.c), grads.is_wide);
+}
+
+fn grad_15(grads: Grads) -> vec4<f32> {
+    return select(broadcast_3(grads.d), broadcast_7(grads.c), grads.is_wide);
 }

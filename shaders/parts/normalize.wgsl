@@ -1,4 +1,4 @@
-// parts: bits, pairs
+// parts: bits, pairs, plane_parts
 // How batch_norm.wgsl and batch_norm_inference.wgsl normalize, by the terms that their terms_of gives:
 //
 //   normalize_blocks    PLANE_ITEMS blocks of 4 elements of a plane an invocation, so that a workgroup has one channel;
@@ -26,7 +26,6 @@ struct Params {
 }
 
 override WORKGROUP_SIZE: u32 = 64u;
-override PLANE_ITEMS: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;                    // [batch, channels, inner]
@@ -134,24 +133,6 @@ fn mended(x: f32, terms: Terms) -> f32 {
     }
     let term = scaled * power_of_two(max(exponent, -126));
     return rounded(add(term, terms.bias * power_of_two(-8))) * power_of_two(8);
-}
-
-// The range of a plane that a workgroup normalizes, counted in elements or in blocks.
-struct PlanePart {
-    channel: u32,
-    // From the first plane on; none if first is not below end.
-    first: u32,
-    end: u32,
-}
-
-fn plane_part(number: u32, lane: u32, plane_items: u32, total: u32) -> PlanePart {
-    let part_items = WORKGROUP_SIZE * PLANE_ITEMS;
-    let parts = (plane_items + part_items - 1u) / part_items;
-    let plane = number / parts;
-    let begin = plane * plane_items;
-    let first = (number - plane * parts) * part_items + lane;
-    let end = select(0u, begin + min(first + part_items, plane_items), begin < total);
-    return PlanePart(plane % params.channels, begin + first, end);
 }
 
 fn normalize_element(at: u32, channel: u32, terms: Terms) {

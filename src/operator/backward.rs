@@ -1,11 +1,15 @@
 //! Gradients of operators: how they are planned, and what all of them share.
 
+mod erased;
+
+pub use erased::{AnyBackward, AnyDifferentiable};
+
 use ndarray::ArrayD;
 
+#[cfg(feature = "gpu-core")]
+use super::OnCpu;
 use super::by_name::{Flat, Named};
-use super::{
-    AnyArray, Arguments, ArraysOf, Computed, Definition, FloatOrInteger, InputsOf, Map, Name, OnCpu, Runs, ShapesOf,
-};
+use super::{Arguments, ArraysOf, Computed, Definition, FloatOrInteger, InputsOf, Map, Name};
 use crate::error::{Error, Result};
 
 /// What a backward pass does with a gradient that is wanted.
@@ -14,7 +18,7 @@ pub enum Gradient {
     /// It is an output.
     Write,
     /// It is added to an input of its name, in place.
-    Add,
+    Accumulate,
 }
 
 /// The gradients of an operator: `T` stands for each.
@@ -39,7 +43,7 @@ pub type BackwardInputsOf<O, F, I> = <<O as Differentiable>::BackwardInputs as A
 /// let gpu = Gpu::new_blocking()?;
 /// let conv = Conv2d::new(&[8, 3, 32, 32], &[16, 3, 3, 3], None, &Default::default())?;
 /// // The gradient of the weight alone, added to what is there: the weight itself is not needed.
-/// let wanted = Conv2dGradients { grad_weight: Some(Gradient::Add), ..Conv2dGradients::new() };
+/// let wanted = Conv2dGradients { grad_weight: Some(Gradient::Accumulate), ..Conv2dGradients::new() };
 /// let backward = conv.backward(&wanted)?;
 /// let [image, grad_output] = [&[8, 3, 32, 32], conv.output_shape()].map(|shape| Tensor::zeros(&gpu, shape));
 /// let (image, grad_output) = (image?, grad_output?);
@@ -134,7 +138,7 @@ impl<O: Differentiable> Backward<O> {
 
     /// Whether a gradient is added to what is there.
     pub(crate) fn adds(&self, name: impl Into<Name>) -> bool {
-        self.gradient(name.into()) == Some(Gradient::Add)
+        self.gradient(name.into()) == Some(Gradient::Accumulate)
     }
 
     /// A shape of an input that is needed only for one of these gradients.
@@ -191,7 +195,7 @@ impl<O: Differentiable> Backward<O> {
     #[cfg(feature = "gpu-core")]
     pub(crate) fn larger_by_name(&self, results: [Vec<Vec<f32>>; 2]) -> impl Fn(&str, usize) -> f64 + use<O> {
         let of = |how: Gradient| self.wanted.iter().filter(move |(_, gradient)| *gradient == how);
-        let names: Vec<_> = of(Gradient::Write).chain(of(Gradient::Add)).map(|(name, _)| name.field).collect();
+        let names: Vec<_> = of(Gradient::Write).chain(of(Gradient::Accumulate)).map(|(name, _)| name.field).collect();
         move |name, index| {
             let at = names.iter().position(|other| *other == name);
             let size = |result: &Vec<Vec<f32>>| at.map_or(f64::INFINITY, |at| f64::from(result[at][index].abs()));
@@ -229,7 +233,7 @@ impl<O: Differentiable> Backward<O> {
             let mut array = of(name);
             match gradient {
                 Gradient::Write => written.push((name, array.mapv(|x| x as f32))),
-                Gradient::Add => {
+                Gradient::Accumulate => {
                     let given = flat.0.iter().find(|(given, _)| *given == name);
                     let Some((_, FloatOrInteger::Float(before))) = given else {
                         return Err(name.invalid(O::BACKWARD, "an array to add to", "none"));
@@ -298,109 +302,6 @@ impl<'a> Map<'a, Vec<usize>, Vec<usize>, Gradient, Gradient, std::convert::Infal
 
     fn integer(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<Gradient, std::convert::Infallible> {
         self.float(name, shape)
-    }
-}
-
-/// An operator with gradients, whatever its type.
-pub trait AnyDifferentiable: Send + Sync {
-    /// The shapes of its gradients, by name.
-    fn gradient_shapes_by_name(&self) -> Vec<(Name, Vec<usize>)>;
-
-    /// The optional outputs that its backward pass needs.
-    fn saved_outputs_by_name(&self) -> &'static [&'static str];
-
-    /// [`Differentiable::backward`], by the gradients' names.
-    ///
-    /// # Errors
-    /// As [`Differentiable::backward`].
-    fn backward_by_name(&self, gradients: &[(Name, Gradient)]) -> Result<Box<dyn AnyBackward>>;
-}
-
-impl<O: Differentiable> AnyDifferentiable for O
-where
-    Backward<O>: Runs + Definition<Params = Backward<O>, Inputs = O::BackwardInputs>,
-{
-    fn gradient_shapes_by_name(&self) -> Vec<(Name, Vec<usize>)> {
-        let mut known = Flat(Vec::new());
-        // No map of shapes fails.
-        let _ = O::Gradients::try_map(&self.gradient_shapes(), &mut known);
-        known.0.into_iter().map(|(name, shape)| (name, shape.either())).collect()
-    }
-
-    fn saved_outputs_by_name(&self) -> &'static [&'static str] {
-        self.saved_outputs()
-    }
-
-    fn backward_by_name(&self, gradients: &[(Name, Gradient)]) -> Result<Box<dyn AnyBackward>> {
-        let values = gradients.iter().map(|&(name, gradient)| (name, FloatOrInteger::Float(gradient))).collect();
-        let mut source = Named { operator: O::BACKWARD, values, layouts: Vec::new() };
-        let gradients = O::Gradients::build(&mut source)?;
-        source.finish()?;
-        Ok(Box::new(self.backward(&gradients)?))
-    }
-}
-
-/// The backward pass of an operator of any type.
-pub trait AnyBackward: Send + Sync {
-    /// A copy of it.
-    fn boxed(&self) -> Box<dyn AnyBackward>;
-
-    /// Its name, such as `conv2d_backward`.
-    fn backward_name(&self) -> &'static str;
-
-    /// The names of its inputs.
-    fn input_names(&self) -> Vec<Name>;
-
-    /// It by every algorithm that a caller can name for the operator.
-    #[doc(hidden)]
-    fn every_algorithm(&self) -> Vec<(String, Box<dyn AnyBackward>)>;
-
-    /// Computes it on the CPU, on arrays by name. It returns the gradients that are outputs, and then those that were
-    /// added to inputs.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] for an array that is missing, not planned or of another shape.
-    fn compute_backward(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>>;
-
-    /// It as an operator.
-    #[cfg(feature = "gpu-core")]
-    fn as_operator(&self) -> &dyn super::AnyOperator;
-}
-
-impl<O: Differentiable> AnyBackward for Backward<O>
-where
-    Backward<O>: Runs + Definition<Params = Backward<O>, Inputs = O::BackwardInputs>,
-{
-    fn boxed(&self) -> Box<dyn AnyBackward> {
-        Box::new(self.clone())
-    }
-
-    fn backward_name(&self) -> &'static str {
-        O::BACKWARD
-    }
-
-    fn input_names(&self) -> Vec<Name> {
-        let mut flat = Flat(Vec::new());
-        let _ = O::BackwardInputs::try_map(&self.shapes(), &mut flat);
-        flat.0.into_iter().map(|(name, _)| name).collect()
-    }
-
-    fn every_algorithm(&self) -> Vec<(String, Box<dyn AnyBackward>)> {
-        let each = self.by_every_algorithm().into_iter();
-        each.map(|(name, backward)| (name, Box::new(backward) as Box<dyn AnyBackward>)).collect()
-    }
-
-    fn compute_backward(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
-        let mut source = Named { operator: O::BACKWARD, values: inputs, layouts: Vec::new() };
-        let inputs = O::BackwardInputs::build(&mut source)?;
-        source.finish()?;
-        let shapes = O::BackwardInputs::try_map(&inputs, &mut ShapesOf)?;
-        Self::of_shapes(&shapes, self)?.compute(&inputs)?.by_name()
-    }
-
-    #[cfg(feature = "gpu-core")]
-    fn as_operator(&self) -> &dyn super::AnyOperator {
-        self
     }
 }
 

@@ -1,7 +1,7 @@
 //! add: the sum of two arrays that broadcast together.
 
 use crate::error::{Error, Result};
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable, arguments};
 use crate::ops::broadcast::{WalkDimension, broadcast, walk};
 use crate::shape;
 
@@ -24,8 +24,8 @@ crate::params_serde::implement!(AddParams: default(), alpha);
 /// A validated [`add`](crate::add) on arguments of known shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Add {
-    input: Vec<usize>,
-    other: Vec<usize>,
+    pub(crate) input: Vec<usize>,
+    pub(crate) other: Vec<usize>,
     /// The shape that both operands broadcast to.
     pub(crate) common: Vec<usize>,
     pub(crate) alpha: f64,
@@ -88,10 +88,63 @@ impl Definition for Add {
     fn of_shapes(inputs: &AddInputs<Vec<usize>>, params: &AddParams) -> Result<Self> {
         Add::new(&inputs.input, &inputs.other, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+arguments! {
+    /// The inputs of [`add_backward`](crate::add_backward).
+    #[derive(Copy)]
+    pub struct AddBackwardInputs<F> {
+        /// f32, of the output's shape: the gradient with respect to the output.
+        grad_output: float,
+        /// f32, of the input's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_input: optional float,
+        /// f32, of the shape of `other`: the gradient is added to it. Present exactly if it is planned so.
+        grad_other: optional float,
+    }
+}
+
+arguments! {
+    /// The gradients of [`add`](crate::add).
+    #[derive(Copy, Eq)]
+    pub struct AddGradients<F> {
+        /// f32, of the input's shape.
+        grad_input: optional float,
+        /// f32, of the shape of `other`.
+        grad_other: optional float,
+    }
+}
+
+impl Differentiable for Add {
+    const BACKWARD: &'static str = "add_backward";
+    type BackwardInputs = AddBackwardInputs<()>;
+    type Gradients = AddGradients<()>;
+
+    fn gradient_shapes(&self) -> AddGradients<Vec<usize>> {
+        AddGradients { grad_input: Some(self.input.clone()), grad_other: Some(self.other.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> AddBackwardInputs<Vec<usize>> {
+        AddBackwardInputs {
+            grad_output: self.common.clone(),
+            grad_input: backward.added("grad_input", &self.input),
+            grad_other: backward.added("grad_other", &self.other),
+        }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
+pub(crate) use backward::Scaled;
+#[cfg(feature = "gpu-core")]
+pub use backward::{AddBackwardPlan, add_backward};
+#[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
+
+#[cfg(feature = "gpu-core")]
+mod backward;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu;

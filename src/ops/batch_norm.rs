@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Definition, arguments};
 use crate::ops::epilogue::Epilogue;
 use crate::shape;
 
@@ -222,10 +222,20 @@ impl Definition for BatchNorm {
         let is_saved = wanted.iter().any(|name| name.starts_with("saved_"));
         if is_saved { self.with_saved_statistics() } else { Ok(self) }
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
 }
+
+mod backward;
+
+pub use backward::*;
 
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu;
+#[cfg(feature = "gpu-core")]
+mod walk;

@@ -1,5 +1,7 @@
 //! Two operands that broadcast together, as in PyTorch.
 
+use ndarray::{ArrayD, Axis, IxDyn};
+
 use crate::error::{Error, Result};
 
 /// The most dimensions that may remain after neighbours are merged that both operands step through alike.
@@ -88,4 +90,22 @@ pub(crate) fn filled(walk: &[WalkDimension]) -> [WalkDimension; MAX_RANK] {
     let mut filled = [WalkDimension { length: 1, strides: [0, 0] }; MAX_RANK];
     filled[MAX_RANK - walk.len()..].copy_from_slice(walk);
     filled
+}
+
+/// Terms of a gradient summed to the shape that was broadcast to theirs.
+pub(crate) fn summed_to(mut terms: ArrayD<f64>, shape: &[usize]) -> ArrayD<f64> {
+    while terms.ndim() > shape.len() {
+        terms = terms.sum_axis(Axis(0));
+    }
+    for (axis, &length) in shape.iter().enumerate() {
+        if length != terms.shape()[axis] {
+            terms = terms.sum_axis(Axis(axis)).insert_axis(Axis(axis));
+        }
+    }
+    terms
+}
+
+/// An array broadcast to a shape that it broadcasts to.
+pub(crate) fn broadcast_to(array: &ArrayD<f32>, shape: &[usize]) -> ArrayD<f64> {
+    array.broadcast(IxDyn(shape)).expect("the shapes broadcast").mapv(f64::from)
 }

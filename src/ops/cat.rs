@@ -1,7 +1,7 @@
 //! cat: arrays joined along a dimension.
 
 use crate::error::{Error, Result};
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable, Name, arguments};
 use crate::shape;
 
 /// Parameters of [`cat`](crate::cat), as in `torch.cat`.
@@ -17,7 +17,7 @@ crate::params_serde::implement!(CatParams: default(), dim);
 /// A validated [`cat`](crate::cat) of tensors of known shapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cat {
-    tensors: Vec<Vec<usize>>,
+    pub(crate) tensors: Vec<Vec<usize>>,
     pub(crate) dim: usize,
     output: Vec<usize>,
 }
@@ -90,10 +90,57 @@ impl Definition for Cat {
     fn of_shapes(inputs: &CatInputs<Vec<usize>>, params: &CatParams) -> Result<Self> {
         Cat::new(&inputs.tensors.iter().map(Vec::as_slice).collect::<Vec<_>>(), params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+arguments! {
+    /// The inputs of [`cat_backward`](crate::cat_backward).
+    pub struct CatBackwardInputs<F> {
+        /// f32, of the output's shape: the gradient with respect to the output.
+        grad_output: float,
+        /// f32, of the tensors' shapes: the gradients are added to them. Each is present exactly if it is planned so.
+        grad_tensors: sparse float,
+    }
+}
+
+arguments! {
+    /// The gradients of [`cat`](crate::cat).
+    #[derive(Eq)]
+    pub struct CatGradients<F> {
+        /// f32, of the tensors' shapes.
+        grad_tensors: sparse float,
+    }
+}
+
+impl Differentiable for Cat {
+    const BACKWARD: &'static str = "cat_backward";
+    type BackwardInputs = CatBackwardInputs<()>;
+    type Gradients = CatGradients<()>;
+
+    fn gradient_shapes(&self) -> CatGradients<Vec<usize>> {
+        CatGradients { grad_tensors: self.tensors.iter().cloned().map(Some).collect() }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> CatBackwardInputs<Vec<usize>> {
+        let name = |index| Name { field: "grad_tensors", index: Some(index) };
+        let each = self.tensors.iter().enumerate();
+        CatBackwardInputs {
+            grad_output: self.output.clone(),
+            grad_tensors: each.map(|(index, shape)| backward.added(name(index), shape)).collect(),
+        }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
+pub use backward::cat_backward;
+#[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
+
+#[cfg(feature = "gpu-core")]
+mod backward;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
@@ -125,7 +172,7 @@ mod on_gpu {
     /// The plan of such an operator, the same on all devices.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct CatPlan {
-        tensors: usize,
+        pub(super) tensors: usize,
     }
 
     impl fmt::Display for CatPlan {
@@ -145,8 +192,7 @@ mod on_gpu {
         fn declare(&self, _: &CatPlan) -> Slots<Self> {
             let tensors = self.tensors.iter().map(|shape| Slot::read(shape).cut(self.row_of(shape))).collect();
             let output = Slot::write(&self.output).cut(self.row_of(&self.output));
-            let items = self.output[..self.dim].iter().product();
-            Slots::new(CatInputs { tensors }, CatOutputs { output }).cut(items)
+            Slots::new(CatInputs { tensors }, CatOutputs { output }).cut(self.items())
         }
 
         fn dispatches(&self, _: &CatPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
@@ -188,9 +234,14 @@ mod on_gpu {
 
     impl Cat {
         /// The elements of an array in one item of the dimensions before the one along which arrays are joined.
-        fn row_of(&self, shape: &[usize]) -> usize {
+        pub(super) fn row_of(&self, shape: &[usize]) -> usize {
             // A tensor that is left out has other dimensions.
             if *shape == [0] { 0 } else { shape[self.dim..].iter().product() }
+        }
+
+        /// How many such items there are.
+        pub(super) fn items(&self) -> usize {
+            self.output[..self.dim].iter().product()
         }
     }
 

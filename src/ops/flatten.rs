@@ -2,8 +2,8 @@
 //! changes.
 
 use crate::error::{Error, Result};
-use crate::operator::Definition;
-use crate::ops::elementwise::{UnaryInputs, UnaryOutputs};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable};
+use crate::ops::elementwise::{UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 use crate::shape;
 
 /// Parameters of [`flatten`](crate::flatten), as in `torch.flatten`. Negative dimensions count from the end.
@@ -27,7 +27,7 @@ crate::params_serde::implement!(FlattenParams: default(), start_dim, end_dim);
 /// A validated [`flatten`](crate::flatten) of an input of known shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flatten {
-    input: Vec<usize>,
+    pub(crate) input: Vec<usize>,
     output: Vec<usize>,
 }
 
@@ -74,6 +74,27 @@ impl Definition for Flatten {
     fn of_shapes(inputs: &UnaryInputs<Vec<usize>>, params: &FlattenParams) -> Result<Self> {
         Flatten::new(&inputs.input, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+impl Differentiable for Flatten {
+    const BACKWARD: &'static str = "flatten_backward";
+    type BackwardInputs = UnaryBackwardInputs<()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.input.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> UnaryBackwardInputs<Vec<usize>> {
+        UnaryBackwardInputs {
+            grad_input: backward.added("grad_input", &self.input),
+            ..UnaryBackwardInputs::new(self.output.clone())
+        }
+    }
 }
 
 /// Merges the dimensions from `start_dim` to `end_dim` of an input of any shape and element type, as
@@ -98,15 +119,44 @@ pub fn flatten<T: crate::Element>(input: &crate::Tensor<T>, params: &FlattenPara
     Ok(input.with_shape(Flatten::new(input.shape(), params)?.output))
 }
 
+/// The gradient of [`flatten`] with respect to its input, of this shape: `grad_output` under that shape, as PyTorch's
+/// autograd of [`torch.flatten`](https://pytorch.org/docs/2.11/generated/torch.flatten.html). It shares the buffer of
+/// `grad_output`.
+///
+/// ```no_run
+/// # fn main() -> Result<(), wgdnn::Error> {
+/// use wgdnn::{FlattenParams, Gpu, Tensor, flatten_backward};
+///
+/// let gpu = Gpu::new_blocking()?;
+/// let params = FlattenParams { start_dim: 1, ..Default::default() };
+/// let grad_input = flatten_backward(&Tensor::zeros(&gpu, &[2, 60])?, &[2, 3, 4, 5], &params)?;
+/// assert_eq!(grad_input.shape(), [2, 3, 4, 5]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Flatten::new`] and [`Operator::call`](crate::Operator::call).
+#[cfg(feature = "gpu-core")]
+pub fn flatten_backward(grad_output: &crate::Tensor, input: &[usize], params: &FlattenParams) -> Result<crate::Tensor> {
+    use crate::operator::Operator;
+
+    let backward = Flatten::new(input, params)?.backward_of_all()?;
+    Ok(backward.call(&UnaryBackwardInputs::new(grad_output))?.grad_input.expect("it is wanted"))
+}
+
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
     use std::fmt;
 
-    use super::{Flatten, UnaryInputs, UnaryOutputs};
+    use super::{Flatten, UnaryGradients, UnaryInputs, UnaryOutputs};
+    use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
     use crate::gpu::kernel::{Dispatch, Kernel};
     use crate::gpu::work::Part;
-    use crate::operator::{Bound, Operator, Slot, Slots};
+    use crate::operator::replay::rounding;
+    use crate::operator::{ArraysOf, Backward, Bound, Computed, Operator, Slot, Slots, Tolerance};
+    use crate::ops::add::Scaled;
 
     /// Nothing runs.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,5 +182,60 @@ mod on_gpu {
         }
 
         fn dispatches(&self, _: &Nothing, _: &Part, _: &Bound<Self>, _: &mut dyn FnMut(Dispatch)) {}
+    }
+
+    /// A view of `grad_output`, or its sum with what is there.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum FlattenBackwardPlan {
+        /// Nothing runs.
+        View,
+        /// Elements are added.
+        Add,
+    }
+
+    impl fmt::Display for FlattenBackwardPlan {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
+                FlattenBackwardPlan::View => "nothing runs",
+                FlattenBackwardPlan::Add => "blocks of 4 elements, and the rest",
+            })
+        }
+    }
+
+    impl Operator for Backward<Flatten> {
+        type Plan = FlattenBackwardPlan;
+        const KERNELS: &'static [&'static [Kernel]] = Scaled::KERNELS;
+
+        fn plan(&self, _: &Capabilities) -> FlattenBackwardPlan {
+            if self.adds("grad_input") { FlattenBackwardPlan::Add } else { FlattenBackwardPlan::View }
+        }
+
+        fn declare(&self, plan: &FlattenBackwardPlan) -> Slots<Self> {
+            match plan {
+                FlattenBackwardPlan::View => {
+                    let inputs = self.slots(|_| None).inputs;
+                    Slots::new(inputs, UnaryGradients { grad_input: Some(Slot::view(&self.forward.input)) })
+                }
+                FlattenBackwardPlan::Add => self.slots(|_| Some(1)).cut(self.forward.input.iter().product()),
+            }
+        }
+
+        fn dispatches(&self, _: &FlattenBackwardPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+            if let Some(grad_input) = bound.inputs.grad_input {
+                let scaled = Scaled { count: part.items, factor: 1.0, adds: true };
+                scaled.dispatches(bound.inputs.grad_output, grad_input, add);
+            }
+        }
+
+        fn rounding<'a>(
+            &'a self,
+            plan: &FlattenBackwardPlan,
+            _: &'a ArraysOf<Self>,
+            computed: &'a Computed<Self>,
+        ) -> Result<Tolerance<'a>> {
+            let (results, adds) = (self.results(computed), *plan == FlattenBackwardPlan::Add);
+            Ok(Box::new(move |_, index| if adds { rounding(1, results[0][index].abs().into()) } else { 0.0 }))
+        }
     }
 }

@@ -2,16 +2,16 @@
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::operator::{Definition, NoParams, arguments};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable, NoParams, arguments};
 use crate::ops::epilogue::{Epilogue, with_epilogue};
 use crate::shape;
 
 /// A validated [`linear`](crate::linear) on arguments of known shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Linear {
-    input: Vec<usize>,
-    weight: Vec<usize>,
-    bias: Option<Vec<usize>>,
+    pub(crate) input: Vec<usize>,
+    pub(crate) weight: Vec<usize>,
+    pub(crate) bias: Option<Vec<usize>>,
     output: Vec<usize>,
     /// All dimensions of the input but the last, as one.
     pub(crate) rows: usize,
@@ -129,10 +129,87 @@ impl Definition for Linear {
     fn activated(&self, activation: Activation) -> Result<Option<Self>> {
         self.clone().with_activation(activation).map(Some)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
 }
 
+arguments! {
+    /// The inputs of [`linear_backward`](crate::linear_backward): K input features, N output features.
+    #[derive(Copy)]
+    pub struct LinearBackwardInputs<F> {
+        /// f32, of the output's shape: the gradient with respect to the output.
+        grad_output: float,
+        /// f32: the operator's input. Present exactly if the gradient of the weight is wanted.
+        input: optional float,
+        /// f32: the operator's weight. Present exactly if the gradient of the input is wanted.
+        weight: optional float,
+        /// f32, of the input's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_input: optional float,
+        /// f32, of the weight's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_weight: optional float,
+        /// f32, of the bias's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_bias: optional float,
+    }
+}
+
+arguments! {
+    /// The gradients of [`linear`](crate::linear).
+    #[derive(Copy, Eq)]
+    pub struct LinearGradients<F> {
+        /// f32, of the input's shape.
+        grad_input: optional float,
+        /// f32, of the weight's shape.
+        grad_weight: optional float,
+        /// f32, of the bias's shape. There is one exactly if there is a bias.
+        grad_bias: optional float,
+    }
+}
+
+impl Differentiable for Linear {
+    const BACKWARD: &'static str = "linear_backward";
+    type BackwardInputs = LinearBackwardInputs<()>;
+    type Gradients = LinearGradients<()>;
+
+    fn gradient_shapes(&self) -> LinearGradients<Vec<usize>> {
+        LinearGradients {
+            grad_input: Some(self.input.clone()),
+            grad_weight: Some(self.weight.clone()),
+            grad_bias: self.bias.clone(),
+        }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> LinearBackwardInputs<Vec<usize>> {
+        LinearBackwardInputs {
+            grad_output: self.output.clone(),
+            input: backward.needed(&["grad_weight"], &self.input),
+            weight: backward.needed(&["grad_input"], &self.weight),
+            grad_input: backward.added("grad_input", &self.input),
+            grad_weight: backward.added("grad_weight", &self.weight),
+            grad_bias: self.bias.as_ref().and_then(|shape| backward.added("grad_bias", shape)),
+        }
+    }
+
+    fn check_differentiable(&self) -> Result<()> {
+        if self.epilogue == Epilogue::default() {
+            return Ok(());
+        }
+        let expected = "none: differentiate the activation, or the sum with a residual, as an operator of its own";
+        Err(Error::invalid(Self::BACKWARD, "activation", expected, "an activation or a residual"))
+    }
+}
+
+#[cfg(feature = "gpu-core")]
+pub use backward::{LinearBackwardPlan, linear_backward};
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
 
 #[cfg(feature = "gpu-core")]
+mod backward;
+
+#[cfg(feature = "gpu-core")]
 mod on_gpu;
+
+#[cfg(feature = "gpu-core")]
+mod products;

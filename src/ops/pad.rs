@@ -1,8 +1,8 @@
 //! pad: elements added around an array, or cut off.
 
 use crate::error::{Error, Result};
-use crate::operator::Definition;
-use crate::ops::{UnaryInputs, UnaryOutputs};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable};
+use crate::ops::{UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 use crate::shape;
 
 /// The most dimensions that may remain after those without padding are merged with neighbours.
@@ -52,7 +52,7 @@ crate::params_serde::implement!(PadParams: new(pad), mode, value);
 /// A validated [`pad`](crate::pad) of an input of known shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pad {
-    input: Vec<usize>,
+    pub(crate) input: Vec<usize>,
     pub(crate) before: Vec<isize>,
     pub(crate) mode: PadMode,
     pub(crate) value: f32,
@@ -175,6 +175,15 @@ impl Pad {
         Ok(Pad { input: input.to_vec(), before, mode: *mode, value, output, walk })
     }
 
+    /// What cuts off the padding.
+    #[cfg(feature = "gpu-core")]
+    fn inverse(&self) -> Pad {
+        let before: Vec<_> = self.before.iter().map(|before| -before).collect();
+        let walk = walk(&self.output, &before, &self.input, PadMode::Constant);
+        let (input, output) = (self.output.clone(), self.input.clone());
+        Pad { input, before, mode: PadMode::Constant, value: 0.0, output, walk }
+    }
+
     /// The shape of the output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output
@@ -190,10 +199,36 @@ impl Definition for Pad {
     fn of_shapes(inputs: &UnaryInputs<Vec<usize>>, params: &PadParams) -> Result<Self> {
         Pad::new(&inputs.input, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+impl Differentiable for Pad {
+    const BACKWARD: &'static str = "pad_backward";
+    type BackwardInputs = UnaryBackwardInputs<()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.input.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> UnaryBackwardInputs<Vec<usize>> {
+        UnaryBackwardInputs {
+            grad_input: backward.added("grad_input", &self.input),
+            ..UnaryBackwardInputs::new(self.output.clone())
+        }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
+pub use backward::{PadBackwardPlan, pad_backward};
+#[cfg(feature = "gpu-core")]
 pub use on_gpu::*;
+
+#[cfg(feature = "gpu-core")]
+mod backward;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu;

@@ -1,8 +1,8 @@
 //! permute: the dimensions of an array in another order.
 
 use crate::error::{Error, Result};
-use crate::operator::Definition;
-use crate::ops::{UnaryInputs, UnaryOutputs};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable};
+use crate::ops::{UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 use crate::shape;
 
 /// The most dimensions that may remain after neighbours are merged that stay neighbours.
@@ -29,7 +29,7 @@ crate::params_serde::implement!(PermuteParams: new(dims));
 /// A validated [`permute`](crate::permute) of an input of known shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permute {
-    input: Vec<usize>,
+    pub(crate) input: Vec<usize>,
     pub(crate) dims: Vec<usize>,
     output: Vec<usize>,
     walk: Vec<Step>,
@@ -103,6 +103,17 @@ impl Permute {
         Ok(Permute { input: input.to_vec(), dims: resolved, output, walk })
     }
 
+    /// What brings the output's dimensions back into the input's order.
+    #[cfg(feature = "gpu-core")]
+    pub(crate) fn inverse(&self) -> Permute {
+        let mut dims = vec![0; self.dims.len()];
+        for (position, &dim) in self.dims.iter().enumerate() {
+            dims[dim] = position;
+        }
+        let walk = if self.output.contains(&0) { Vec::new() } else { walk(&self.output, &dims) };
+        Permute { input: self.output.clone(), dims, output: self.input.clone(), walk }
+    }
+
     /// The shape of the output.
     pub fn output_shape(&self) -> &[usize] {
         &self.output
@@ -117,6 +128,27 @@ impl Definition for Permute {
 
     fn of_shapes(inputs: &UnaryInputs<Vec<usize>>, params: &PermuteParams) -> Result<Self> {
         Permute::new(&inputs.input, params)
+    }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+impl Differentiable for Permute {
+    const BACKWARD: &'static str = "permute_backward";
+    type BackwardInputs = UnaryBackwardInputs<()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.input.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> UnaryBackwardInputs<Vec<usize>> {
+        UnaryBackwardInputs {
+            grad_input: backward.added("grad_input", &self.input),
+            ..UnaryBackwardInputs::new(self.output.clone())
+        }
     }
 }
 

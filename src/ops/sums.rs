@@ -4,6 +4,8 @@ use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, WORKGROUP_SIZE, kerne
 
 uniform! {
     pub(crate) struct SumParams {
+        walk_lengths: [u32; 4],
+        walk_strides: [u32; 4],
         channels: u32,
         count: u32,
         inner: u32,
@@ -16,6 +18,7 @@ uniform! {
         partial_channel: u32,
         partial_lane: u32,
         adds: u32,
+        factor: f32,
         hidden_zero: u32,
     }
 }
@@ -40,9 +43,9 @@ macro_rules! sum_kernels {
 pub(crate) use sum_kernels;
 
 /// Those that add elements.
-static TERMS: [Kernel; 4] = sum_kernels!("sum_terms" as "sums", [(1, Read), (3, ReadWrite)]);
+pub(crate) static TERMS: [Kernel; 4] = sum_kernels!("sum_terms" as "sums", [(1, Read), (3, ReadWrite)]);
 /// The kernel that adds partial sums.
-static FINISH: Kernel = kernel!("sums", "finish", SumParams, [(3, ReadWrite), (4, ReadWrite)]);
+static FINISH: Kernel = kernel!("sums_finish", "finish", SumParams, [(3, ReadWrite), (4, ReadWrite)]);
 
 /// The elements of a channel that one invocation adds.
 const ITEMS: usize = 64;
@@ -50,6 +53,24 @@ const ITEMS: usize = 64;
 const MOST_LANES: usize = 1 << 20;
 /// As many partial sums of a channel are added by one invocation, and more by a workgroup.
 const FEW_LANES: usize = 32;
+
+/// What is done with sums, and where their terms are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SumStore {
+    /// Whether they are added to what is there.
+    pub adds: bool,
+    /// What they are multiplied by.
+    pub factor: f32,
+    /// For walk_terms: of the array's dimensions, innermost last, the length, and the distance of one step in the source.
+    pub walk: [[u32; 4]; 2],
+}
+
+impl SumStore {
+    /// Sums that are written, or added to what is there.
+    pub fn new(adds: bool) -> Self {
+        SumStore { adds, factor: 1.0, walk: [[0; 4]; 2] }
+    }
+}
 
 /// The sums of an array [outer, channels, inner] into [channels], by pairs and in a fixed order, which depends on these
 /// numbers alone.
@@ -95,7 +116,8 @@ impl ChannelSums {
         adds: bool,
         add: &mut dyn FnMut(Dispatch),
     ) {
-        self.dispatches_of(&TERMS, &[source], target, (workspace, workspace_offset), adds, add);
+        let workspace = (workspace, workspace_offset);
+        self.dispatches_of(&TERMS, &[source], target, workspace, SumStore::new(adds), add);
     }
 
     /// The dispatches of [`sum_kernels`] of other terms. All arrays of `sources` begin alike.
@@ -105,7 +127,7 @@ impl ChannelSums {
         sources: &[Binding],
         target: Binding,
         (workspace, workspace_offset): (Binding, u32),
-        adds: bool,
+        store: SumStore,
         add: &mut dyn FnMut(Dispatch),
     ) {
         // All elements of a single channel lie next to each other.
@@ -122,6 +144,8 @@ impl ChannelSums {
         let width = if in_blocks { BLOCK as usize } else { 1 };
         let of_row = (inner / width).max(1);
         let params = SumParams {
+            walk_lengths: store.walk[0],
+            walk_strides: store.walk[1],
             channels: channels as u32,
             count: if are_columns { outer } else { outer * inner / width } as u32,
             inner: of_row as u32,
@@ -133,7 +157,8 @@ impl ChannelSums {
             workspace_base: workspace.base + workspace_offset,
             partial_channel: if are_columns { 1 } else { lanes } as u32,
             partial_lane: if are_columns { channels } else { 1 } as u32,
-            adds: u32::from(adds),
+            adds: u32::from(store.adds),
+            factor: store.factor,
             hidden_zero: 0,
         };
         let results = if lanes == 1 { target } else { workspace };

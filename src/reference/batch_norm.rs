@@ -1,8 +1,10 @@
-use ndarray::{Array1, Array3, ArrayD, IxDyn};
+use ndarray::{Array1, Array3, ArrayD, Axis, IxDyn};
 
 use super::{AsArray, compute, elements_of, finished, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams, Result};
+use crate::operator::{ArraysOf, Backward, Computed, OnCpu};
+use crate::{
+    BatchNorm, BatchNormBackwardInputs, BatchNormGradients, BatchNormInputs, BatchNormOutputs, BatchNormParams, Result,
+};
 
 /// The results of [`batch_norm`].
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +63,7 @@ impl OnCpu for BatchNorm {
             Array3::from_shape_vec(shape, given.input.clone()).expect("batch, channels and the rest make up the input");
         let mut output = values.clone();
         for channel in 0..channels {
-            let mut of_channel = output.index_axis_mut(ndarray::Axis(1), channel);
+            let mut of_channel = output.index_axis_mut(Axis(1), channel);
             let count = of_channel.len() as f64;
             let of =
                 |values: &Option<Vec<f64>>, default: f64| values.as_ref().map_or(default, |values| values[channel]);
@@ -104,5 +106,77 @@ impl OnCpu for BatchNorm {
             computed.updated = running.into_iter().filter_map(|(name, array)| Some((name.into(), array?))).collect();
         }
         Ok(computed)
+    }
+}
+
+/// The gradients of [`batch_norm`] with respect to its input, its bias and, if there is a weight, its weight: see
+/// [`batch_norm_backward`](crate::batch_norm_backward).
+///
+/// # Errors
+/// As [`BatchNorm::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for arrays that are missing or have
+/// another shape.
+pub fn batch_norm_backward(
+    inputs: &BatchNormBackwardInputs<&dyn AsArray<f32>>,
+    params: &BatchNormParams,
+) -> Result<BatchNormGradients<ArrayD<f32>>> {
+    let inputs = BatchNormBackwardInputs {
+        grad_output: owned(inputs.grad_output),
+        input: inputs.input.map(owned),
+        saved_mean: inputs.saved_mean.map(owned),
+        saved_invstd: inputs.saved_invstd.map(owned),
+        running_mean: inputs.running_mean.map(owned),
+        running_var: inputs.running_var.map(owned),
+        weight: inputs.weight.map(owned),
+        grad_input: inputs.grad_input.map(owned),
+        grad_weight: inputs.grad_weight.map(owned),
+        grad_bias: inputs.grad_bias.map(owned),
+    };
+    let backward = BatchNorm::all_gradients(inputs.grad_output.shape(), inputs.weight.is_some(), params)?;
+    Ok(compute::<Backward<BatchNorm>>(&inputs, &backward)?.outputs)
+}
+
+impl OnCpu for Backward<BatchNorm> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let BatchNorm { batch, channels, inner, params, .. } = &self.forward;
+        let elements = |array: &Option<ArrayD<f32>>| array.as_ref().map(elements_of);
+        let of_channels = |elements| {
+            Array3::from_shape_vec((*batch, *channels, *inner), elements)
+                .expect("batch, channels and the rest make up the input")
+        };
+        let grad_output = of_channels(elements_of(&inputs.grad_output));
+        let input = elements(&inputs.input).map(of_channels);
+        // What is absent is not needed.
+        let per_channel = |array: &Option<ArrayD<f32>>, default: f64| {
+            Array1::from(elements(array).unwrap_or_else(|| vec![default; *channels]))
+        };
+        let weight = per_channel(&inputs.weight, 1.0);
+        let (mean, invstd) = if params.training {
+            (per_channel(&inputs.saved_mean, 0.0), per_channel(&inputs.saved_invstd, 0.0))
+        } else {
+            let inverse_root = |variance: f64| 1.0 / (variance + params.eps).sqrt();
+            (per_channel(&inputs.running_mean, 0.0), per_channel(&inputs.running_var, 0.0).mapv(inverse_root))
+        };
+        let sums = |of: &Array3<f64>| of.sum_axis(Axis(2)).sum_axis(Axis(0));
+        let along_channels = |of: &Array1<f64>| of.clone().insert_axis(Axis(1));
+
+        // (input - mean) * invstd
+        let normalized = input.map(|input| (input - along_channels(&mean)) * along_channels(&invstd));
+        let products = normalized.as_ref().map(|normalized| sums(&(&grad_output * normalized)));
+        self.computed(inputs, |name| match name.field {
+            "grad_bias" => sums(&grad_output).into_dyn(),
+            "grad_weight" => products.clone().unwrap_or_else(|| Array1::zeros(*channels)).into_dyn(),
+            _ => {
+                let mut centered = grad_output.clone();
+                if let (Some(normalized), Some(products), true) = (&normalized, &products, params.training) {
+                    let count = (batch * inner) as f64;
+                    centered = centered
+                        - along_channels(&(sums(&grad_output) / count))
+                        - normalized * &along_channels(&(products / count));
+                }
+                let gradient = centered * along_channels(&invstd) * along_channels(&weight);
+                let shape = IxDyn(inputs.grad_output.shape());
+                gradient.into_shape_with_order(shape).expect("it has the input's shape")
+            }
+        })
     }
 }

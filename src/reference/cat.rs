@@ -1,8 +1,8 @@
 use ndarray::{ArrayD, IxDyn, Slice};
 
 use super::{AsArray, compute, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{Cat, CatInputs, CatOutputs, CatParams, Result};
+use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
+use crate::{Cat, CatBackwardInputs, CatInputs, CatOutputs, CatParams, Result};
 
 /// Arrays joined along a dimension.
 ///
@@ -24,5 +24,36 @@ impl OnCpu for Cat {
             begin = end;
         }
         Ok(Computed::new(CatOutputs { output }))
+    }
+}
+
+/// The gradients of [`cat`] with respect to tensors of these shapes: see [`cat_backward`](crate::cat_backward).
+///
+/// # Errors
+/// As [`Cat::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `grad_output` that has not the
+/// output's shape.
+pub fn cat_backward(
+    grad_output: &dyn AsArray<f32>,
+    tensors: &[&[usize]],
+    params: &CatParams,
+) -> Result<Vec<ArrayD<f32>>> {
+    let backward = Cat::new(tensors, params)?.backward_of_all()?;
+    let computed = compute::<Backward<Cat>>(&CatBackwardInputs::new(owned(grad_output)), &backward)?;
+    Ok(computed.outputs.grad_tensors.into_iter().flatten().collect())
+}
+
+impl OnCpu for Backward<Cat> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let Cat { tensors, dim, .. } = &self.forward;
+        let length = |shape: &[usize]| if *shape == [0] { 0 } else { shape[*dim] };
+        self.computed(inputs, |name| {
+            let index = name.index.expect("it is of a list");
+            if *tensors[index] == [0] {
+                return ArrayD::zeros(IxDyn(&[0]));
+            }
+            let begin: usize = tensors[..index].iter().map(|shape| length(shape)).sum();
+            let part = Slice::from(begin..begin + length(&tensors[index]));
+            inputs.grad_output.slice_axis(ndarray::Axis(*dim), part).mapv(f64::from)
+        })
     }
 }

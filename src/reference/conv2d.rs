@@ -1,6 +1,8 @@
-use ndarray::{ArrayD, Axis, IxDyn};
+pub(super) mod products;
 
-use super::convolution::{channel_sums, convolved, transposed, weight_gradient};
+use ndarray::{ArrayD, Axis, IxDyn};
+use products::{channel_sums, convolved, transposed, weight_gradient};
+
 use super::{AsArray, batch_of, compute, elements_of, finished, owned, weight_of};
 use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
 use crate::{Conv2d, Conv2dBackwardInputs, Conv2dGradients, Conv2dInputs, Conv2dOutputs, Conv2dParams, Result};

@@ -1,6 +1,6 @@
 use ndarray::{ArrayD, Axis, IxDyn};
 
-use super::convolution::{channel_sums, convolved, transposed, weight_gradient};
+use super::conv2d::products::{channel_sums, convolved, transposed, weight_gradient};
 use super::{AsArray, batch_of, compute, elements_of, finished, owned, weight_of};
 use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
 use crate::{

@@ -1,7 +1,8 @@
 use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{Flatten, FlattenParams, Result, UnaryOutputs};
+use super::{AsArray, gradient_of, owned};
+use crate::operator::{ArraysOf, Backward, Computed, OnCpu};
+use crate::{Flatten, FlattenParams, Result, UnaryBackwardInputs, UnaryOutputs};
 
 /// Merges the dimensions from `start_dim` to `end_dim`.
 ///
@@ -22,5 +23,24 @@ fn reshaped<T: Clone>(input: &ArrayBase<impl Data<Elem = T>, impl Dimension>, sh
 impl OnCpu for Flatten {
     fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
         Ok(Computed::new(UnaryOutputs { output: reshaped(&inputs.input, self.output_shape()) }))
+    }
+}
+
+/// The gradient of [`flatten`] with respect to its input, of this shape: see [`flatten_backward`](crate::flatten_backward).
+///
+/// # Errors
+/// As [`Flatten::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `grad_output` that has not the
+/// output's shape.
+pub fn flatten_backward(
+    grad_output: &dyn AsArray<f32>,
+    input: &[usize],
+    params: &FlattenParams,
+) -> Result<ArrayD<f32>> {
+    gradient_of(&Flatten::new(input, params)?, &UnaryBackwardInputs::new(owned(grad_output)))
+}
+
+impl OnCpu for Backward<Flatten> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        self.computed(inputs, |_| reshaped(&inputs.grad_output, &self.forward.input).mapv(f64::from))
     }
 }

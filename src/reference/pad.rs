@@ -1,8 +1,8 @@
 use ndarray::{ArrayD, Dimension, IxDyn};
 
-use super::{AsArray, compute, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{Pad, PadMode, PadParams, Result, UnaryInputs, UnaryOutputs};
+use super::{AsArray, compute, gradient_of, owned};
+use crate::operator::{ArraysOf, Backward, Computed, OnCpu};
+use crate::{Pad, PadMode, PadParams, Result, UnaryBackwardInputs, UnaryInputs, UnaryOutputs};
 
 /// The input with elements added around it, or cut off.
 ///
@@ -34,5 +34,32 @@ impl OnCpu for Pad {
             place.map_or(self.value, |place| input[IxDyn(&place)])
         });
         Ok(Computed::new(UnaryOutputs { output }))
+    }
+}
+
+/// The gradient of [`pad`] with respect to its input, of this shape: see [`pad_backward`](crate::pad_backward).
+///
+/// # Errors
+/// As [`Pad::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `grad_output` that has not the
+/// output's shape.
+pub fn pad_backward(grad_output: &dyn AsArray<f32>, input: &[usize], params: &PadParams) -> Result<ArrayD<f32>> {
+    gradient_of(&Pad::new(input, params)?, &UnaryBackwardInputs::new(owned(grad_output)))
+}
+
+impl OnCpu for Backward<Pad> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let Pad { input, before, mode, .. } = &self.forward;
+        self.computed(inputs, |_| {
+            let mut gradient = ArrayD::zeros(IxDyn(input));
+            for (at, &grad) in inputs.grad_output.indexed_iter() {
+                let each = at.slice().iter().zip(input).zip(before);
+                let place: Option<Vec<_>> =
+                    each.map(|((&at, &length), before)| source(at as isize - before, length as isize, *mode)).collect();
+                if let Some(place) = place {
+                    gradient[IxDyn(&place)] += f64::from(grad);
+                }
+            }
+            gradient
+        })
     }
 }

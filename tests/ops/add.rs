@@ -5,7 +5,15 @@ use wgdnn::{Add, AddParams, Error};
 
 use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
 
-golden_tests!("add", at_least 60);
+golden_tests!("add", at_least 60, barriers problems);
+
+/// Sums of enough terms for a tree of partial sums.
+#[cfg(feature = "gpu-core")]
+fn problems() -> Vec<crate::barriers::Problem> {
+    use crate::barriers::Problem;
+
+    vec![Problem { call: on_gpu::sums_of_many(), files: &["sums_finish"] }]
+}
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
@@ -37,6 +45,71 @@ mod on_gpu {
     #[test]
     fn it_is_cut_to_a_devices_bindings() {
         expect_cut(&of(&[1009], &[1009], 1.0), 1.2e-7);
+    }
+
+    /// The gradient of the output, and the gradients on the GPU and of the reference.
+    fn gradients(
+        grad_output: &ndarray::ArrayD<f32>,
+        input: &[usize],
+        other: &[usize],
+    ) -> [[ndarray::ArrayD<f32>; 2]; 2] {
+        use wgdnn::{Tensor, add_backward, reference};
+
+        let (tensor, params) = (Tensor::from_array(gpu(), grad_output).unwrap(), AddParams { alpha: 2.0 });
+        let on_gpu = add_backward(&tensor, input, other, &params).unwrap();
+        let on_gpu = [on_gpu.grad_input, on_gpu.grad_other].map(|tensor| tensor.unwrap().read_blocking().unwrap());
+        let expected = reference::add_backward(grad_output, input, other, &params).unwrap();
+        [on_gpu, [expected.grad_input.unwrap(), expected.grad_other.unwrap()]]
+    }
+
+    #[test]
+    fn gradients_of_whole_numbers_are_exact() {
+        for (input, other) in [
+            (&[1000, 1000][..], &[1][..]),
+            (&[1001, 333], &[333]),
+            (&[5000, 12], &[12]),
+            (&[5000, 13], &[1, 13]),
+            (&[4, 3, 56, 56], &[3, 1, 1]),
+            (&[4, 3, 55, 55], &[3, 1, 1]),
+            (&[7, 300, 1], &[300, 90]),
+            (&[20, 1, 20, 1], &[3, 20, 5]),
+            (&[1, 40, 1, 30], &[30, 1, 20, 1]),
+            (&[6, 1, 8, 1], &[1, 500, 1, 600]),
+        ] {
+            let common = Add::new(input, other, &AddParams::default()).unwrap().output_shape().to_vec();
+            let [on_gpu, expected] = gradients(&crate::harness::random_integers(&common, 1), input, other);
+            assert_eq!(on_gpu, expected, "{input:?} {other:?}");
+        }
+    }
+
+    /// PyTorch's sums of as many float32 have errors of about 1e-5 here.
+    #[test]
+    fn gradients_of_a_million_terms_are_accurate() {
+        let [on_gpu, expected] = gradients(&random(&[1 << 20], 1), &[1], &[1 << 20]);
+        let (sum, expected) = (on_gpu[0][0], expected[0][0]);
+        assert!((sum - expected).abs() <= 2e-7 * expected.abs(), "{sum} {expected}");
+    }
+
+    /// Of enough terms for a tree of partial sums. Of whole numbers sums are exact.
+    pub fn sums_of_many() -> Call {
+        use wgdnn::operator::{FloatOrInteger, Gradient};
+
+        let forward = of(&[9000, 3], &[3], 1.0);
+        let grad_output = FloatOrInteger::Float(crate::harness::random_integers(&[9000, 3], 1));
+        let (wanted, given) = ([("grad_other".into(), Gradient::Write)], [("grad_output".into(), grad_output)]);
+        forward.backward(&wanted, &forward.run_reference().unwrap(), &given).unwrap()
+    }
+
+    #[test]
+    fn faults_of_sums_are_seen() {
+        let faults = [
+            ("sums_finish", "own += OWN", "own += 2u * OWN"),
+            ("sums_finish", "lane_sums[lane + width]", "lane_sums[lane]"),
+            ("sums", "results[at] = sum.x;", "results[at] = 0.0;"),
+            ("sums", "row += params.lanes", "row += 2u * params.lanes"),
+            ("sums", "row * params.channels + channel", "row * params.channels"),
+        ];
+        crate::harness::expect_seen_in(&sums_of_many(), &faults);
     }
 
     /// What PyTorch's add_ does, and that neither a tensor nor its own clone may be broadcast.
@@ -150,5 +223,18 @@ planted_faults!(
         ("add", "rest_1 - at_0 * params.lengths.y", "rest_1"),
         ("add", "in_other.x + in_other.y", "in_other.y"),
         ("add", "let in_input = at * params.input_strides", "let in_input = at * params.other_strides"),
+        ("add_backward", "params.factor * source[", "source["),
+        ("add_backward", "params.factor * source_blocks[", "source_blocks["),
+        ("add_backward", "if (index < params.count)", "if (index + 1u < params.count)"),
+        ("add_backward", "if (block < params.count)", "if (block + 1u < params.count)"),
+        ("sums", "params.factor * rounded(sum)", "rounded(sum)"),
+        ("sums", "place.index < params.count", "place.index + 1u < params.count"),
+        (
+            "sums",
+            "write(4u * block + 3u, own, vec2<f32>(sums.values.w",
+            "write(4u * block + 3u, own, vec2<f32>(sums.values.z"
+        ),
+        ("sums_walk", "rest_1 - at_0 * params.walk_lengths.y", "rest_1"),
+        ("sums_walk", "params.walk_strides * vec4<u32>", "params.walk_strides.wzyx * vec4<u32>"),
     ]
 );

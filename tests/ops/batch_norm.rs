@@ -11,15 +11,17 @@ golden_tests!("batch_norm", at_least 40, barriers problems);
 #[cfg(feature = "gpu-core")]
 fn problems() -> Vec<crate::barriers::Problem> {
     use crate::barriers::Problem;
+    use crate::gradients::backward_of;
     use crate::harness::random;
-    use wgdnn::cases::Call;
+    use wgdnn::{cases::Call, operator::Gradient};
 
-    let problem = |shape: &[usize]| {
+    let problems = |shape: &[usize]| {
         let params = BatchNormParams { training: true, ..Default::default() };
         let call = Call::new::<BatchNorm>(BatchNormInputs::new(random(shape, 1)), &params).unwrap();
-        Problem { call, files: &["batch_norm"] }
+        let backward = backward_of(&call, 2, Gradient::Write, None).unwrap();
+        [Problem { call, files: &["batch_norm"] }, Problem { call: backward, files: &["batch_norm_backward"] }]
     };
-    vec![problem(&[3, 5, 40, 40]), problem(&[3, 5, 33, 33])]
+    [&[3, 5, 40, 40], &[3, 5, 33, 33]].into_iter().flat_map(|shape| problems(shape)).collect()
 }
 
 #[test]
@@ -159,8 +161,34 @@ mod accurate {
 
     #[test]
     fn many_values_per_channel() {
-        expect_within(&training(random(&[2, 2, 300, 500], 3)), 1e-6);
-        expect_within(&training(random(&[70_000, 2], 4)), 1e-6);
+        let (blocks, elements) = (training(random(&[2, 2, 300, 500], 3)), training(random(&[70_000, 2], 4)));
+        expect_within(&blocks, 1e-6);
+        expect_within(&elements, 1e-6);
+        for call in [blocks, elements] {
+            crate::gradients::agree(&call, 5).unwrap();
+        }
+    }
+
+    /// Planes in blocks of 4, not in blocks, and small.
+    #[test]
+    fn gradients_of_planes_of_all_kinds() {
+        for (rows, cols) in [(1, 4), (5, 7), (6, 6), (8, 9), (33, 64), (65, 65)] {
+            let of_channels = |seed| Some(random(&[3], seed).mapv(|x| x.abs() + 0.1));
+            for training in [false, true] {
+                let inputs = BatchNormInputs {
+                    running_mean: of_channels(2),
+                    running_var: of_channels(3),
+                    weight: of_channels(4),
+                    bias: of_channels(5),
+                    ..BatchNormInputs::new(random(&[2, 3, rows, cols], 1))
+                };
+                let params = BatchNormParams { training, ..Default::default() };
+                let call = Call::new::<BatchNorm>(inputs, &params).unwrap();
+                for seed in 0..6 {
+                    crate::gradients::agree(&call, seed).unwrap();
+                }
+            }
+        }
     }
 }
 
@@ -347,6 +375,16 @@ planted_faults!(
         ("batch_norm_inference", "let is_huge = abs(w) > HUGE;", "let is_huge = false;"),
         ("batch_norm_inference", "beside_infinity(x) * factor", "x"),
         ("batch_norm", "let center = infinite_part(a.center) +", "let center ="),
+        // Gradients.
+        ("batch_norm_backward", "grad * (input[at] - center)", "grad * input[at]"),
+        ("batch_norm_backward", "grad * (input_blocks[at] - center)", "grad * input_blocks[at]"),
+        ("batch_norm_backward", "let other = sums[lane + width];", "let other = sums[lane];"),
+        ("batch_norm_backward", "- (x - terms.mean) * terms.invstd * terms.mean_product", ""),
+        ("batch_norm_backward", "grad - terms.mean_grad", "grad"),
+        ("batch_norm_backward", "centered * terms.invstd * terms.weight", "centered * terms.invstd"),
+        ("batch_norm_backward", "invstd + params.eps", "invstd"),
+        ("batch_norm_backward", "plane % params.channels", "plane % (params.channels + 1u)"),
+        ("batch_norm_backward", "workspace[words + 6u] = products;", "workspace[words + 6u] = grads;"),
     ]
 );
 

@@ -187,5 +187,9 @@ planted_faults!(
         ("cat", "if (index < params.count)", "if (index + 1u < params.count)"),
         ("cat", "if (block < params.count)", "if (block + 1u < params.count)"),
         ("cat", "tensor_blocks[params.input_base + block]", "tensor_blocks[params.input_base]"),
+        ("cat_backward", "+ params.begin", ""),
+        ("cat_backward", "outer * params.output_row", "outer * params.row"),
+        ("cat_backward", "if (index < params.count)", "if (index + 1u < params.count)"),
+        ("cat_backward", "if (block < params.count)", "if (block + 1u < params.count)"),
     ]
 );

@@ -108,6 +108,100 @@ mod on_gpu {
         assert!(refusal.contains("exceeds max_storage_buffer_binding_size, which is 2048"), "{refusal}");
     }
 
+    /// The backward pass of whole numbers, for gradients that are written or added.
+    fn backward_of(input: &[usize], features: usize, how: wgdnn::operator::Gradient) -> Call {
+        use wgdnn::operator::FloatOrInteger;
+
+        let forward = of(input, features);
+        let outputs = forward.run_reference().unwrap();
+        let shapes = forward.differentiable().unwrap().gradient_shapes_by_name();
+        let wanted: Vec<_> = shapes.iter().map(|(name, _)| (*name, how)).collect();
+        let array = |shape: &[usize], seed| FloatOrInteger::Float(random_integers(shape, seed));
+        let mut given: Vec<_> = shapes.iter().map(|(name, shape)| (*name, array(shape, 4))).collect();
+        given.push(("grad_output".into(), array(outputs["output"].shape(), 3)));
+        forward.backward(&wanted, &outputs, &given).unwrap()
+    }
+
+    #[test]
+    fn gradients_of_whole_numbers_are_exact() {
+        use wgdnn::operator::Gradient;
+
+        let limits = wgpu::Limits::defaults;
+        let hardware = Capabilities::new(AdapterClass::Hardware, wgpu::Features::empty(), limits());
+        for (input, features, on_hardware) in [
+            (
+                &[1, 512][..],
+                1000,
+                "input: 1 rows of a block of 4 columns an invocation, split in 15; weight: 8 rows of a block",
+            ),
+            (&[8, 513], 70, "input: 8 rows of 4 columns an invocation; weight: 8 rows of 4 columns"),
+            (&[9, 64], 15, "input: 8 rows of a block"),
+            (&[64, 1024], 256, "input: 8 rows of a block of 4 columns an invocation, split in 4; weight: 8 rows"),
+            (&[300, 70], 200, "input: 8 rows"),
+            (&[2, 3], 1, "input: 2 rows of 4 columns an invocation; weight: 1 rows"),
+            (&[5, 61, 33], 17, "input: 8 rows"),
+            (
+                &[40_003, 5],
+                3,
+                "input: 8 rows of 4 columns an invocation; weight: 4 rows of 4 columns an invocation, split in 64",
+            ),
+            (&[40_004, 4], 8, "input: 8 rows of a block of 4 columns an invocation; weight: 8 rows of a block"),
+            (&[2, 1030], 1100, "input: 2 rows"),
+            (&[7], 5, "input: 1 rows"),
+            (&[0, 7], 5, "input: 1 rows"),
+        ] {
+            for how in [Gradient::Write, Gradient::Accumulate] {
+                let call = backward_of(input, features, how);
+                let plan = call.operator().plan_on(&hardware);
+                assert!(plan.starts_with(on_hardware), "{input:?} to {features}: {plan}");
+                for gpu in [crate::harness::gpu(), gpu_taken_for_hardware()] {
+                    let [got, expected] = [call.run_eager(gpu).unwrap(), call.run_reference().unwrap()];
+                    assert_eq!(got, expected, "{input:?} to {features}: {plan}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_cut_to_a_devices_bindings() {
+        use wgdnn::operator::Gradient;
+
+        let gpu = device_with_binding(1 << 11);
+        // Along rows, and along features where the weight is too large for a binding.
+        for (input, features) in [(&[101, 7][..], 5), (&[101, 8], 8), (&[1, 40], 30), (&[3, 41], 30), (&[12, 40], 20)] {
+            for how in [Gradient::Write, Gradient::Accumulate] {
+                let call = backward_of(input, features, how);
+                for class in [AdapterClass::Llvmpipe, AdapterClass::Hardware] {
+                    gpu.take_for(class);
+                    let [got, expected] = [call.run_eager(&gpu).unwrap(), call.run_reference().unwrap()];
+                    assert_eq!(got, expected, "{input:?} to {features}");
+                }
+            }
+        }
+    }
+
+    /// PyTorch's float32 gradient of the weight is off by 2e-4 of it here.
+    #[test]
+    fn gradients_of_a_million_rows_are_accurate() {
+        use wgdnn::{Tensor, linear_backward, reference};
+
+        let [input, grad_output] = [random(&[1 << 20, 3], 1).mapv(f32::abs), random(&[1 << 20, 2], 2).mapv(f32::abs)];
+        let weight = random(&[2, 3], 3);
+        let expected = reference::linear_backward(&grad_output, &input, &weight, Some(&[2])).unwrap();
+        let gpu = crate::harness::gpu();
+        let upload = |array| Tensor::from_array(gpu, array).unwrap();
+        let [input, weight, grad_output] = [&input, &weight, &grad_output].map(upload);
+        let got = linear_backward(&grad_output, &input, &weight, Some(&[2])).unwrap();
+        for (got, expected, most) in
+            [(got.grad_weight, expected.grad_weight, 1e-6), (got.grad_bias, expected.grad_bias, 1.2e-7)]
+        {
+            let got = got.unwrap().read_blocking().unwrap();
+            for (got, expected) in got.iter().zip(&expected.unwrap()) {
+                assert!((got - expected).abs() <= most * expected.abs(), "{got} {expected}");
+            }
+        }
+    }
+
     /// As the first linear of VGG has it: more than lavapipe binds. Its sums are looked at in places.
     #[test]
     fn a_weight_larger_than_a_binding() {
@@ -213,5 +307,15 @@ planted_faults!(
             "let is_inside = k < vec4<u32>(params.k);\n    let at = params.weight_base",
             "let is_inside = k < vec4<u32>(params.k - 1u);\n    let at = params.weight_base"
         ),
+        ("linear_backward", "min(row + 3u, last) * next", "min(row + 2u, last) * next"),
+        ("linear_backward", "steps.z * b[2]", "steps.z * b[1]"),
+        ("linear_backward", "step += 4u", "step += 8u"),
+        ("linear_backward_steps", "a_steps(row + 3u, step)", "a_steps(row + 2u, step)"),
+        ("linear_backward_columns", "a[at / 4u][at % 4u]", "a[at / 4u].x"),
+        ("linear_backward", "last & ~3u", "last & ~7u"),
+        ("linear_backward_elements", "step < chunk_end; step++", "step + 1u < chunk_end; step++"),
+        ("linear_backward_elements", "min(4u, params.columns - 4u * block)", "min(3u, params.columns - 4u * block)"),
+        ("linear_backward_elements", "step * params.columns + columns", "step * (params.columns + 1u) + columns"),
+        ("linear_backward_elements", "* params.a_row + step * params.a_step", "* params.a_row + step"),
     ]
 );

@@ -12,14 +12,19 @@ golden_tests!("mse_loss", at_least 40, barriers problems);
 #[cfg(feature = "gpu-core")]
 fn problems() -> Vec<crate::barriers::Problem> {
     use crate::barriers::Problem;
+    use crate::gradients::backward_of;
     use crate::harness::random;
-    use wgdnn::{MseLossInputs, cases::Call};
+    use wgdnn::{MseLossInputs, cases::Call, operator::Gradient};
 
-    let problem = |count| {
-        let inputs = MseLossInputs::new(random(&[count], 1), random(&[count], 2));
-        Problem { call: Call::new::<MseLoss>(inputs, &Default::default()).unwrap(), files: &["mse_loss"] }
+    let call = |input: &[usize], target: &[usize]| {
+        let inputs = MseLossInputs::new(random(input, 1), random(target, 2));
+        Call::new::<MseLoss>(inputs, &Default::default()).unwrap()
     };
-    vec![problem(5000), problem(5001)]
+    // The gradient of a target that was broadcast often.
+    let gradient = ["grad_target".into()];
+    let backward = gradient.map(|only| backward_of(&call(&[2500, 2], &[2]), 3, Gradient::Write, Some(only)).unwrap());
+    let calls = [call(&[5000], &[5000]), call(&[5001], &[5001])].into_iter().chain(backward);
+    calls.map(|call| Problem { call, files: &["mse_loss"] }).collect()
 }
 
 #[cfg(feature = "gpu-core")]
@@ -52,6 +57,25 @@ mod accurate {
         expect_exact(&mse_loss(&[4100, 4], &[4100, 4], Reduction::Sum));
         expect_exact(&mse_loss(&[7, 1, 5, 1], &[6, 1, 4], Reduction::None));
         expect_exact(&mse_loss(&[3, 1, 5], &[5], Reduction::Sum));
+    }
+
+    /// Operands that were broadcast once, often, and very often.
+    #[test]
+    fn gradients_of_broadcasts() {
+        for (input, target) in [
+            (&[64, 65][..], &[64, 65][..]),
+            (&[64, 65], &[65]),
+            (&[300, 5], &[5]),
+            (&[300, 5], &[300, 1]),
+            (&[3, 1, 5000], &[2, 1]),
+            (&[2, 70_000], &[]),
+            (&[1, 3], &[0, 3]),
+        ] {
+            for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
+                crate::gradients::agree(&mse_loss(input, target, reduction), 3).unwrap();
+                crate::gradients::agree(&mse_loss(target, input, reduction), 4).unwrap();
+            }
+        }
     }
 
     #[test]
@@ -158,8 +182,18 @@ fn sizes_that_overflow_are_refused() {
 planted_faults!(
     "mse_loss",
     [
-        ("mse_loss", "at_0 * params.target_stride_0 + at_1 * params.target_stride_1", "at_0 * params.target_stride_0"),
+        ("mse_loss", "let second = at * params.second_strides;", "let second = at * params.first_strides;"),
         ("mse_loss", "let blocks = params.count / 4u;", "let blocks = params.count / 8u;"),
-        ("mse_loss", "= difference * difference;", "= difference;"),
+        ("mse_loss", "return Pairs(upper * upper, rest);", "return Pairs(upper, rest);"),
+        // Gradients.
+        ("mse_loss", "select(slope, -slope, params.of_target != 0u)", "slope"),
+        ("mse_loss", "slopes(these) / params.divisor * grads", "slopes(these) * grads"),
+        ("mse_loss", "+ position(item, params.summed)", ""),
+        (
+            "mse_loss",
+            "sum = add(sum, term(params.first + index, item));",
+            "sum = vec2<f32>(term(params.first + index, item), 0.0);"
+        ),
+        ("mse_loss", "return grad_output_blocks[block];", "return vec4<f32>(grad_output[0]);"),
     ]
 );

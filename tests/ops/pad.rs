@@ -38,6 +38,26 @@ mod on_gpu {
         expect_exact(&of(&[2; 8], &[1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1], PadMode::Constant));
     }
 
+    /// Beside a corner, an element of a replicated plane is in more places than a software adapter's loops run.
+    #[test]
+    fn gradients_of_wide_padding() {
+        use crate::harness::{gpu, random_integers};
+        use wgdnn::{Tensor, pad_backward, reference};
+
+        for (shape, pad, mode) in [
+            (&[2, 2, 3][..], &[300, 301, 299, 298][..], PadMode::Replicate),
+            (&[1, 1, 1, 2], &[40, 50, 40, 41, 39, 38], PadMode::Replicate),
+            (&[1, 70_000], &[69_999, 3], PadMode::Reflect),
+            (&[1, 2], &[70_000, 0], PadMode::Replicate),
+        ] {
+            let params = PadParams { mode, ..PadParams::new(pad.to_vec()) };
+            let grad_output = random_integers(Pad::new(shape, &params).unwrap().output_shape(), 1);
+            let tensor = Tensor::from_array(gpu(), &grad_output).unwrap();
+            let gradient = pad_backward(&tensor, shape, &params).unwrap().read_blocking().unwrap();
+            assert_eq!(gradient, reference::pad_backward(&grad_output, shape, &params).unwrap(), "{shape:?} {pad:?}");
+        }
+    }
+
     #[test]
     fn it_is_cut_to_a_devices_bindings() {
         for mode in MODES {
@@ -165,5 +185,17 @@ planted_faults!(
         ("pad", "let index = params.first + number", "let index = number"),
         ("pad", "            row++;\n", ""),
         ("pad", "rest = divided(coordinate, length);", "rest = divided(coordinate, length + 1u);"),
+        ("pad_backward", "return select(1u, 3u, is_mirrored);", "return 1u;"),
+        ("pad_backward", "number == 1u && position > 0", "number == 1u"),
+        ("pad_backward", "number == 2u && position + 1 < length", "number == 2u"),
+        ("pad_backward", "select(max(own, 0), 0, position == 0)", "max(own, 0)"),
+        (
+            "pad_backward",
+            "select(min(own, last), last, position + 1 == i32(params.lengths[dimension]))",
+            "min(own, last)"
+        ),
+        ("pad_backward", "if (index < params.count)", "if (index + 1u < params.count)"),
+        ("pad_backward", "if (block >= params.count)", "if (block + 1u >= params.count)"),
+        ("pad_backward", "sum_of(at + 3 * next)", "sum_of(at + 2 * next)"),
     ]
 );

@@ -125,5 +125,7 @@ planted_faults!(
         ("permute", "at.x + 2u * params.input_step", "at.x + params.input_step"),
         ("permute", "vec4<u32>(row_0.z, row_1.z", "vec4<u32>(row_1.z, row_0.z"),
         ("permute", "return second[dimension - 4u];", "return 1u;"),
+        ("permute", "output[at] = value", "output[at] = 0u"),
+        ("permute", "output_blocks[at] = values", "output_blocks[at] = values.yxzw"),
     ]
 );

@@ -6,11 +6,12 @@ use std::slice::from_ref;
 use ndarray::ArrayD;
 use smallvec::SmallVec;
 
+use super::walk::Walk;
 use super::{BatchNorm, BatchNormInputs, BatchNormOutputs, BatchNormParams};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::gpu::capabilities::Capabilities;
-use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, UniformBytes, WORKGROUP_SIZE, kernel, uniform};
+use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, UniformBytes, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{largest, rounding, unless_overflown};
@@ -88,12 +89,6 @@ static BY_WORKSPACE: Normalize = [
 static BY_RUNNING: Normalize =
     [of_running!("normalize_elements"), of_running!("normalize_planes"), of_running!("normalize_blocks")];
 
-/// Smaller planes leave most of a workgroup idle.
-const SMALL_PLANE: usize = 32;
-
-/// How many elements or blocks of a larger plane an invocation normalizes.
-const PLANE_ITEMS: usize = 8;
-
 /// The source of the values that a channel is normalized by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -103,17 +98,6 @@ enum Source {
     Running,
     /// The running statistics through the workspace, for devices that bind fewer buffers.
     RunningByWorkspace,
-}
-
-/// What an invocation normalizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Walk {
-    /// An element, of small planes.
-    Elements,
-    /// Some elements of a plane.
-    Planes,
-    /// Some blocks of 4 elements of a plane.
-    Blocks,
 }
 
 /// How a batch is normalized on a device.
@@ -172,11 +156,7 @@ impl Operator for BatchNorm {
         };
         // Parts of a batch begin at whole blocks then.
         let in_blocks = self.inner.is_multiple_of(BLOCK as usize);
-        let walk = match in_blocks {
-            _ if self.inner < SMALL_PLANE => Walk::Elements,
-            false => Walk::Planes,
-            true => Walk::Blocks,
-        };
+        let walk = Walk::of_planes(self.inner);
         BatchNormPlan { source, walk, in_blocks, is_activated: self.epilogue.activation.is_some() }
     }
 
@@ -341,30 +321,19 @@ impl BatchNorm {
 
     fn normalize(
         &self,
-        [elements, planes, blocks]: &'static Normalize,
+        kernels: &'static Normalize,
         params: UniformBytes,
         arguments: &[Binding],
         batch: usize,
         walk: Walk,
     ) -> Dispatch {
-        let activated = |dispatch: Dispatch| match self.epilogue.activation {
+        let of = usize::from(self.epilogue.activation.is_some());
+        let kernels = kernels.each_ref().map(|kernels| &kernels[of]);
+        let dispatch = walk.dispatch(kernels, params, arguments, [batch * self.channels, self.inner]);
+        match self.epilogue.activation {
             Some(activation) => dispatch.with_constant("ACTIVATION", activation.constant()),
             None => dispatch,
-        };
-        let of = usize::from(self.epilogue.activation.is_some());
-        let (kernel, plane_items) = match walk {
-            Walk::Elements => {
-                let total = batch * self.channels * self.inner;
-                return activated(Dispatch::per_element(&elements[of], params, arguments, total));
-            }
-            Walk::Planes => (planes, self.inner),
-            Walk::Blocks => (blocks, self.inner / BLOCK as usize),
-        };
-        let parts = plane_items.div_ceil(WORKGROUP_SIZE as usize * PLANE_ITEMS);
-        let dispatch = Dispatch::per_workgroup(&kernel[of], params, arguments, batch * self.channels * parts)
-            .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE)
-            .with_constant("PLANE_ITEMS", PLANE_ITEMS as u32);
-        activated(dispatch)
+        }
     }
 }
 

@@ -135,7 +135,7 @@ mod on_gpu {
         /// As a transposed convolution.
         #[doc(hidden)]
         Transposed(ConvTranspose2dPlan),
-        /// As a convolution of the gradient, by Winograd's algorithm, with the kernels mirrored.
+        /// As a convolution of the gradient, with the kernels mirrored.
         #[doc(hidden)]
         Mirrored(Conv2dPlan),
     }
@@ -187,6 +187,7 @@ mod on_gpu {
             let algorithm = match self.algorithm {
                 Conv2dAlgorithm::Auto
                 | Conv2dAlgorithm::Fast
+                | Conv2dAlgorithm::Tiles
                 | Conv2dAlgorithm::Winograd2x2
                 | Conv2dAlgorithm::Winograd4x4 => self.algorithm,
                 _ => return None,
@@ -196,7 +197,7 @@ mod on_gpu {
 
         fn input_gradient_plan(&self, on: &Capabilities) -> Conv2dInputGradientPlan {
             if self.is_dense_3x3()
-                && let Some(plan @ Conv2dPlan::Winograd { .. }) =
+                && let Some(plan @ (Conv2dPlan::Winograd { .. } | Conv2dPlan::Tiles { .. })) =
                     self.mirrored().map(|mirrored| mirrored.plan_on(on).main)
             {
                 return Conv2dInputGradientPlan::Mirrored(plan);

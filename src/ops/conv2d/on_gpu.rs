@@ -122,7 +122,8 @@ impl Operator for Conv2d {
                     Dispatch::per_workgroup(kernel, params, &all_arguments, workgroups)
                         .with_constant("WORKGROUP_SIZE", LANES as u32)
                         .with_constant("CHANNELS", tile_channels as u32)
-                        .with_constant("HALVES", halves as u32),
+                        .with_constant("HALVES", halves as u32)
+                        .with_constant("IS_MIRRORED", u32::from(self.is_mirrored)),
                 ));
             }),
             Conv2dPlan::WinogradFused { parts } => self.each(part, of, parts, &mut |params| {

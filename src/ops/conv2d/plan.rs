@@ -221,7 +221,9 @@ impl Conv2d {
                 Conv2dPlan::Patches { parts, by_subgroups, is_pointwise: self.is_pointwise() }
             }
             Conv2dAlgorithm::Tiles => {
-                Conv2dPlan::Tiles { parts: split_channels_innermost(on, channels, 1), by_subgroups }
+                // Sums of gradients that are not finite are computed again: 4 rows of 8 channels by 9 products.
+                let cost = if self.is_mirrored { 1 + 4 * 8 * 10 } else { 1 };
+                Conv2dPlan::Tiles { parts: split_channels_innermost(on, channels, cost), by_subgroups }
             }
             Conv2dAlgorithm::ImplicitGemm => {
                 let pixels = self.input.batch * self.out_rows * self.out_cols;

@@ -1,12 +1,11 @@
 //! pad on the GPU: its dispatches, and the eager call.
 
 use std::fmt;
-use std::slice::from_ref;
 
 use super::{MAX_RANK, Pad, PadMode, PadParams, Step};
 use crate::error::Result;
 use crate::gpu::capabilities::Capabilities;
-use crate::gpu::kernel::{Dispatch, Kernel, blocks_and_rest, kernel, uniform};
+use crate::gpu::kernel::{Binding, Dispatch, Kernel, blocks_and_rest, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::{Bound, Operator, Slot, Slots};
@@ -30,8 +29,15 @@ uniform! {
     }
 }
 
-static ELEMENTS: Kernel = kernel!("pad", "elements", Params, [(1, Read), (2, ReadWrite)]);
-static BLOCKS: Kernel = kernel!("pad", "blocks", Params, [(1, Read), (2, ReadWrite)]);
+pub(super) static KERNELS: [Kernel; 2] = [
+    kernel!("pad", "elements", Params, [(1, Read), (2, ReadWrite)]),
+    kernel!("pad", "blocks", Params, [(1, Read), (2, ReadWrite)]),
+];
+/// The same, which add to what is there.
+pub(super) static ADDING: [Kernel; 2] = [
+    kernel!("pad" with "moved_add" as "pad_add", "elements", Params, [(1, Read), (2, ReadWrite)]),
+    kernel!("pad" with "moved_add" as "pad_add", "blocks", Params, [(1, Read), (2, ReadWrite)]),
+];
 
 /// The plan of a padding, the same on all devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +53,7 @@ impl fmt::Display for PadPlan {
 
 impl Operator for Pad {
     type Plan = PadPlan;
-    const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&ELEMENTS), from_ref(&BLOCKS)];
+    const KERNELS: &'static [&'static [Kernel]] = &[&KERNELS];
 
     fn plan(&self, _: &Capabilities) -> PadPlan {
         PadPlan { dimensions: self.walk.len().max(1) }
@@ -66,9 +72,21 @@ impl Operator for Pad {
         }
     }
 
-    fn dispatches(&self, plan: &PadPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
-        let count = self.output.iter().product::<usize>() / self.items() * part.items;
-        let (input, output) = (bound.inputs.input, bound.outputs.output);
+    fn dispatches(&self, _: &PadPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+        self.moves(&KERNELS, part.items, [bound.inputs.input, bound.outputs.output], add);
+    }
+}
+
+impl Pad {
+    /// The dispatches of some items.
+    pub(super) fn moves(
+        &self,
+        [elements, blocks]: &'static [Kernel; 2],
+        items: usize,
+        [input, output]: [Binding; 2],
+        add: &mut dyn FnMut(Dispatch),
+    ) {
+        let count = self.output.iter().product::<usize>() / self.items() * items;
         let mut steps = [Step { input: 1, output: 1, before: 0, stride: 0 }; MAX_RANK];
         steps[..self.walk.len()].copy_from_slice(&self.walk);
         let pick = |of: fn(&Step) -> u32| [0, 4].map(|first| [0, 1, 2, 3].map(|index| of(&steps[first + index])));
@@ -91,10 +109,10 @@ impl Operator for Pad {
             input_base: input.base,
             output_base: output.base,
         };
-        for (kernel, count, first) in blocks_and_rest(Some(&BLOCKS), &ELEMENTS, output.base, count) {
+        for (kernel, count, first) in blocks_and_rest(Some(blocks), elements, output.base, count) {
             let params = Params { count, first, ..params };
             add(Dispatch::per_element(kernel, params.to_bytes(), &[input, output], count as usize)
-                .with_constant("RANK", plan.dimensions as u32)
+                .with_constant("RANK", self.walk.len().max(1) as u32)
                 .with_constant("MODE", self.mode.constant()));
         }
     }
@@ -102,7 +120,7 @@ impl Operator for Pad {
 
 impl PadMode {
     /// MODE of shaders/pad.wgsl.
-    fn constant(self) -> u32 {
+    pub(super) fn constant(self) -> u32 {
         match self {
             PadMode::Constant => 0,
             PadMode::Reflect => 1,
@@ -113,7 +131,7 @@ impl PadMode {
 
 impl Pad {
     /// The parts in which a call can be cut: the outermost dimension, if it has no padding.
-    fn items(&self) -> usize {
+    pub(super) fn items(&self) -> usize {
         match (self.input.first(), self.output.first()) {
             (Some(&input), Some(&output)) if self.before[0] == 0 && input == output && input > 0 => input,
             _ => 1,

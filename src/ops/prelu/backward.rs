@@ -11,7 +11,7 @@ use crate::gpu::work::Part;
 use crate::operator::replay::{magnitudes, rounding};
 use crate::operator::{ArraysOf, Backward, Bound, Computed, Differentiable, OnCpu, Operator, Slots, Tolerance};
 use crate::ops::elementwise::Elementwise;
-use crate::ops::sums::{ChannelSums, sum_kernels};
+use crate::ops::sums::{ChannelSums, SumStore, sum_kernels};
 
 uniform! {
     struct Params {
@@ -68,7 +68,14 @@ impl Operator for Backward<Prelu> {
             // The images of a part are added to those before.
             let adds = self.adds("grad_weight") || part.begin() > 0;
             let sums = self.forward.sums(part.items);
-            sums.dispatches_of(&GRAD_WEIGHT, &[grad_output, input], grad_weight, (bound.workspace, 0), adds, add);
+            sums.dispatches_of(
+                &GRAD_WEIGHT,
+                &[grad_output, input],
+                grad_weight,
+                (bound.workspace, 0),
+                SumStore::new(adds),
+                add,
+            );
         }
     }
 

@@ -35,7 +35,7 @@ planted_faults!(
         ("conv2d_winograd2x2", "select(element, 8 - element, params.is_mirrored != 0u)", "element"),
         ("conv2d_backward_weight", "first_tap + vec4<i32>(0, 1, 2, 3) % TAPS", "vec4<i32>(0, 1, 2, 3) % TAPS"),
         ("conv2d_backward_weight", "block.col + 4 >= params.out_cols", "block.col + 5 >= params.out_cols"),
-        ("conv2d_backward_weight", "rest > 2);", "rest > 1);"),
+        ("conv2d_backward_weight", "rest > 2)", "rest > 1)"),
         ("conv2d_backward_weight", "store_channel(at, 5, sums_5);", "store_channel(at, 5, sums_4);"),
         ("conv2d_backward_weight_blocks", "block.row * params.rows.stride + columns.rows", "block.row + columns.rows"),
         ("conv2d_backward_weight_points", "a.y, b.y, c.y, d.y", "a.y, b.y, d.y, c.y"),

@@ -87,7 +87,7 @@ impl GoldenGradient {
     /// The backward pass that adds all these gradients to random numbers.
     pub fn adding(&self, seed: u64) -> Call {
         let wanted = self.wanted();
-        let how: Vec<_> = wanted.iter().map(|(name, _)| (*name, Gradient::Add)).collect();
+        let how: Vec<_> = wanted.iter().map(|(name, _)| (*name, Gradient::Accumulate)).collect();
         let array = |shape: &[usize]| FloatOrInteger::Float(super::random(shape, seed).mapv(|x| x * 3.0));
         let added_to: Vec<_> = wanted.iter().map(|(name, shape)| (*name, array(shape))).collect();
         self.backward_by(&how, &added_to)

@@ -1,10 +1,10 @@
-//! The convolutions and their gradients: products of matrices.
+//! The convolutions and their gradients as products of matrices.
 
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, Array4, ArrayD, ArrayView2, ArrayView3, ArrayView4, Axis, s};
 
-use super::{matrix_of, pixel_blocks};
+use super::super::{matrix_of, pixel_blocks};
 use crate::window::Window;
 
 /// The inputs of a group's planes that meet every element of its kernels, or the zeros around them, for these pixels of an
@@ -33,7 +33,7 @@ fn patches_of(
 }
 
 /// The convolution of (N,C,H,W) with a weight (O,C/groups,R,S), with this many rows and columns.
-pub(super) fn convolved(
+pub(in super::super) fn convolved(
     planes: ArrayView4<'_, f32>,
     weight: ArrayView4<'_, f32>,
     windows: &[Window; 2],
@@ -64,7 +64,7 @@ pub(super) fn convolved(
 
 /// The gradient of a convolution's weight (O,C/groups,R,S), from what its windows slide over, (N,C,H,W), and what belongs
 /// to the pixels of its output, (N,O,rows,columns): products with the patches that meet a kernel, added over all pixels.
-pub(super) fn weight_gradient(
+pub(in super::super) fn weight_gradient(
     planes: ArrayView4<'_, f32>,
     pixels: ArrayView4<'_, f32>,
     windows: &[Window; 2],
@@ -94,13 +94,13 @@ pub(super) fn weight_gradient(
 }
 
 /// The gradient of a bias of these channels.
-pub(super) fn channel_sums(grad_output: ArrayView4<'_, f32>) -> ArrayD<f64> {
+pub(in super::super) fn channel_sums(grad_output: ArrayView4<'_, f32>) -> ArrayD<f64> {
     let sums = grad_output.axis_iter(Axis(1)).map(|channel| channel.iter().map(|&x| f64::from(x)).sum());
     sums.collect::<Array1<f64>>().into_dyn()
 }
 
 /// The transposed convolution of (N,C,H,W) with a weight (C,O/groups,R,S), with this many rows and columns.
-pub(super) fn transposed(
+pub(in super::super) fn transposed(
     planes: ArrayView4<'_, f32>,
     weight: ArrayView4<'_, f32>,
     [rows, cols]: &[Window; 2],
