@@ -55,8 +55,8 @@ fn losses(these: Operands) -> Pairs {
     let rest = log_sum_of(x);
     let plain = (1.0 - t) * x - (min(x, vec4<f32>()) - rest) * share;
     let linear = select((1.0 - t) * x, -these.weights.pos_weight * t * x, x < vec4<f32>());
-    let loss = select(linear + rest * share, plain, is_spoilt(x) | is_any_infinite(these));
-    return Pairs(loss * these.weights.weight, vec4<f32>());
+    let exact = linear + rest * share;
+    return Pairs(select(exact, plain, is_spoilt(exact)) * these.weights.weight, vec4<f32>());
 }
 
 fn slopes(these: Operands) -> vec4<f32> {
