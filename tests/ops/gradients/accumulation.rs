@@ -3,7 +3,9 @@
 use wgdnn::cases::{Call, key_of};
 use wgdnn::operator::{FloatOrInteger, Gradient, Name};
 
-use crate::harness::{Outputs, bits, floats_of, golden_gradients, gpu, gpu_taken_for_hardware, validating_gpus};
+use crate::harness::{
+    Outputs, bits, by_distinct_algorithms, floats_of, golden_gradients, gpu, gpu_taken_for_hardware, validating_gpus,
+};
 
 /// Whether `sum` is `gradient + before`, each rounded to float32 once.
 fn is_sum(sum: f32, gradient: f32, before: f32) -> bool {
