@@ -88,9 +88,11 @@ macro_rules! modules {
                 <$crate::operator::Backward<Flatten> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<Linear> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<MaxPool2d> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<MseLoss> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<Pad> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<Permute> as $crate::operator::Operator>::KERNELS,
                 <$crate::operator::Backward<Prelu> as $crate::operator::Operator>::KERNELS,
+                <$crate::operator::Backward<SmoothL1Loss> as $crate::operator::Operator>::KERNELS,
             ];
             let all = all.into_iter().chain(backward);
             all.flatten().copied().flatten().collect()
