@@ -1,4 +1,4 @@
-// parts: weight_gradient, gradient_elements|gradient_blocks, grads|grads_subgroup, column_elements|column_blocks
+// parts: weight_gradient, gradient_elements|gradient_blocks, grads|grads_subgroup, columns_of_elements|columns_in_blocks
 // The gradient of a convolution's weight by columns, for software adapters: see parts/weight_gradient.wgsl. An invocation
 // computes 4 columns of CHANNELS output channels, in registers, and all invocations of a workgroup have the same channels
 // and pixels, so that they share the loads of `grad`. A column is an input channel and a kernel element. TAPS of the 4

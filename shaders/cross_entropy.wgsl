@@ -1,17 +1,9 @@
-// parts: rows, log, classes|classes_in_blocks
-// cross_entropy: with p = softmax over the classes of input, w the classes' weights (1 without), y the row's class and
-// e the label smoothing, the loss of a row is
-//     (1 - e) w[y] (-log p[y]) + e / classes * sum over c of w[c] (-log p[c])         for class indices
-//     sum over c of w[c] ((1 - e) t[c] + e / classes) (-log p[c])                     for probabilities t
-// A row whose class is ignore_index has the loss 0. The mean divides the sum by that of w[y] over rows not ignored, or
-// for probabilities by the number of rows. An invalid class index gives NaN; callers check the indices that they know.
+// parts: class_losses, classes|classes_in_blocks
+// cross_entropy: the losses of rows, see parts/class_losses.wgsl, and their mean or sum. The mean divides the sum by that of w[y]
+// over rows not ignored, or for probabilities by the number of rows.
 //
-// -log p[c] = (m - x[c]) + log(1 + r), where m is the row's largest x and r the sum of exp(x[c] - m) over all others.
-// This keeps the digits of a small loss. One pass computes both, with r about a center near m: see
-// parts/exponentials.wgsl.
-//
-// Sums are pairs of f32: see parts/pairs.wgsl. input, [batch, classes, inner], comes from parts/classes.wgsl or, for
-// contiguous rows in blocks of 4, from parts/classes_in_blocks.wgsl.
+// input, [batch, classes, inner], comes from parts/classes.wgsl or, for contiguous rows in blocks of 4, from
+// parts/classes_in_blocks.wgsl.
 //
 // `class_losses` and `probability_losses` run WORKGROUP_SIZE / LANES rows a workgroup, LANES invocations along the
 // classes of each. `partial_sums` adds ITEMS rows an invocation and those of a workgroup as a tree; `finish` adds the
@@ -47,36 +39,15 @@ override ITEMS: u32 = 32u;
 
 const PARTIAL_WORDS: u32 = 4u;
 
-var<workgroup> class_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> loss_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 var<workgroup> count_sums: array<vec2<f32>, WORKGROUP_SIZE>;
 
-fn is_smoothed() -> bool {
-    return is_set(bitcast<u32>(params.label_smoothing));
-}
-
-fn class_weight(class_index: u32) -> f32 {
-    if (!is_set(params.has_weight)) {
-        return 1.0;
-    }
+fn weight_at(class_index: u32) -> f32 {
     return weight[class_index];
 }
 
-// Adds what a row's invocations have of a sum over classes, into the element of class_sums of the first of them.
-fn add_class_sums(row: Row, invocation: u32, sum: vec2<f32>) {
-    class_sums[invocation] = sum;
-    workgroupBarrier();
-    for (var width = LANES / 2u; width > 0u; width /= 2u) {
-        if (row.lane < width) {
-            class_sums[invocation] = add_pair(class_sums[invocation], class_sums[invocation + width]);
-        }
-        workgroupBarrier();
-    }
-}
-
-// -log p of a class as a pair, from its x.
-fn negative_log(maximum: f32, x: f32, log_sum: f32) -> vec2<f32> {
-    return add(subtract(maximum, x), log_sum);
+fn probability_at(position: u32) -> f32 {
+    return target_probabilities[position];
 }
 
 fn write_row(row: Row, loss: f32, count: f32) {
@@ -94,42 +65,7 @@ fn class_losses(
 ) {
     nothing = workgroup.z;
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
-    let exponentials = add_exponentials(row, invocation);
-    let maximum = exponentials.largest;
-    let log_sum = log_one_plus(rounded(exponentials.others));
-
-    var sum = vec2<f32>();
-    if (row.exists && is_smoothed()) {
-        let share = params.label_smoothing / f32(params.classes);
-        for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
-            let x = input_at(row.begin + class_index * params.inner);
-            let weighted = multiply(share, class_weight(class_index));
-            // In one product: an infinite weight of the largest class must not be multiplied by its m - x, which is 0.
-            sum = add_pair(sum, product(weighted, negative_log(maximum, x, log_sum)));
-        }
-    }
-    add_class_sums(row, invocation, sum);
-
-    if (row.lane != 0u || !row.exists) {
-        return;
-    }
-    let class_index = target_classes[params.target_base + row.index];
-    if (is_set(params.has_ignore_index) && class_index == params.ignore_index) {
-        write_row(row, 0.0, 0.0);
-        return;
-    }
-    if (class_index < 0 || u32(class_index) >= params.classes || !is_finite(maximum)) {
-        write_row(row, not_a_number(), not_a_number());
-        return;
-    }
-    let w = class_weight(u32(class_index));
-    let x = input_at(row.begin + u32(class_index) * params.inner);
-    let own = rounded(negative_log(maximum, x, log_sum));
-    var loss = w * own;
-    if (is_smoothed()) {
-        loss = (1.0 - params.label_smoothing) * w * own + rounded(class_sums[invocation]);
-    }
-    write_row(row, loss, w);
+    add_class_loss(row, invocation, add_exponentials(row, invocation));
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -140,35 +76,7 @@ fn probability_losses(
 ) {
     nothing = workgroup.z;
     let row = row_of(workgroup.y * grid.x + workgroup.x, invocation);
-    let exponentials = add_exponentials(row, invocation);
-    let maximum = exponentials.largest;
-    let log_sum = log_one_plus(rounded(exponentials.others));
-
-    var sum = vec2<f32>();
-    if (row.exists) {
-        for (var class_index = row.lane; class_index < params.classes; class_index += LANES) {
-            let position = row.begin + class_index * params.inner;
-            let probability = (1.0 - params.label_smoothing) * target_probabilities[position]
-                + params.label_smoothing / f32(params.classes);
-            let w = class_weight(class_index);
-            // The smaller factor first: a product that overflows stays infinite, even if the next factor is small.
-            let is_smaller = abs(probability) < abs(w);
-            let smaller = vec2<f32>(select(w, probability, is_smaller), 0.0);
-            let larger = vec2<f32>(select(probability, w, is_smaller), 0.0);
-            let term = product(negative_log(maximum, input_at(position), log_sum), smaller);
-            sum = add_pair(sum, product(term, larger));
-        }
-    }
-    add_class_sums(row, invocation, sum);
-
-    if (row.lane != 0u || !row.exists) {
-        return;
-    }
-    var loss = rounded(class_sums[invocation]);
-    if (!is_finite(maximum)) {
-        loss = not_a_number();
-    }
-    write_row(row, loss, 1.0);
+    add_probability_loss(row, invocation, add_exponentials(row, invocation));
 }
 
 // Leaves the sums over the workgroup in element 0 of loss_sums and count_sums.

@@ -1,4 +1,4 @@
-// parts: divide
+// parts: divide, between
 // interpolate: output[n,c,y,x] = input[n,c] at the nearest row and column, or between the two rows and columns around a
 // position: with s = scale of an axis and i a position in the output,
 //     nearest          floor(i * s)
@@ -21,43 +21,12 @@ struct Params {
     output_base: u32,
 }
 
-const NEAREST: u32 = 0u;
-const NEAREST_EXACT: u32 = 1u;
-const BILINEAR: u32 = 2u;
-
 override WORKGROUP_SIZE: u32 = 64u;
-override MODE: u32 = 0u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;                    // [planes, in_rows, in_cols]
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;             // [planes, out_rows, out_cols]
 @group(0) @binding(2) var<storage, read_write> output_blocks: array<vec4<f32>>;
-
-// Two positions of the input along an axis, and how much of each. Of the nearest one it is the first alone.
-struct Between {
-    first: u32,
-    second: u32,
-    first_share: f32,
-    second_share: f32,
-}
-
-fn between(position: u32, scale: f32, length: u32, out_length: u32) -> Between {
-    if (MODE != BILINEAR) {
-        let center = f32(position) + select(0.0, 0.5, MODE == NEAREST_EXACT);
-        let nearest = min(u32(floor(center * scale)), length - 1u);
-        return Between(nearest, nearest, 1.0, 0.0);
-    }
-    if (length == out_length) {
-        // As PyTorch has it, an infinity does not spoil its neighbours then.
-        return Between(position, position, 1.0, 0.0);
-    }
-    let corner = f32(position) * scale;
-    let center = max((f32(position) + 0.5) * scale - 0.5, 0.0);
-    let source = select(center, corner, params.align_corners != 0u);
-    let first = min(u32(floor(source)), length - 1u);
-    let share = clamp(source - f32(first), 0.0, 1.0);
-    return Between(first, min(first + 1u, length - 1u), 1.0 - share, share);
-}
 
 // A number of both rows between two columns, whose numbers are given as (upper, lower).
 fn blend(rows: Between, cols: Between, first: vec2<f32>, second: vec2<f32>) -> f32 {

@@ -2,8 +2,8 @@
 // The gradient of pad in the modes reflect and replicate: grad_input[i] is the sum of grad_output over the places that pad
 // fills from i. (A constant is padded by cutting off: see pad.wgsl.)
 //
-// An invocation computes an element, or a block of 4 where rows are in blocks. Along each dimension it goes through the
-// places that take the element, of this dispatch's range: in the middle that is one, beside a border it may be several.
+// An invocation computes an element, or a block of 4 where rows are in blocks. An element in the middle is in one place.
+// Beside a border it may be in several along each dimension, and the invocation goes through those of this dispatch's range.
 
 struct Params {
     // Of the dimensions, innermost first: lengths of grad_input and grad_output, the padding before (i32), and the distance
@@ -12,6 +12,9 @@ struct Params {
     output_lengths: vec4<u32>,
     before: vec4<u32>,
     strides: vec4<u32>,
+    // Where elements begin and end (i32) that are in one place alone.
+    inner_begin: vec4<u32>,
+    inner_end: vec4<u32>,
     // The range of places along each dimension.
     begin: vec4<u32>,
     end: vec4<u32>,
@@ -46,8 +49,7 @@ fn ends(position: i32, dimension: u32) -> vec2<i32> {
 // How many places there may be.
 fn places(position: i32, dimension: u32) -> u32 {
     if (MODE == REFLECT) {
-        let is_mirrored = place(position, dimension, 1u) >= 0 || place(position, dimension, 2u) >= 0;
-        return select(1u, 3u, is_mirrored);
+        return 3u;
     }
     let of_element = ends(position, dimension);
     return u32(max(of_element.y - of_element.x + 1, 0));
@@ -67,41 +69,41 @@ fn place(position: i32, dimension: u32, number: u32) -> i32 {
     return select(-1, at * i32(params.strides[dimension]), exists && at >= 0 && at < i32(params.output_lengths[dimension]));
 }
 
-fn is_single(at: vec4<i32>) -> bool {
-    return places(at.x, 0u) == 1u && places(at.y, 1u) == 1u && places(at.z, 2u) == 1u;
+// Whether the elements from `at` to `last` along the innermost dimension are each in one place.
+fn are_inner(at: vec4<i32>, last: i32) -> bool {
+    return all(at >= vec4<i32>(params.inner_begin)) && all(vec4<i32>(last, at.yzw) < vec4<i32>(params.inner_end));
 }
 
-// An element in only one place, which the first range has. 0 if that is cut off.
-fn single(at: vec4<i32>) -> f32 {
-    let of_dimensions = vec4<i32>(place(at.x, 0u, 0u), place(at.y, 1u, 0u), place(at.z, 2u, 0u), place(at.w, 3u, 0u));
-    if (any(of_dimensions < vec4<i32>()) || any(params.begin > vec4<u32>())) {
-        return 0.0;
-    }
-    return grad_output[i32(params.output_base) + of_dimensions.x + of_dimensions.y + of_dimensions.z + of_dimensions.w];
+// Where the only place of an element is.
+fn only_place(at: vec4<i32>) -> i32 {
+    let of_dimensions = (at + vec4<i32>(params.before)) * vec4<i32>(params.strides);
+    return i32(params.output_base) + of_dimensions.x + of_dimensions.y + of_dimensions.z + of_dimensions.w;
 }
 
-fn sum_of(at: vec4<i32>) -> f32 {
-    if (is_single(at)) {
-        return single(at);
-    }
-    let counts = vec3<u32>(places(at.x, 0u), places(at.y, 1u), places(at.z, 2u));
-    let end = min(params.end.xyz, counts);
-    // The outermost dimension has no padding.
-    let outermost = i32(params.output_base) + at.w * i32(params.strides.w);
-    var sum: vec2<f32>;
-    for (var z = params.begin.z; z < end.z; z++) {
-        let plane = place(at.z, 2u, z);
-        for (var y = params.begin.y; y < select(0u, end.y, plane >= 0); y++) {
-            let row = place(at.y, 1u, y);
-            for (var x = params.begin.x; x < select(0u, end.x, row >= 0); x++) {
-                let col = place(at.x, 0u, x);
-                if (col >= 0) {
-                    sum = add(sum, grad_output[outermost + plane + row + col]);
-                }
-            }
+// With the places of an element in a row of grad_output, which begins there.
+fn add_cols(sum: vec2<f32>, row: i32, col: i32) -> vec2<f32> {
+    var total = sum;
+    for (var number = params.begin.x; number < min(params.end.x, places(col, 0u)); number++) {
+        let at = place(col, 0u, number);
+        if (at >= 0) {
+            total = add(total, grad_output[row + at]);
         }
     }
-    return rounded(sum);
+    return total;
+}
+
+// The rows of grad_output with places of elements of a row: how many there may be, and where one begins; below 0 if it does
+// not exist.
+fn rows_of(at: vec4<i32>) -> vec2<u32> {
+    return vec2<u32>(places(at.y, 1u), places(at.z, 2u));
+}
+
+fn row_of(at: vec4<i32>, y: u32, z: u32) -> i32 {
+    let row = place(at.y, 1u, y);
+    let plane = place(at.z, 2u, z);
+    // The outermost dimension has no padding.
+    let begin = i32(params.output_base) + at.w * i32(params.strides.w) + plane + row;
+    return select(-1, begin, row >= 0 && plane >= 0);
 }
 
 // The coordinates of an element.
@@ -124,14 +126,34 @@ fn elements(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let index = (workgroup.y * grid.x + workgroup.x) * WORKGROUP_SIZE + lane;
-    if (index < params.count) {
-        let at = params.input_base + index;
-        var sum = sum_of(position_of(index));
-        if (params.adds != 0u) {
-            sum += grad_input[at];
-        }
-        grad_input[at] = sum;
+    if (index >= params.count) {
+        return;
     }
+    let at = position_of(index);
+    var sum = 0.0;
+    if (are_inner(at, at.x)) {
+        // The first range has it.
+        if (all(params.begin == vec4<u32>())) {
+            sum = grad_output[only_place(at)];
+        }
+    } else {
+        var total: vec2<f32>;
+        let end = min(params.end.yz, rows_of(at));
+        for (var z = params.begin.z; z < end.y; z++) {
+            for (var y = params.begin.y; y < end.x; y++) {
+                let row = row_of(at, y, z);
+                if (row >= 0) {
+                    total = add_cols(total, row, at.x);
+                }
+            }
+        }
+        sum = rounded(total);
+    }
+    let to = params.input_base + index;
+    if (params.adds != 0u) {
+        sum += grad_input[to];
+    }
+    grad_input[to] = sum;
 }
 
 // count is that of blocks.
@@ -146,11 +168,31 @@ fn blocks(
         return;
     }
     let at = position_of(4u * block);
-    let next = vec4<i32>(1, 0, 0, 0);
-    var sums = vec4<f32>(sum_of(at), sum_of(at + next), sum_of(at + 2 * next), sum_of(at + 3 * next));
-    let place = params.input_base / 4u + block;
-    if (params.adds != 0u) {
-        sums += grad_input_blocks[place];
+    var sums: vec4<f32>;
+    if (are_inner(at, at.x + 3)) {
+        if (all(params.begin == vec4<u32>())) {
+            let first = only_place(at);
+            sums = vec4<f32>(grad_output[first], grad_output[first + 1], grad_output[first + 2], grad_output[first + 3]);
+        }
+    } else {
+        var totals: array<vec2<f32>, 4>;
+        let end = min(params.end.yz, rows_of(at));
+        for (var z = params.begin.z; z < end.y; z++) {
+            for (var y = params.begin.y; y < end.x; y++) {
+                let row = row_of(at, y, z);
+                if (row >= 0) {
+                    totals[0] = add_cols(totals[0], row, at.x);
+                    totals[1] = add_cols(totals[1], row, at.x + 1);
+                    totals[2] = add_cols(totals[2], row, at.x + 2);
+                    totals[3] = add_cols(totals[3], row, at.x + 3);
+                }
+            }
+        }
+        sums = vec4<f32>(rounded(totals[0]), rounded(totals[1]), rounded(totals[2]), rounded(totals[3]));
     }
-    grad_input_blocks[place] = sums;
+    let to = params.input_base / 4u + block;
+    if (params.adds != 0u) {
+        sums += grad_input_blocks[to];
+    }
+    grad_input_blocks[to] = sums;
 }

@@ -15,7 +15,7 @@
 //!
 //! // Plan once. The image is no parameter, so its gradient is not wanted and not computed; that of the weight is added to
 //! // what is there.
-//! let wanted = Conv2dGradients { grad_weight: Some(Gradient::Add), ..Conv2dGradients::new() };
+//! let wanted = Conv2dGradients { grad_weight: Some(Gradient::Accumulate), ..Conv2dGradients::new() };
 //! let conv_backward = conv.backward(&wanted)?;
 //! let relu_backward = relu.backward_of_all()?;
 //!
@@ -44,7 +44,7 @@
 //!
 //! [`Differentiable::backward`](crate::operator::Differentiable::backward) takes the gradients that are wanted, in a struct
 //! with a field for each: `None`, [`Gradient::Write`](crate::operator::Gradient::Write) or
-//! [`Gradient::Add`](crate::operator::Gradient::Add). A gradient that is not wanted costs nothing, and what only it needs
+//! [`Gradient::Accumulate`](crate::operator::Gradient::Accumulate). A gradient that is not wanted costs nothing, and what only it needs
 //! is no argument: `grad_weight` of a convolution needs the input, `grad_input` the weight, `grad_bias` neither. A gradient
 //! to be written is an output. One to be added is an input of the same name, which the call updates in place: the weights
 //! of a network that are used twice, or the batches of a larger one.

@@ -3,6 +3,7 @@
 // Shared by several operators.
 pub(crate) mod areas;
 pub(crate) mod broadcast;
+pub(crate) mod class_targets;
 #[cfg(feature = "gpu-core")]
 mod convolution;
 mod elementwise;
@@ -51,6 +52,7 @@ macro_rules! operators {
             log_softmax: LogSoftmax,
             max_pool2d: MaxPool2d,
             mse_loss: MseLoss,
+            nll_loss: NllLoss,
             pad: Pad,
             permute: Permute,
             prelu: Prelu,
@@ -77,25 +79,9 @@ macro_rules! modules {
         #[cfg(feature = "gpu-core")]
         #[doc(hidden)]
         pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            let all = [$(<$operator as $crate::operator::Operator>::KERNELS),*];
-            let backward = [
-                <$crate::operator::Backward<Add> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<BatchNorm> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<BinaryCrossEntropyWithLogits> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Cat> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Conv2d> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<ConvTranspose2d> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Flatten> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Linear> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<MaxPool2d> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<MseLoss> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Pad> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Permute> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<Prelu> as $crate::operator::Operator>::KERNELS,
-                <$crate::operator::Backward<SmoothL1Loss> as $crate::operator::Operator>::KERNELS,
-            ];
-            let all = all.into_iter().chain(backward);
-            all.flatten().copied().flatten().collect()
+            use $crate::operator::{Backward, Operator};
+            let all = [$(<$operator as Operator>::KERNELS, <Backward<$operator> as Operator>::KERNELS),*];
+            all.into_iter().flatten().copied().flatten().collect()
         }
     };
 }

@@ -210,18 +210,57 @@ fn rows_of(rows: &Rows, scores: &ArrayD<f32>, function: impl Fn(f64, f64) -> f64
     results
 }
 
+/// The positions that one of as many parts of a length has.
+fn area(index: usize, length: usize, parts: usize) -> Range<usize> {
+    index * length / parts..((index + 1) * length).div_ceil(parts)
+}
+
+/// A function of each element of `grad_output` and of `output`, and of the sum of the `term`s of these along its row.
+fn row_gradients_of(
+    rows: &Rows,
+    grad_output: &ArrayD<f32>,
+    output: &ArrayD<f32>,
+    term: impl Fn(f64, f64) -> f64,
+    function: impl Fn(f64, f64, f64) -> f64,
+) -> ArrayD<f64> {
+    // A scalar is a row of one score.
+    fn at_least_1d<T>(view: ArrayViewD<'_, T>) -> ArrayViewD<'_, T> {
+        if view.ndim() == 0 { view.insert_axis(Axis(0)) } else { view }
+    }
+    let grads = grad_output.mapv(f64::from);
+    let mut results = output.mapv(f64::from);
+    let mut view = results.view_mut();
+    if view.ndim() == 0 {
+        view = view.insert_axis(Axis(0));
+    }
+    let grads = at_least_1d(grads.view());
+    for (mut ys, grads) in view.lanes_mut(Axis(rows.dim)).into_iter().zip(grads.lanes(Axis(rows.dim))) {
+        let sum: f64 = grads.iter().zip(&ys).map(|(&grad, &y)| term(grad, y)).sum();
+        ys.zip_mut_with(&grads, |y, &grad| *y = function(grad, *y, sum));
+    }
+    results
+}
+
 /// The means of areas of every plane.
 fn means_of(areas: &Areas, input: &ArrayD<f32>, output: &[usize]) -> ArrayD<f32> {
     let planes = batch_of(input.view(), &areas.input);
-    let range =
-        |index: usize, length: usize, parts: usize| index * length / parts..((index + 1) * length).div_ceil(parts);
     let [out_rows, out_cols] = areas.out;
     let means = Array4::from_shape_fn((areas.input.batch, areas.input.channels, out_rows, out_cols), |(n, c, y, x)| {
-        let [rows, cols] = [range(y, areas.input.rows, out_rows), range(x, areas.input.cols, out_cols)];
+        let [rows, cols] = [area(y, areas.input.rows, out_rows), area(x, areas.input.cols, out_cols)];
         let area = planes.slice(s![n, c, rows, cols]);
         (area.iter().map(|&x| f64::from(x)).sum::<f64>() / area.len() as f64) as f32
     });
     means.into_shape_with_order(IxDyn(output)).expect("only the batch dimension may go")
+}
+
+/// The gradient of the means of areas of every plane.
+fn gradient_of_means(areas: &Areas, grad_output: &ArrayD<f32>) -> ArrayD<f64> {
+    let Areas { input, out } = areas;
+    scattered(input, grad_output, |[y, x], grad, plane| {
+        let mut area = plane.slice_mut(s![area(y, input.rows, out[0]), area(x, input.cols, out[1])]);
+        let share = grad / area.len() as f64;
+        area.mapv_inplace(|sum| sum + share);
+    })
 }
 
 /// The gradient of an image's planes, to which each element of `grad_output`, (N,C,rows,columns) or (C,rows,columns),

@@ -1,4 +1,4 @@
-// parts: pairs, divide
+// parts: pairs, area_edges
 // The means of areas, which adaptive_avg_pool2d and interpolate share: output[p,y,x] is the mean of input[p] over the rows
 // from y * in_rows / out_rows, rounded down, to (y + 1) * in_rows / out_rows, rounded up, and columns alike. Areas may
 // overlap where the lengths do not divide each other.
@@ -36,44 +36,6 @@ struct Area {
     row_end: u32,
     col_begin: u32,
     col_end: u32,
-}
-
-// a * b / parts for a and b up to parts, and the rest. A product of large numbers has more than 32 bits, so it is divided bit
-// by bit.
-fn divided_product(a: u32, b: u32, parts: u32) -> vec2<u32> {
-    if (parts < 65536u) {
-        let quotient = a * b / parts;
-        return vec2<u32>(quotient, a * b - quotient * parts);
-    }
-    var quotient = 0u;
-    var rest = 0u;
-    for (var bit = 30u; bit > 0u; bit--) {
-        quotient *= 2u;
-        rest *= 2u;
-        if (rest >= parts) {
-            rest -= parts;
-            quotient++;
-        }
-        if (((a >> (bit - 1u)) & 1u) == 1u) {
-            rest += b;
-        }
-        if (rest >= parts) {
-            rest -= parts;
-            quotient++;
-        }
-    }
-    return vec2<u32>(quotient, rest);
-}
-
-// floor(index * length / parts)
-fn begin_of(index: u32, length: u32, parts: u32) -> u32 {
-    return index * (length / parts) + divided_product(index, length % parts, parts).x;
-}
-
-// ceil((index + 1) * length / parts)
-fn end_of(index: u32, length: u32, parts: u32) -> u32 {
-    let divided = divided_product(index + 1u, length % parts, parts);
-    return (index + 1u) * (length / parts) + divided.x + select(0u, 1u, divided.y > 0u);
 }
 
 fn area_of(index: u32) -> Area {

@@ -1,35 +1,36 @@
-// The elements of the input that columns have, of a kernel of one element and stride 1 without padding, in blocks: each pixel
-// meets the pixel of the input at the same place.
+// parts: divide
+// Blocks of 4 columns of a gradient, the last of a row of as many as are left. The file binds `params` and `grad_input`, an
+// array of [planes, in_rows, in_cols] from params.input_base on.
 
-@group(0) @binding(1) var<storage, read> input_blocks: array<vec4<f32>>;  // [images, groups * in_channels, in_rows, in_cols]
-
-// The elements of the input that 4 columns have at 4 pixels.
-struct Inputs {
-    pixel_0: vec4<f32>,
-    pixel_1: vec4<f32>,
-    pixel_2: vec4<f32>,
-    pixel_3: vec4<f32>,
+struct ColumnBlock {
+    plane: i32,
+    row: i32,
+    // The first of its columns.
+    col: i32,
 }
 
-// The columns: where their planes of the first image begin, and their kernel elements.
-struct Columns {
-    planes: vec4<i32>,
-    rows: vec4<i32>,
-    cols: vec4<i32>,
+fn column_block(number: u32) -> ColumnBlock {
+    let blocks = (u32(params.in_cols) + 3u) / 4u;
+    let row = divided(number, blocks);
+    let plane = divided(row, u32(params.in_rows));
+    let row_of_plane = row - plane * u32(params.in_rows);
+    return ColumnBlock(i32(plane), i32(row_of_plane), i32(4u * (number - row * blocks)));
 }
 
-fn load_inputs(columns: Columns, block: Block) -> Inputs {
-    let image = block.image * params.groups * params.in_channels * params.in_rows * params.in_cols;
-    let begins = columns.planes + image;
-    let at = (begins + block.row * params.in_cols + block.col) / 4;
-    let a = input_blocks[at.x];
-    let b = input_blocks[at.y];
-    let c = input_blocks[at.z];
-    let d = input_blocks[at.w];
-    return Inputs(
-        vec4<f32>(a.x, b.x, c.x, d.x),
-        vec4<f32>(a.y, b.y, c.y, d.y),
-        vec4<f32>(a.z, b.z, c.z, d.z),
-        vec4<f32>(a.w, b.w, c.w, d.w),
-    );
+fn write_element(at: u32, sum: f32) {
+    var result = sum;
+    if (params.adds != 0u) {
+        result += grad_input[at];
+    }
+    grad_input[at] = result;
+}
+
+fn write_columns(block: ColumnBlock, sums: vec4<f32>) {
+    let place = (block.plane * i32(params.in_rows) + block.row) * i32(params.in_cols) + block.col;
+    let at = params.input_base + u32(place);
+    let left = i32(params.in_cols) - block.col;
+    write_element(at, sums.x);
+    if (left > 1) { write_element(at + 1u, sums.y); }
+    if (left > 2) { write_element(at + 2u, sums.z); }
+    if (left > 3) { write_element(at + 3u, sums.w); }
 }

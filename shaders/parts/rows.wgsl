@@ -1,38 +1,8 @@
-// parts: pairs, exponentials
-// Rows of scores, and the exponentials of each. A file that names this has Params with rows, classes, inner, hidden_zero
-// and input_base, and says how scores are loaded: classes or classes_in_blocks.
-//
-// A workgroup has WORKGROUP_SIZE / LANES rows, and LANES invocations along the classes of each.
-
-override WORKGROUP_SIZE: u32 = 64u;
-override LANES: u32 = 1u;
+// parts: row, pairs, exponentials
+// The exponentials of rows of scores. A file that names this has Params with a hidden_zero, and says how scores are loaded:
+// classes or classes_in_blocks.
 
 var<workgroup> exponentials: array<Exponentials, WORKGROUP_SIZE>;
-
-// Always 0, which a driver cannot know. Mesa compiles a kernel anew for every dispatch if only uniforms decide how
-// often a loop runs that it can unroll, or whether much of the kernel runs.
-var<private> nothing: u32;
-
-struct Row {
-    index: u32,
-    // Where its first class is in input.
-    begin: u32,
-    lane: u32,
-    exists: bool,
-}
-
-fn row_of(workgroup_index: u32, invocation: u32) -> Row {
-    var row: Row;
-    row.index = workgroup_index * (WORKGROUP_SIZE / LANES) + invocation / LANES;
-    row.begin = params.input_base + row.index / params.inner * params.classes * params.inner + row.index % params.inner;
-    row.lane = invocation % LANES + nothing;
-    row.exists = row.index < params.rows;
-    return row;
-}
-
-fn is_set(flag: u32) -> bool {
-    return (flag | nothing) != 0u;
-}
 
 // The exponentials of scores as they are visited, 4 sums beside each other.
 struct Visited {
@@ -73,8 +43,7 @@ fn visited_at(visited: Visited, index: u32) -> Exponentials {
 // The exponentials of a row, about its largest score, which is NaN if the row has one.
 fn add_exponentials(row: Row, invocation: u32) -> Exponentials {
     var visited = none_visited();
-    let classes_per_step = 4u * LANES;
-    let steps = select(0u, (params.classes + classes_per_step - 1u) / classes_per_step, row.exists);
+    let steps = steps_of(row);
     for (var step = 0u; step < steps; step++) {
         visit(&visited, load_classes(row, step));
     }

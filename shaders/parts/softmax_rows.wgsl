@@ -29,8 +29,7 @@ fn rows(
     let exponentials = add_exponentials(row, invocation);
     let others = vec4<f32>(rounded(exponentials.others));
     let is_wrong = vec4<bool>(!is_finite(exponentials.largest));
-    let classes_per_step = 4u * LANES;
-    let steps = select(0u, (params.classes + classes_per_step - 1u) / classes_per_step, row.exists);
+    let steps = steps_of(row);
     for (var step = 0u; step < steps; step++) {
         let results = result_of(load_classes(row, step) - exponentials.largest, others);
         store_results(row, step, select(results, vec4<f32>(not_a_number()), is_wrong));

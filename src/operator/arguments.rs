@@ -131,7 +131,7 @@ pub trait Source<F, I, E> {
 }
 
 /// Defines a struct of arguments and implements [`Arguments`] for it. A field is a `float`, an `integer`, `either T`
-/// (where `T` has `split` and `join`), an `optional float` or `optional integer`, a `packed float`, which is optional too,
+/// (where `T` has `split` and `join`), an `optional float`, `optional integer` or `optional_either T`, a `packed float`, which is optional too,
 /// a `list float`, or a `sparse float`, which is a list whose items are optional.
 macro_rules! arguments {
     (
@@ -207,6 +207,15 @@ macro_rules! structure {
         $crate::operator::arguments::structure!(
             [$($meta)*] $visibility $name<$($p),+>
             [$($fields)* $(#[$doc])* pub $field: $of<I, F>,] [$($new)* $field: $of<I, F>,] [$($init)* $field,] $($rest)*
+        );
+    };
+    (
+        [$($meta:tt)*] $visibility:vis $name:ident<$($p:ident),+> [$($fields:tt)*] [$($new:tt)*] [$($init:tt)*]
+        $(#[$doc:meta])* $field:ident: optional_either $of:ident, $($rest:tt)*
+    ) => {
+        $crate::operator::arguments::structure!(
+            [$($meta)*] $visibility $name<$($p),+>
+            [$($fields)* $(#[$doc])* pub $field: Option<$of<I, F>>,] [$($new)*] [$($init)* $field: None,] $($rest)*
         );
     };
     (
@@ -287,6 +296,15 @@ macro_rules! argument {
             }
         })
     };
+    (map $by:ident, $name:expr, $value:expr, optional_either $target:ident) => {
+        match $value {
+            Some(value) => Some($crate::operator::arguments::argument!(map $by, $name, value, either $target)),
+            None => {
+                $by.absent($name.into());
+                None
+            }
+        }
+    };
     (map $by:ident, $name:expr, $value:expr, optional $kind:ident) => {
         match $value {
             Some(value) => Some($crate::operator::arguments::argument!(map $by, $name, value, $kind)),
@@ -353,6 +371,7 @@ macro_rules! argument {
         }
         list
     }};
+    (build $from:ident, $name:expr, optional_either $target:ident) => { $from.either($name.into())?.map($target::join) };
     (build $from:ident, $name:expr, either $target:ident) => {
         match $from.either($name.into())? {
             Some(value) => $target::join(value),

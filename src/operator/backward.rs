@@ -18,7 +18,7 @@ pub enum Gradient {
     /// It is an output.
     Write,
     /// It is added to an input of its name, in place.
-    Add,
+    Accumulate,
 }
 
 /// The gradients of an operator: `T` stands for each.
@@ -43,7 +43,7 @@ pub type BackwardInputsOf<O, F, I> = <<O as Differentiable>::BackwardInputs as A
 /// let gpu = Gpu::new_blocking()?;
 /// let conv = Conv2d::new(&[8, 3, 32, 32], &[16, 3, 3, 3], None, &Default::default())?;
 /// // The gradient of the weight alone, added to what is there: the weight itself is not needed.
-/// let wanted = Conv2dGradients { grad_weight: Some(Gradient::Add), ..Conv2dGradients::new() };
+/// let wanted = Conv2dGradients { grad_weight: Some(Gradient::Accumulate), ..Conv2dGradients::new() };
 /// let backward = conv.backward(&wanted)?;
 /// let [image, grad_output] = [&[8, 3, 32, 32], conv.output_shape()].map(|shape| Tensor::zeros(&gpu, shape));
 /// let (image, grad_output) = (image?, grad_output?);
@@ -138,7 +138,7 @@ impl<O: Differentiable> Backward<O> {
 
     /// Whether a gradient is added to what is there.
     pub(crate) fn adds(&self, name: impl Into<Name>) -> bool {
-        self.gradient(name.into()) == Some(Gradient::Add)
+        self.gradient(name.into()) == Some(Gradient::Accumulate)
     }
 
     /// A shape of an input that is needed only for one of these gradients.
@@ -195,7 +195,7 @@ impl<O: Differentiable> Backward<O> {
     #[cfg(feature = "gpu-core")]
     pub(crate) fn larger_by_name(&self, results: [Vec<Vec<f32>>; 2]) -> impl Fn(&str, usize) -> f64 + use<O> {
         let of = |how: Gradient| self.wanted.iter().filter(move |(_, gradient)| *gradient == how);
-        let names: Vec<_> = of(Gradient::Write).chain(of(Gradient::Add)).map(|(name, _)| name.field).collect();
+        let names: Vec<_> = of(Gradient::Write).chain(of(Gradient::Accumulate)).map(|(name, _)| name.field).collect();
         move |name, index| {
             let at = names.iter().position(|other| *other == name);
             let size = |result: &Vec<Vec<f32>>| at.map_or(f64::INFINITY, |at| f64::from(result[at][index].abs()));
@@ -233,7 +233,7 @@ impl<O: Differentiable> Backward<O> {
             let mut array = of(name);
             match gradient {
                 Gradient::Write => written.push((name, array.mapv(|x| x as f32))),
-                Gradient::Add => {
+                Gradient::Accumulate => {
                     let given = flat.0.iter().find(|(given, _)| *given == name);
                     let Some((_, FloatOrInteger::Float(before))) = given else {
                         return Err(name.invalid(O::BACKWARD, "an array to add to", "none"));

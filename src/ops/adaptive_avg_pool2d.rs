@@ -1,9 +1,9 @@
 //! adaptive_avg_pool2d: the means of as many areas as are asked for.
 
 use crate::error::Result;
-use crate::operator::Definition;
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable};
 use crate::ops::areas::Areas;
-use crate::ops::{UnaryInputs, UnaryOutputs};
+use crate::ops::{UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 use crate::shape::{self, ImageShape};
 
 /// Parameters of [`adaptive_avg_pool2d`](crate::adaptive_avg_pool2d), as in `torch.nn.functional.adaptive_avg_pool2d`.
@@ -60,6 +60,25 @@ impl Definition for AdaptiveAvgPool2d {
     fn of_shapes(inputs: &UnaryInputs<Vec<usize>>, params: &AdaptiveAvgPool2dParams) -> Result<Self> {
         AdaptiveAvgPool2d::new(&inputs.input, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+impl Differentiable for AdaptiveAvgPool2d {
+    const BACKWARD: &'static str = "adaptive_avg_pool2d_backward";
+    type BackwardInputs = UnaryBackwardInputs<()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.areas.input.shape.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> UnaryBackwardInputs<Vec<usize>> {
+        let grad_input = backward.added("grad_input", &self.areas.input.shape);
+        UnaryBackwardInputs { grad_output: self.output.clone(), input: None, output: None, grad_input }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
@@ -67,6 +86,8 @@ pub use on_gpu::*;
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
+    use std::slice::from_ref;
+
     use super::{AdaptiveAvgPool2d, AdaptiveAvgPool2dParams};
     use crate::error::Result;
     use crate::gpu::capabilities::Capabilities;
@@ -74,9 +95,11 @@ mod on_gpu {
     use crate::gpu::tensor::Tensor;
     use crate::gpu::work::Part;
     use crate::operator::replay::{magnitudes, rounding};
-    use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
-    use crate::ops::areas::{AreasPlan, area_kernels};
-    use crate::ops::{UnaryInputs, UnaryOutputs};
+    use crate::operator::{
+        ArraysOf, Backward, Bound, Computed, Differentiable, OnCpu, Operator, Slot, Slots, Tolerance,
+    };
+    use crate::ops::areas::{AreaGradientPlan, AreasPlan, area_gradient_kernel, area_kernels};
+    use crate::ops::{UnaryBackwardInputs, UnaryInputs, UnaryOutputs};
 
     static KERNELS: [Kernel; 2] = area_kernels!("adaptive_avg_pool2d");
 
@@ -131,5 +154,74 @@ mod on_gpu {
     /// As [`AdaptiveAvgPool2d::new`] and [`Operator::call`].
     pub fn adaptive_avg_pool2d(input: &Tensor, params: &AdaptiveAvgPool2dParams) -> Result<Tensor> {
         Ok(AdaptiveAvgPool2d::new(input.shape(), params)?.call(&UnaryInputs { input })?.output)
+    }
+
+    static BACKWARD: Kernel = area_gradient_kernel!("adaptive_avg_pool2d_backward");
+
+    impl Operator for Backward<AdaptiveAvgPool2d> {
+        type Plan = AreaGradientPlan;
+        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&BACKWARD)];
+
+        fn plan(&self, on: &Capabilities) -> AreaGradientPlan {
+            self.forward.areas.plan_gradient(on)
+        }
+
+        fn declare(&self, _: &AreaGradientPlan) -> Slots<Self> {
+            let areas = &self.forward.areas;
+            let share = |name: &str| match name {
+                "grad_input" => areas.input.rows * areas.input.cols,
+                _ => areas.out[0] * areas.out[1],
+            };
+            self.slots(|name| Some(share(name))).cut(areas.planes())
+        }
+
+        fn dispatches(&self, plan: &AreaGradientPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+            let UnaryBackwardInputs { grad_output, grad_input, .. } = bound.inputs;
+            let Some(grad_input) = bound.outputs.grad_input.or(grad_input) else { return };
+            let (adds, arguments) = (self.adds("grad_input"), [grad_output, grad_input]);
+            self.forward.areas.gradient_dispatches(&BACKWARD, plan, part.items, adds, arguments, add);
+        }
+
+        fn rounding<'a>(
+            &'a self,
+            _: &AreaGradientPlan,
+            inputs: &'a ArraysOf<Self>,
+            computed: &'a Computed<Self>,
+        ) -> Result<Tolerance<'a>> {
+            // Besides, sizes are multiplied, and shares divided.
+            let terms = self.forward.areas.terms() + 4;
+            let magnitudes = self.of_magnitudes(inputs, computed)?;
+            Ok(Box::new(move |_, index| rounding(terms, f64::from(magnitudes[0][index]))))
+        }
+    }
+
+    /// The gradient of [`adaptive_avg_pool2d`] with respect to its input, of this shape: each element of `grad_output`, divided
+    /// by its area's number of elements, goes to all of them, and where areas overlap, their shares add up. As PyTorch's
+    /// autograd of
+    /// [`torch.nn.functional.adaptive_avg_pool2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.adaptive_avg_pool2d.html).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{AdaptiveAvgPool2dParams, Gpu, Tensor, adaptive_avg_pool2d_backward};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let grad_output = Tensor::zeros(&gpu, &[1, 512, 1, 1])?;
+    /// let params = AdaptiveAvgPool2dParams::new([Some(1); 2]);
+    /// let grad_input = adaptive_avg_pool2d_backward(&grad_output, &[1, 512, 7, 7], &params)?;
+    /// assert_eq!(grad_input.shape(), [1, 512, 7, 7]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`AdaptiveAvgPool2d::new`] and [`Operator::call`].
+    pub fn adaptive_avg_pool2d_backward(
+        grad_output: &Tensor,
+        input: &[usize],
+        params: &AdaptiveAvgPool2dParams,
+    ) -> Result<Tensor> {
+        let backward = AdaptiveAvgPool2d::new(input, params)?.backward_of_all()?;
+        let gradients = backward.call(&UnaryBackwardInputs::new(grad_output))?;
+        Ok(gradients.grad_input.expect("it is wanted"))
     }
 }

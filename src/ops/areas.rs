@@ -10,7 +10,9 @@ pub(crate) struct Areas {
 }
 
 #[cfg(feature = "gpu-core")]
-pub(crate) use on_gpu::{AreaParams, AreasPlan, area_kernels};
+pub(crate) use on_gpu::{
+    AreaGradientParams, AreaGradientPlan, AreaParams, AreasPlan, area_gradient_kernel, area_kernels,
+};
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
@@ -18,7 +20,7 @@ mod on_gpu {
 
     use super::Areas;
     use crate::gpu::capabilities::Capabilities;
-    use crate::gpu::kernel::{Binding, Dispatch, Kernel, WORKGROUP_SIZE, uniform};
+    use crate::gpu::kernel::{Binding, Dispatch, Kernel, LoopParts, WORKGROUP_SIZE, split_loops, uniform};
 
     uniform! {
         pub(crate) struct AreaParams {
@@ -57,6 +59,36 @@ mod on_gpu {
     }
     pub(crate) use area_kernels;
 
+    uniform! {
+        pub(crate) struct AreaGradientParams {
+            count: u32,
+            in_rows: u32,
+            in_cols: u32,
+            out_rows: u32,
+            out_cols: u32,
+            row_begin: u32,
+            row_end: u32,
+            col_begin: u32,
+            col_end: u32,
+            adds: u32,
+            output_base: u32,
+            input_base: u32,
+        }
+    }
+
+    /// The kernel of a file that has the part `area_gradient`.
+    macro_rules! area_gradient_kernel {
+        ($file:literal) => {
+            $crate::gpu::kernel::kernel!(
+                $file,
+                "area_gradient",
+                $crate::ops::areas::AreaGradientParams,
+                [(1, Read), (2, ReadWrite)]
+            )
+        };
+    }
+    pub(crate) use area_gradient_kernel;
+
     /// Larger areas are shared by the invocations of a workgroup.
     const MOST_FOR_ONE: usize = 1024;
 
@@ -81,6 +113,20 @@ mod on_gpu {
                     if parts > 1 { write!(f, ", in {parts} parts") } else { Ok(()) }
                 }
             }
+        }
+    }
+
+    /// How the gradients of areas are computed: 4 columns an invocation, from the areas that contain them, cut into ranges of
+    /// rows and columns of areas where loops would be too long.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct AreaGradientPlan {
+        parts: LoopParts,
+    }
+
+    impl fmt::Display for AreaGradientPlan {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("4 columns an invocation, from areas")?;
+            if self.parts.len() > 1 { write!(f, ", in {} parts", self.parts.len()) } else { Ok(()) }
         }
     }
 
@@ -144,6 +190,54 @@ mod on_gpu {
                             .with_constant("WORKGROUP_SIZE", WORKGROUP_SIZE));
                     }
                 }
+            }
+        }
+
+        /// The most areas that contain one of some positions beside each other, along an axis.
+        fn most_over(&self, axis: usize, positions: usize) -> usize {
+            let (length, out) = ([self.input.rows, self.input.cols][axis], self.out[axis]);
+            (positions.saturating_mul(out) / length + 2).min(out).max(1)
+        }
+
+        /// How many numbers are added up, one after the other, for an element of the gradient, with what it is added to.
+        pub fn terms(&self) -> usize {
+            self.most_over(0, 1) + self.most_over(1, 1) + 2
+        }
+
+        pub fn plan_gradient(&self, on: &Capabilities) -> AreaGradientPlan {
+            AreaGradientPlan { parts: split_loops(on, [1, self.most_over(0, 1), self.most_over(1, 4)], 1) }
+        }
+
+        /// The dispatches of the gradient for some planes, on grad_output and grad_input.
+        pub fn gradient_dispatches(
+            &self,
+            kernel: &'static Kernel,
+            plan: &AreaGradientPlan,
+            planes: usize,
+            adds: bool,
+            arguments: [Binding; 2],
+            add: &mut dyn FnMut(Dispatch),
+        ) {
+            let count = planes * self.input.rows * self.input.cols.div_ceil(4);
+            if count == 0 {
+                return;
+            }
+            for (index, [_, rows, cols]) in plan.parts.iter().enumerate() {
+                let params = AreaGradientParams {
+                    count: count as u32,
+                    in_rows: self.input.rows as u32,
+                    in_cols: self.input.cols as u32,
+                    out_rows: self.out[0] as u32,
+                    out_cols: self.out[1] as u32,
+                    row_begin: rows.start,
+                    row_end: rows.end,
+                    col_begin: cols.start,
+                    col_end: cols.end,
+                    adds: u32::from(adds || index > 0),
+                    output_base: arguments[0].base,
+                    input_base: arguments[1].base,
+                };
+                add(Dispatch::per_element(kernel, params.to_bytes(), &arguments, count));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! avg_pool2d: the mean over sliding windows.
 
 use crate::error::{Error, Result};
-use crate::operator::{Definition, arguments};
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable, arguments};
+use crate::ops::{UnaryBackwardInputs, UnaryGradients};
 use crate::shape::{self, ImageShape};
 use crate::window::{Padding, Window, expect_positive};
 
@@ -125,6 +126,25 @@ impl Definition for AvgPool2d {
     fn of_shapes(inputs: &AvgPool2dInputs<Vec<usize>>, params: &AvgPool2dParams) -> Result<Self> {
         AvgPool2d::new(&inputs.input, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+impl Differentiable for AvgPool2d {
+    const BACKWARD: &'static str = "avg_pool2d_backward";
+    type BackwardInputs = UnaryBackwardInputs<()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.input.shape.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> UnaryBackwardInputs<Vec<usize>> {
+        let grad_input = backward.added("grad_input", &self.input.shape);
+        UnaryBackwardInputs { grad_output: self.output.clone(), input: None, output: None, grad_input }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
@@ -141,8 +161,11 @@ mod on_gpu {
     use crate::gpu::tensor::Tensor;
     use crate::gpu::work::Part;
     use crate::operator::replay::{magnitudes, rounding, unless_overflown};
-    use crate::operator::{ArraysOf, Bound, Computed, OnCpu, Operator, Slot, Slots, Tolerance};
-    use crate::ops::pooling::{PoolParams, PoolPlan};
+    use crate::operator::{
+        ArraysOf, Backward, Bound, Computed, Differentiable, OnCpu, Operator, Slot, Slots, Tolerance,
+    };
+    use crate::ops::UnaryBackwardInputs;
+    use crate::ops::pooling::{PoolGradientKernels, PoolGradientParams, PoolGradientPlan, PoolParams, PoolPlan, terms};
 
     static AVG_POOL2D: Kernel = kernel!("avg_pool2d", "avg_pool2d", PoolParams, [(1, Read), (2, ReadWrite)]);
     static QUADS: Kernel = kernel!("avg_pool2d_quads", "avg_pool2d_quads", PoolParams, [(1, Read), (2, ReadWrite)]);
@@ -221,5 +244,88 @@ mod on_gpu {
     /// As [`AvgPool2d::new`] and [`Operator::call`].
     pub fn avg_pool2d(input: &Tensor, params: &AvgPool2dParams) -> Result<Tensor> {
         Ok(AvgPool2d::new(input.shape(), params)?.call(&AvgPool2dInputs { input })?.output)
+    }
+
+    static BACKWARD: Kernel =
+        kernel!("avg_pool2d_backward", "avg_pool2d_backward", PoolGradientParams, [(1, Read), (2, ReadWrite)]);
+    static BACKWARD_QUADS: Kernel = kernel!(
+        "avg_pool2d_backward_quads",
+        "avg_pool2d_backward_quads",
+        PoolGradientParams,
+        [(1, Read), (2, ReadWrite)]
+    );
+
+    impl Operator for Backward<AvgPool2d> {
+        type Plan = PoolGradientPlan;
+        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&BACKWARD), from_ref(&BACKWARD_QUADS)];
+
+        fn plan(&self, on: &Capabilities) -> PoolGradientPlan {
+            let AvgPool2d { input, windows, out_rows, out_cols, .. } = &self.forward;
+            PoolGradientPlan::new(on, input, windows, [*out_rows, *out_cols])
+        }
+
+        fn declare(&self, _: &PoolGradientPlan) -> Slots<Self> {
+            let AvgPool2d { input, out_rows, out_cols, .. } = &self.forward;
+            let share = |name: &str| match name {
+                "grad_input" => input.rows * input.cols,
+                _ => out_rows * out_cols,
+            };
+            self.slots(|name| Some(share(name))).cut(input.batch * input.channels)
+        }
+
+        fn dispatches(&self, plan: &PoolGradientPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+            let UnaryBackwardInputs { grad_output, grad_input, .. } = bound.inputs;
+            let Some(grad_input) = bound.outputs.grad_input.or(grad_input) else { return };
+            let AvgPool2d { input, windows, out_rows, out_cols, .. } = &self.forward;
+            let (out, adds) = ([*out_rows, *out_cols], self.adds("grad_input"));
+            let params = PoolGradientParams {
+                count_include_pad: u32::from(self.forward.count_include_pad),
+                has_divisor_override: u32::from(self.forward.divisor_override.is_some()),
+                divisor_override: self.forward.divisor_override.unwrap_or(1) as f32,
+                ..PoolGradientParams::new(input, out, windows, adds, [grad_output, grad_input])
+            };
+            let kernels = PoolGradientKernels { quads: &BACKWARD_QUADS, windows: &BACKWARD };
+            plan.dispatches(&kernels, part.items, params, &[grad_output, grad_input], add);
+        }
+
+        fn rounding<'a>(
+            &'a self,
+            _: &PoolGradientPlan,
+            inputs: &'a ArraysOf<Self>,
+            computed: &'a Computed<Self>,
+        ) -> Result<Tolerance<'a>> {
+            let AvgPool2d { windows, out_rows, out_cols, .. } = &self.forward;
+            // Besides, shares are divided, and divisors may be multiplied.
+            let terms = terms(windows, [*out_rows, *out_cols]) + 4;
+            // Those of all terms have one sign.
+            let mut positive = self.clone();
+            positive.forward.divisor_override = self.forward.divisor_override.map(i64::saturating_abs);
+            let magnitudes = positive.of_magnitudes(inputs, computed)?;
+            Ok(Box::new(move |_, index| rounding(terms, f64::from(magnitudes[0][index]))))
+        }
+    }
+
+    /// The gradient of [`avg_pool2d`] with respect to its input, of this shape: each element of `grad_output`, divided as its
+    /// mean was, goes to all elements of its window, and where windows overlap, their shares add up. As PyTorch's autograd of
+    /// [`torch.nn.functional.avg_pool2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.avg_pool2d.html).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{AvgPool2dParams, Gpu, Tensor, avg_pool2d_backward};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let grad_output = Tensor::zeros(&gpu, &[1, 3, 16, 16])?;
+    /// let grad_input = avg_pool2d_backward(&grad_output, &[1, 3, 32, 32], &AvgPool2dParams::new([2, 2]))?;
+    /// assert_eq!(grad_input.shape(), [1, 3, 32, 32]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`AvgPool2d::new`] and [`Operator::call`].
+    pub fn avg_pool2d_backward(grad_output: &Tensor, input: &[usize], params: &AvgPool2dParams) -> Result<Tensor> {
+        let backward = AvgPool2d::new(input, params)?.backward_of_all()?;
+        let gradients = backward.call(&UnaryBackwardInputs::new(grad_output))?;
+        Ok(gradients.grad_input.expect("it is wanted"))
     }
 }

@@ -3,7 +3,8 @@
 use ndarray::ArrayD;
 
 use crate::error::{Error, Result};
-use crate::operator::{Arguments, ArraySource, ArraysOf, Definition, FloatOrInteger, arguments};
+use crate::operator::{AnyDifferentiable, Arguments, ArraySource, ArraysOf, Definition, FloatOrInteger, arguments};
+use crate::ops::class_targets::{ScoreRows, narrowed};
 use crate::ops::reduction::Reduction;
 use crate::shape;
 
@@ -78,6 +79,9 @@ arguments! {
     pub struct CrossEntropyOutputs<F> {
         /// f32: the loss of each row, or a scalar with a reduction.
         output: float,
+        /// f32, of the input's shape: the gradient of the loss. Present if it is planned by
+        /// [`CrossEntropy::with_gradient`].
+        grad_input: optional float,
     }
 }
 
@@ -85,15 +89,10 @@ arguments! {
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropy {
     pub(crate) params: CrossEntropyParams,
-    shape: Vec<usize>,
-    /// The input's shape without its class dimension.
-    rows_shape: Vec<usize>,
-    pub(crate) rows: usize,
-    pub(crate) classes: usize,
-    /// The rows of one item of the batch: the distance from a class to the next.
-    pub(crate) inner: usize,
+    pub(crate) rows: ScoreRows,
     target: CrossEntropyTarget<Vec<usize>>,
     has_weight: bool,
+    pub(crate) with_gradient: bool,
 }
 
 impl CrossEntropy {
@@ -110,15 +109,8 @@ impl CrossEntropy {
         weight: Option<&[usize]>,
         params: &CrossEntropyParams,
     ) -> Result<Self> {
-        let class_dim = match input.len() {
-            0 => {
-                return Err(Error::invalid(Self::NAME, "input", "1 dimension (C) or more (N,C,..)", "shape []"));
-            }
-            1 => 0,
-            _ => 1,
-        };
-        let classes = input[class_dim];
-        shape::element_count(Self::NAME, "input", input)?;
+        let rows = ScoreRows::new(Self::NAME, input)?;
+        let classes = rows.classes;
         if classes == 0 {
             return Err(Error::invalid(Self::NAME, "input", "at least 1 class", format!("shape {input:?}")));
         }
@@ -132,13 +124,11 @@ impl CrossEntropy {
                 actual: classes as u64,
             });
         }
-        let mut rows_shape = input.to_vec();
-        rows_shape.remove(class_dim);
-        let rows = shape::element_count(Self::NAME, "target", &rows_shape)?;
-        let inner = input[class_dim + 1..].iter().product();
 
         let (expected, actual, target) = match target {
-            CrossEntropyTarget::Classes(shape) => (&rows_shape[..], shape, CrossEntropyTarget::Classes(shape.to_vec())),
+            CrossEntropyTarget::Classes(shape) => {
+                (&rows.rows_shape[..], shape, CrossEntropyTarget::Classes(shape.to_vec()))
+            }
             CrossEntropyTarget::Probabilities(shape) => {
                 (input, shape, CrossEntropyTarget::Probabilities(shape.to_vec()))
             }
@@ -149,12 +139,7 @@ impl CrossEntropy {
             && actual == [1]
             && params.label_smoothing == 0.0;
         if expected != actual && !is_single {
-            return Err(Error::invalid(
-                Self::NAME,
-                "target",
-                format!("shape {expected:?} beside an input of shape {input:?}"),
-                format!("shape {actual:?}"),
-            ));
+            return Err(rows.wrong_target(Self::NAME, expected, actual));
         }
         shape::expect_vector(Self::NAME, "weight", classes, weight)?;
         if !(0.0..=1.0).contains(&params.label_smoothing) {
@@ -173,8 +158,7 @@ impl CrossEntropy {
                 format!("{}", params.ignore_index),
             ));
         }
-        let (shape, has_weight) = (input.to_vec(), weight.is_some());
-        Ok(CrossEntropy { params: *params, shape, rows_shape, rows, classes, inner, target, has_weight })
+        Ok(CrossEntropy { params: *params, rows, target, has_weight: weight.is_some(), with_gradient: false })
     }
 
     /// Checks that each class index is a class or `ignore_index`.
@@ -185,24 +169,49 @@ impl CrossEntropy {
     /// # Errors
     /// [`Error::InvalidArgument`] for the first invalid index.
     pub fn check_classes(&self, classes: impl IntoIterator<Item = i64>) -> Result<()> {
-        for class in classes {
-            let is_class = u64::try_from(class).is_ok_and(|class| class < self.classes as u64);
-            if !is_class && class != self.params.ignore_index {
-                return Err(Error::invalid(
-                    Self::NAME,
-                    "target",
-                    format!("classes from 0 to {} or ignore_index, {}", self.classes - 1, self.params.ignore_index),
-                    format!("{class}"),
-                ));
-            }
+        self.rows.check_classes(Self::NAME, classes, self.params.ignore_index)
+    }
+
+    /// The operator, set to return also the gradient of the reduced loss with respect to the input, as `grad_input`: what
+    /// [`cross_entropy_backward`](crate::cross_entropy_backward) computes for a `grad_output` of 1, in one pass over the
+    /// input with the loss.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "gpu-core")]
+    /// # fn main() -> Result<(), wgdnn::Error> {
+    /// use wgdnn::{CrossEntropy, CrossEntropyInputs, CrossEntropyTarget, Gpu, Operator, Tensor};
+    ///
+    /// let gpu = Gpu::new_blocking()?;
+    /// let logits = Tensor::from_array(&gpu, &ndarray::array![[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]])?;
+    /// let classes = Tensor::from_array(&gpu, &ndarray::array![0, 1])?;
+    /// let loss = CrossEntropy::new(&[2, 3], CrossEntropyTarget::Classes(&[2]), None, &Default::default())?;
+    /// let inputs = CrossEntropyInputs::new(&logits, CrossEntropyTarget::Classes(&classes));
+    /// let outputs = loss.with_gradient()?.call(&inputs)?;
+    /// assert_eq!(outputs.grad_input.unwrap().shape(), logits.shape());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "gpu-core"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] without a reduction: then the gradient depends on that of each loss.
+    pub fn with_gradient(self) -> Result<Self> {
+        if self.params.reduction == Reduction::None {
+            return Err(Error::invalid(
+                Self::NAME,
+                "reduction",
+                "mean or sum, where the gradient is computed too",
+                "none",
+            ));
         }
-        Ok(())
+        Ok(CrossEntropy { with_gradient: true, ..self })
     }
 
     /// The shape of the output: that of the rows without a reduction, otherwise that of a scalar.
     pub fn output_shape(&self) -> &[usize] {
         match self.params.reduction {
-            Reduction::None => &self.rows_shape,
+            Reduction::None => &self.rows.rows_shape,
             Reduction::Mean | Reduction::Sum => &[],
         }
     }
@@ -220,9 +229,8 @@ impl CrossEntropy {
             CrossEntropyTarget::Classes(classes) => {
                 let operator = new(CrossEntropyTarget::Classes(classes.shape()), params)?;
                 operator.check_classes(classes.iter().copied())?;
-                let ignored = i32::try_from(params.ignore_index).unwrap_or(-1);
-                let classes = classes.mapv(|class| i32::try_from(class).unwrap_or(ignored));
-                let params = CrossEntropyParams { ignore_index: ignored.into(), ..*params };
+                let (classes, ignore_index) = narrowed(&classes, params.ignore_index);
+                let params = CrossEntropyParams { ignore_index, ..*params };
                 (CrossEntropy { params, ..operator }, CrossEntropyTarget::Classes(classes))
             }
             CrossEntropyTarget::Probabilities(array) => {
@@ -251,10 +259,22 @@ impl Definition for CrossEntropy {
     fn of_arrays(from: &mut ArraySource<'_>, params: &CrossEntropyParams) -> Result<(Self, ArraysOf<Self>)> {
         Self::of_wide_classes(Self::Inputs::build(from)?, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
 }
 
+mod backward;
 #[cfg(feature = "gpu-core")]
-pub use on_gpu::*;
-
+mod gradient;
 #[cfg(feature = "gpu-core")]
 mod on_gpu;
+#[cfg(feature = "gpu-core")]
+mod plan;
+
+pub use backward::*;
+#[cfg(feature = "gpu-core")]
+pub use on_gpu::*;
+#[cfg(feature = "gpu-core")]
+pub use plan::CrossEntropyPlan;

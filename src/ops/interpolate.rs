@@ -1,9 +1,9 @@
 //! interpolate: images of another size.
 
 use crate::error::{Error, Result};
-use crate::operator::Definition;
+use crate::operator::{AnyDifferentiable, Backward, Definition, Differentiable};
 use crate::ops::areas::Areas;
-use crate::ops::{UnaryInputs, UnaryOutputs};
+use crate::ops::{UnaryBackwardInputs, UnaryGradients, UnaryInputs, UnaryOutputs};
 use crate::shape::{self, ImageShape};
 
 /// How [`interpolate`](crate::interpolate) computes elements. Default: `Nearest`.
@@ -145,10 +145,43 @@ impl Definition for Interpolate {
     fn of_shapes(inputs: &UnaryInputs<Vec<usize>>, params: &InterpolateParams) -> Result<Self> {
         Interpolate::new(&inputs.input, params)
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+impl Differentiable for Interpolate {
+    const BACKWARD: &'static str = "interpolate_backward";
+    type BackwardInputs = UnaryBackwardInputs<()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.areas.input.shape.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> UnaryBackwardInputs<Vec<usize>> {
+        let grad_input = backward.added("grad_input", &self.areas.input.shape);
+        UnaryBackwardInputs { grad_output: self.output.clone(), input: None, output: None, grad_input }
+    }
 }
 
 #[cfg(feature = "gpu-core")]
-pub use on_gpu::*;
+impl InterpolateMode {
+    /// MODE of shaders/parts/between.wgsl.
+    fn constant(self) -> u32 {
+        match self {
+            InterpolateMode::Nearest => 0,
+            InterpolateMode::NearestExact => 1,
+            InterpolateMode::Bilinear | InterpolateMode::Area => 2,
+        }
+    }
+}
 
 #[cfg(feature = "gpu-core")]
+mod backward;
+#[cfg(feature = "gpu-core")]
 mod on_gpu;
+
+#[cfg(feature = "gpu-core")]
+pub use {backward::*, on_gpu::*};

@@ -179,7 +179,7 @@ mod on_gpu {
     use crate::gpu::work::Part;
     use crate::operator::replay::rounding;
     use crate::operator::{ArraysOf, Backward, Bound, Computed, Differentiable, Operator, Slot, Slots, Tolerance};
-    use crate::ops::pooling::{PoolGradientParams, PoolGradientPlan, PoolParams, PoolPlan};
+    use crate::ops::pooling::{PoolGradientKernels, PoolGradientParams, PoolGradientPlan, PoolParams, PoolPlan, terms};
 
     static VALUES: Kernel = kernel!("max_pool2d", "max_pool2d", PoolParams, [(1, Read), (2, ReadWrite)]);
     static WITH_INDICES: Kernel =
@@ -268,13 +268,20 @@ mod on_gpu {
         PoolGradientParams,
         [(1, Read), (2, Read), (3, ReadWrite)]
     );
+    static BACKWARD_QUADS: Kernel = kernel!(
+        "max_pool2d_backward_quads",
+        "max_pool2d_backward_quads",
+        PoolGradientParams,
+        [(1, Read), (2, Read), (3, ReadWrite)]
+    );
 
     impl Operator for Backward<MaxPool2d> {
         type Plan = PoolGradientPlan;
-        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&BACKWARD)];
+        const KERNELS: &'static [&'static [Kernel]] = &[from_ref(&BACKWARD), from_ref(&BACKWARD_QUADS)];
 
         fn plan(&self, on: &Capabilities) -> PoolGradientPlan {
-            PoolGradientPlan::new(on, &self.forward.windows, [self.forward.out_rows, self.forward.out_cols])
+            let MaxPool2d { input, windows, out_rows, out_cols, .. } = &self.forward;
+            PoolGradientPlan::new(on, input, windows, [*out_rows, *out_cols])
         }
 
         fn declare(&self, _: &PoolGradientPlan) -> Slots<Self> {
@@ -291,18 +298,21 @@ mod on_gpu {
             let Some(grad_input) = bound.outputs.grad_input.or(grad_input) else { return };
             let MaxPool2d { input, windows, out_rows, out_cols, .. } = &self.forward;
             let (out, adds) = ([*out_rows, *out_cols], self.adds("grad_input"));
-            let params = PoolGradientParams::new(input, out, windows, part.items, adds, [grad_output, grad_input]);
-            plan.dispatches(&BACKWARD, params, &[grad_output, indices, grad_input], add);
+            let params = PoolGradientParams::new(input, out, windows, adds, [grad_output, grad_input]);
+            let kernels = PoolGradientKernels { quads: &BACKWARD_QUADS, windows: &BACKWARD };
+            plan.dispatches(&kernels, part.items, params, &[grad_output, indices, grad_input], add);
         }
 
         fn rounding<'a>(
             &'a self,
-            plan: &'a PoolGradientPlan,
+            _: &PoolGradientPlan,
             inputs: &'a ArraysOf<Self>,
             computed: &'a Computed<Self>,
         ) -> Result<Tolerance<'a>> {
+            let MaxPool2d { windows, out_rows, out_cols, .. } = &self.forward;
+            let terms = terms(windows, [*out_rows, *out_cols]);
             let magnitudes = self.of_magnitudes(inputs, computed)?;
-            Ok(Box::new(move |_, index| rounding(plan.most_windows() + 1, f64::from(magnitudes[0][index]))))
+            Ok(Box::new(move |_, index| rounding(terms, f64::from(magnitudes[0][index]))))
         }
     }
 

@@ -7,6 +7,11 @@ use crate::gpu::kernel::{Binding, Dispatch, LoopParts, UniformBytes, UniformWind
 use crate::shape::ImageShape;
 use crate::window::Window;
 
+mod gradient;
+
+pub use gradient::PoolGradientPlan;
+pub(super) use gradient::{PoolGradientKernels, PoolGradientParams, terms};
+
 uniform! {
     pub(crate) struct PoolParams {
         rows: UniformWindow,
@@ -30,100 +35,6 @@ uniform! {
         hidden_zero: u32,
         input_base: u32,
         output_base: u32,
-    }
-}
-
-uniform! {
-    pub(crate) struct PoolGradientParams {
-        rows: UniformWindow,
-        cols: UniformWindow,
-        count: u32,
-        in_rows: i32,
-        in_cols: i32,
-        out_rows: i32,
-        out_cols: i32,
-        row_begin: i32,
-        row_end: i32,
-        col_begin: i32,
-        col_end: i32,
-        adds: u32,
-        output_base: u32,
-        input_base: u32,
-    }
-}
-
-/// How the gradient of a pool is computed: by a sum for each element of the input over the windows that contain it, cut
-/// into ranges of rows and columns of windows where loops would be too long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolGradientPlan {
-    parts: LoopParts,
-}
-
-impl fmt::Display for PoolGradientPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the windows that contain an element")?;
-        if self.parts.len() > 1 { write!(f, ", in {} parts", self.parts.len()) } else { Ok(()) }
-    }
-}
-
-impl PoolGradientPlan {
-    pub(super) fn new(on: &Capabilities, windows: &[Window; 2], out: [usize; 2]) -> Self {
-        // No element is in more windows than this.
-        let most = |window: &Window, out: usize| (window.extent() as usize).div_ceil(window.stride).min(out).max(1);
-        let [rows, cols] = [most(&windows[0], out[0]), most(&windows[1], out[1])];
-        PoolGradientPlan { parts: split_loops(on, [1, rows, cols], 1) }
-    }
-
-    /// The most windows that contain an element.
-    pub(super) fn most_windows(&self) -> usize {
-        self.parts.iter().map(|[_, rows, cols]| rows.len() * cols.len()).sum()
-    }
-
-    /// The dispatches for some planes. `params` lacks the ranges of windows.
-    pub(super) fn dispatches(
-        &self,
-        kernel: &'static crate::gpu::kernel::Kernel,
-        params: PoolGradientParams,
-        arguments: &[Binding],
-        add: &mut dyn FnMut(Dispatch),
-    ) {
-        for (index, [_, rows, cols]) in self.parts.iter().enumerate() {
-            let params = PoolGradientParams {
-                row_begin: rows.start as i32,
-                row_end: rows.end as i32,
-                col_begin: cols.start as i32,
-                col_end: cols.end as i32,
-                adds: u32::from(params.adds != 0 || index > 0),
-                ..params
-            };
-            add(Dispatch::per_element(kernel, params.to_bytes(), arguments, params.count as usize));
-        }
-    }
-}
-
-impl PoolGradientParams {
-    /// The params for some planes, without the ranges of windows.
-    pub(super) fn new(
-        input: &ImageShape,
-        out: [usize; 2],
-        [rows, cols]: &[Window; 2],
-        planes: usize,
-        adds: bool,
-        [grad_output, grad_input]: [Binding; 2],
-    ) -> Self {
-        PoolGradientParams {
-            rows: rows.into(),
-            cols: cols.into(),
-            count: (planes * input.rows * input.cols) as u32,
-            in_rows: input.rows as i32,
-            in_cols: input.cols as i32,
-            out_rows: out[0] as i32,
-            out_cols: out[1] as i32,
-            adds: u32::from(adds),
-            output_base: grad_output.base,
-            input_base: grad_input.base,
-            ..Default::default()
-        }
     }
 }
 

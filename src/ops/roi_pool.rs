@@ -3,7 +3,10 @@
 use ndarray::{Array2, ArrayD, Ix2};
 
 use crate::error::{Error, Result};
-use crate::operator::{ArraySource, ArraysOf, Definition, InputsOf, arguments};
+use crate::operator::{
+    AnyDifferentiable, ArraySource, ArraysOf, Backward, Definition, Differentiable, InputsOf, arguments,
+};
+use crate::ops::UnaryGradients;
 use crate::shape;
 use crate::window::expect_positive;
 
@@ -47,7 +50,7 @@ pub struct RoiPool {
     pub(crate) cols: usize,
     pub(crate) output_size: [usize; 2],
     pub(crate) boxes: Vec<BoxBins>,
-    input: Vec<usize>,
+    pub(crate) input: Vec<usize>,
     output: Vec<usize>,
     pub(crate) with_argmax: bool,
 }
@@ -223,6 +226,11 @@ impl RoiPool {
         &self.output
     }
 
+    /// The length of a box's row in the table of bins.
+    fn box_words(&self) -> usize {
+        1 + 2 * (self.output_size[0] + self.output_size[1])
+    }
+
     /// The table of bins that a call reads as `bins`. For each box: the image, the first row of
     /// each row of bins, the end row of each, then the same for columns.
     pub fn bins(&self) -> Vec<i32> {
@@ -271,10 +279,54 @@ impl Definition for RoiPool {
     fn with_outputs(self, wanted: &[&str]) -> Result<Self> {
         Ok(if wanted.contains(&"argmax") { self.with_argmax() } else { self })
     }
+
+    fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
+        Some(self)
+    }
+}
+
+arguments! {
+    /// The inputs of the backward pass of a [`RoiPool`].
+    #[derive(Copy)]
+    pub struct RoiPoolBackwardInputs<F, I> {
+        /// f32, of the output's shape: the gradient with respect to the output.
+        grad_output: float,
+        /// i32, of the output's shape: the positions that the operator returned.
+        argmax: integer,
+        /// i32, one dimension: the table that [`RoiPool::bins`] returns.
+        bins: integer,
+        /// f32, of the input's shape: the gradient is added to it. Present exactly if it is planned so.
+        grad_input: optional float,
+    }
+}
+
+impl Differentiable for RoiPool {
+    const BACKWARD: &'static str = "roi_pool_backward";
+    type BackwardInputs = RoiPoolBackwardInputs<(), ()>;
+    type Gradients = UnaryGradients<()>;
+
+    fn gradient_shapes(&self) -> UnaryGradients<Vec<usize>> {
+        UnaryGradients { grad_input: Some(self.input.clone()) }
+    }
+
+    fn backward_shapes(&self, backward: &Backward<Self>) -> RoiPoolBackwardInputs<Vec<usize>, Vec<usize>> {
+        RoiPoolBackwardInputs {
+            grad_output: self.output.clone(),
+            argmax: self.output.clone(),
+            bins: vec![self.boxes.len() * self.box_words()],
+            grad_input: backward.added("grad_input", &self.input),
+        }
+    }
+
+    fn saved_outputs(&self) -> &'static [&'static str] {
+        &["argmax"]
+    }
 }
 
 #[cfg(feature = "gpu-core")]
-pub use on_gpu::*;
-
+mod backward;
 #[cfg(feature = "gpu-core")]
 mod on_gpu;
+
+#[cfg(feature = "gpu-core")]
+pub use {backward::*, on_gpu::*};

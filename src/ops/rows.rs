@@ -35,11 +35,26 @@ impl Rows {
         let inner = input.iter().skip(dim + 1).product();
         Ok(Rows { shape: input.to_vec(), dim, classes, inner })
     }
+
+    /// The elements before the dimension.
+    #[cfg(feature = "gpu-core")]
+    pub fn items(&self) -> usize {
+        self.shape.iter().take(self.dim).product()
+    }
 }
 
-/// Defines an operator on rows of scores, by its type and its name. `shaders/NAME.wgsl` has the part `softmax_rows`.
+/// Defines an operator on rows of scores, by its type and the names of it and of its backward pass. `shaders/NAME.wgsl` has
+/// the part `softmax_rows`, and `shaders/NAME_backward.wgsl` the part `softmax_gradient`.
+///
+/// `term` is what the gradient of a row has a sum of, and `size` the magnitudes that an element of the gradient adds up, given
+/// the sum of those of the terms; both get an element of `grad_output` and of the output.
 macro_rules! row_operator {
-    ($(#[$meta:meta])* pub struct $operator:ident = $name:literal;) => {
+    (
+        $(#[$meta:meta])* pub struct $operator:ident = $name:literal;
+        backward = $backward:literal;
+        term = $term:expr;
+        size = $size:expr;
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $operator {
@@ -74,6 +89,32 @@ macro_rules! row_operator {
             ) -> $crate::Result<Self> {
                 $operator::new(&inputs.input, params)
             }
+
+            fn gradients(&self) -> Option<&dyn $crate::operator::AnyDifferentiable> {
+                Some(self)
+            }
+        }
+
+        impl $crate::operator::Differentiable for $operator {
+            const BACKWARD: &'static str = $backward;
+            type BackwardInputs = $crate::UnaryBackwardInputs<()>;
+            type Gradients = $crate::UnaryGradients<()>;
+
+            fn gradient_shapes(&self) -> $crate::UnaryGradients<Vec<usize>> {
+                $crate::UnaryGradients { grad_input: Some(self.rows.shape.clone()) }
+            }
+
+            fn backward_shapes(
+                &self,
+                backward: &$crate::operator::Backward<Self>,
+            ) -> $crate::UnaryBackwardInputs<Vec<usize>> {
+                $crate::UnaryBackwardInputs {
+                    grad_output: self.rows.shape.clone(),
+                    input: None,
+                    output: Some(self.rows.shape.clone()),
+                    grad_input: backward.added("grad_input", &self.rows.shape),
+                }
+            }
         }
 
         #[cfg(feature = "gpu-core")]
@@ -82,8 +123,9 @@ macro_rules! row_operator {
             use crate::gpu::capabilities::Capabilities;
             use crate::gpu::kernel::{Dispatch, Kernel, kernel};
             use crate::gpu::work::Part;
-            use crate::operator::{ArraysOf, Bound, Computed, Operator, Slots, Tolerance};
-            use crate::ops::rows::{RowParams, RowsPlan, tolerance};
+            use crate::operator::{ArraysOf, Backward, Bound, Computed, Differentiable, Operator, Slots, Tolerance};
+            use crate::ops::rows::{RowGradientParams, RowParams, RowsPlan, gradient_tolerance, tolerance};
+            use crate::{Tensor, UnaryBackwardInputs};
 
             /// For rows, for rows in blocks, and for columns.
             static KERNELS: [Kernel; 3] = [
@@ -110,8 +152,7 @@ macro_rules! row_operator {
                 }
 
                 fn dispatches(&self, plan: &RowsPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
-                    let arguments = [bound.inputs.input, bound.outputs.output];
-                    self.rows.dispatches(&KERNELS, plan, part.items, arguments, add);
+                    self.rows.dispatches(&KERNELS, plan, part.items, bound.inputs.input, bound.outputs.output, add);
                 }
 
                 fn rounding<'a>(
@@ -123,6 +164,69 @@ macro_rules! row_operator {
                     Ok(tolerance(&inputs.input, &computed.outputs.output))
                 }
             }
+
+            /// For rows, for rows in blocks, and for columns.
+            static BACKWARD: [Kernel; 3] = [
+                kernel!(
+                    $backward,
+                    "rows",
+                    RowGradientParams,
+                    [(1, Read), (2, Read), (3, ReadWrite)]
+                ),
+                kernel!(
+                    $backward with "classes_in_blocks" "gradients_in_blocks"
+                    as concat!($backward, "_in_blocks"),
+                    "rows",
+                    RowGradientParams,
+                    [(1, Read), (2, Read), (3, ReadWrite)]
+                ),
+                kernel!(
+                    $backward,
+                    "columns",
+                    RowGradientParams,
+                    [(1, Read), (2, Read), (3, ReadWrite)]
+                ),
+            ];
+
+            impl Operator for Backward<$operator> {
+                type Plan = RowsPlan;
+                const KERNELS: &'static [&'static [Kernel]] = &[&BACKWARD];
+
+                fn plan(&self, on: &Capabilities) -> RowsPlan {
+                    self.forward.rows.plan(on)
+                }
+
+                fn declare(&self, _: &RowsPlan) -> Slots<Self> {
+                    let rows = &self.forward.rows;
+                    self.slots(|_| Some(rows.classes * rows.inner)).cut(rows.items())
+                }
+
+                fn dispatches(&self, plan: &RowsPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
+                    let UnaryBackwardInputs { grad_output, output, grad_input, .. } = bound.inputs;
+                    let grad_input = bound.outputs.grad_input.or(grad_input);
+                    let (Some(output), Some(grad_input)) = (output, grad_input) else { return };
+                    let arguments = [output, grad_output, grad_input];
+                    let adds = self.adds("grad_input");
+                    self.forward.rows.gradient_dispatches(&BACKWARD, plan, part.items, adds, arguments, add);
+                }
+
+                fn rounding<'a>(
+                    &'a self,
+                    _: &RowsPlan,
+                    inputs: &'a ArraysOf<Self>,
+                    computed: &'a Computed<Self>,
+                ) -> $crate::Result<Tolerance<'a>> {
+                    let saved = inputs.output.as_ref().unwrap_or(&inputs.grad_output);
+                    let results = self.results(computed);
+                    Ok(gradient_tolerance(&self.forward.rows, [&inputs.grad_output, saved], results, $term, $size))
+                }
+            }
+
+            /// Calls the backward pass, given the output of the operator.
+            pub(super) fn backward(forward: &$operator, grad_output: &Tensor, output: &Tensor) -> $crate::Result<Tensor> {
+                let inputs = UnaryBackwardInputs { output: Some(output), ..UnaryBackwardInputs::new(grad_output) };
+                Ok(forward.backward_of_all()?.call(&inputs)?.grad_input.expect("it is wanted"))
+            }
         }
     };
 }
@@ -131,132 +235,7 @@ pub(crate) use row_operator;
 #[cfg(feature = "gpu-core")]
 pub use on_gpu::RowsPlan;
 #[cfg(feature = "gpu-core")]
-pub(crate) use on_gpu::{RowParams, tolerance};
+pub(crate) use on_gpu::{RowGradientParams, RowParams, gradient_tolerance, tolerance};
 
 #[cfg(feature = "gpu-core")]
-mod on_gpu {
-    use std::fmt;
-
-    use ndarray::ArrayD;
-
-    use super::Rows;
-    use crate::gpu::capabilities::Capabilities;
-    use crate::gpu::kernel::{BLOCK, Binding, Dispatch, Kernel, uniform};
-    use crate::operator::replay::{largest, rounding};
-    use crate::operator::{Definition, Slot, Slots, Tolerance};
-    use crate::ops::{UnaryInputs, UnaryOutputs};
-
-    uniform! {
-        pub(crate) struct RowParams {
-            rows: u32,
-            classes: u32,
-            inner: u32,
-            hidden_zero: u32,
-            input_base: u32,
-            output_base: u32,
-        }
-    }
-
-    /// More classes are shared by the invocations of a workgroup.
-    const MOST_FOR_ONE: usize = 4096;
-
-    /// How rows are computed.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    #[non_exhaustive]
-    pub enum RowsPlan {
-        /// Some invocations a row.
-        #[doc(hidden)]
-        Rows { lanes: u32, workgroup_size: u32, in_blocks: bool },
-        /// An invocation for 4 rows next to each other.
-        Columns,
-    }
-
-    impl fmt::Display for RowsPlan {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            match self {
-                RowsPlan::Columns => f.write_str("an invocation for 4 rows next to each other"),
-                RowsPlan::Rows { lanes, workgroup_size, in_blocks } => {
-                    write!(f, "{lanes} of {workgroup_size} invocations a row")?;
-                    f.write_str(if *in_blocks { ", in blocks of 4" } else { "" })
-                }
-            }
-        }
-    }
-
-    impl Rows {
-        pub fn plan(&self, on: &Capabilities) -> RowsPlan {
-            let may_be_one = self.classes <= MOST_FOR_ONE;
-            if may_be_one && self.inner.is_multiple_of(BLOCK as usize) {
-                return RowsPlan::Columns;
-            }
-            let [lanes, workgroup_size] = match self.classes {
-                0..=32 => [1, 64],
-                // Neighbouring invocations have neighbouring rows then.
-                _ if may_be_one && self.inner >= 64 => [1, 64],
-                // The size of a software adapter's vector, where barriers are slow.
-                33..=65536 if on.is_software() => [8, 64],
-                33..=4096 => [32, 64],
-                _ => [256, 256],
-            };
-            let in_blocks = self.inner == 1 && self.classes.is_multiple_of(BLOCK as usize);
-            RowsPlan::Rows { lanes, workgroup_size, in_blocks }
-        }
-
-        pub fn declare<O>(&self) -> Slots<O>
-        where
-            O: Definition<Inputs = UnaryInputs<()>, Outputs = UnaryOutputs<()>>,
-        {
-            let share = self.classes * self.inner;
-            let inputs = UnaryInputs { input: Slot::read(&self.shape).cut(share) };
-            let items = self.shape.iter().take(self.dim).product();
-            Slots::new(inputs, UnaryOutputs { output: Slot::write(&self.shape).cut(share) }).cut(items)
-        }
-
-        /// The kernels are for rows, for rows in blocks, and for columns.
-        pub fn dispatches(
-            &self,
-            kernels: &'static [Kernel; 3],
-            plan: &RowsPlan,
-            items: usize,
-            arguments: [Binding; 2],
-            add: &mut dyn FnMut(Dispatch),
-        ) {
-            let rows = items * self.inner;
-            if rows * self.classes == 0 {
-                return;
-            }
-            let params = RowParams {
-                rows: rows as u32,
-                classes: self.classes as u32,
-                inner: self.inner as u32,
-                hidden_zero: 0,
-                input_base: arguments[0].base,
-                output_base: arguments[1].base,
-            }
-            .to_bytes();
-            let [in_rows, in_blocks, in_columns] = kernels;
-            match *plan {
-                RowsPlan::Columns => add(Dispatch::per_element(in_columns, params, &arguments, rows / BLOCK as usize)),
-                RowsPlan::Rows { lanes, workgroup_size, in_blocks: is_in_blocks } => {
-                    let kernel = if is_in_blocks { in_blocks } else { in_rows };
-                    let workgroups = rows.div_ceil((workgroup_size / lanes) as usize);
-                    add(Dispatch::per_workgroup(kernel, params, &arguments, workgroups)
-                        .with_constant("LANES", lanes)
-                        .with_constant("WORKGROUP_SIZE", workgroup_size));
-                }
-            }
-        }
-    }
-
-    /// How far rounding may bring the results: by that of the differences of scores, and of the results themselves.
-    pub(crate) fn tolerance<'a>(input: &ArrayD<f32>, output: &'a ArrayD<f32>) -> Tolerance<'a> {
-        let scores = 2.0 * largest(input);
-        let sizes = output.clone().into_flat();
-        Box::new(move |_, index| {
-            let size = f64::from(sizes[index].abs());
-            // A difference of scores that is far below 0 has a small exponential.
-            let difference = if size > 0.0 && size <= 1.0 { size * scores.min(110.0) } else { size };
-            rounding(16, size + difference.max(1e-30))
-        })
-    }
-}
+mod on_gpu;

@@ -1,8 +1,9 @@
 use ndarray::{ArrayD, IxDyn};
 
-use super::{AsArray, batch_of, compute, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{AvgPool2d, AvgPool2dInputs, AvgPool2dOutputs, AvgPool2dParams, Result};
+use super::{AsArray, batch_of, compute, gradient_of, owned, scattered};
+use crate::operator::{ArraysOf, Backward, Computed, OnCpu};
+use crate::window::Window;
+use crate::{AvgPool2d, AvgPool2dInputs, AvgPool2dOutputs, AvgPool2dParams, Result, UnaryBackwardInputs};
 
 /// The mean over sliding windows.
 ///
@@ -10,6 +11,25 @@ use crate::{AvgPool2d, AvgPool2dInputs, AvgPool2dOutputs, AvgPool2dParams, Resul
 /// As [`AvgPool2d::new`].
 pub fn avg_pool2d(input: &dyn AsArray<f32>, params: &AvgPool2dParams) -> Result<ArrayD<f32>> {
     Ok(compute::<AvgPool2d>(&AvgPool2dInputs { input: owned(input) }, params)?.outputs.output)
+}
+
+impl AvgPool2d {
+    /// What the sum over a window is divided by, if that has so many elements inside the input.
+    fn divisor(&self, [y, x]: [usize; 2], inside: usize) -> f64 {
+        let [rows, cols] = &self.windows;
+        // The padding counts only within the padded input.
+        let padded = |window: &Window, out, length| {
+            let end = (length + window.padding_after) as i64;
+            (window.start(out) + window.kernel as i64).min(end) - window.start(out)
+        };
+        if let Some(divisor) = self.divisor_override {
+            divisor as f64
+        } else if self.count_include_pad {
+            (padded(rows, y, self.input.rows) * padded(cols, x, self.input.cols)) as f64
+        } else {
+            inside as f64
+        }
+    }
 }
 
 impl OnCpu for AvgPool2d {
@@ -30,19 +50,7 @@ impl OnCpu for AvgPool2d {
                                 inside += 1;
                             }
                         }
-                        // The padding counts only within the padded input.
-                        let padded = |window: &crate::window::Window, out, length| {
-                            let end = (length + window.padding_after) as i64;
-                            (window.start(out) + window.kernel as i64).min(end) - window.start(out)
-                        };
-                        let divisor = if let Some(divisor) = self.divisor_override {
-                            divisor
-                        } else if self.count_include_pad {
-                            padded(rows, y, image.rows) * padded(cols, x, image.cols)
-                        } else {
-                            inside
-                        };
-                        let mean = sum / divisor as f64;
+                        let mean = sum / self.divisor([y, x], inside);
                         output.push(if inside == 0 { 0.0 } else { mean as f32 });
                     }
                 }
@@ -51,5 +59,37 @@ impl OnCpu for AvgPool2d {
         let output = ArrayD::from_shape_vec(IxDyn(self.output_shape()), output)
             .expect("one value for each element of the output");
         Ok(Computed::new(AvgPool2dOutputs { output }))
+    }
+}
+
+/// The gradient of [`avg_pool2d`] with respect to its input, of this shape: see
+/// [`avg_pool2d_backward`](crate::avg_pool2d_backward).
+///
+/// # Errors
+/// As [`AvgPool2d::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `grad_output` that has not the
+/// output's shape.
+pub fn avg_pool2d_backward(
+    grad_output: &dyn AsArray<f32>,
+    input: &[usize],
+    params: &AvgPool2dParams,
+) -> Result<ArrayD<f32>> {
+    gradient_of(&AvgPool2d::new(input, params)?, &UnaryBackwardInputs::new(owned(grad_output)))
+}
+
+impl OnCpu for Backward<AvgPool2d> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let AvgPool2d { input, windows: [rows, cols], .. } = &self.forward;
+        self.computed(inputs, |_| {
+            scattered(input, &inputs.grad_output, |[y, x], grad, plane| {
+                let [row_taps, col_taps] = [rows.taps(y, input.rows), cols.taps(x, input.cols)];
+                let inside = row_taps.clone().count() * col_taps.clone().count();
+                let share = grad / self.forward.divisor([y, x], inside);
+                for (_, row) in row_taps {
+                    for (_, col) in col_taps.clone() {
+                        plane[[row, col]] += share;
+                    }
+                }
+            })
+        })
     }
 }

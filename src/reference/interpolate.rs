@@ -1,8 +1,8 @@
 use ndarray::{Array4, ArrayD, IxDyn};
 
-use super::{AsArray, batch_of, compute, means_of, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{Interpolate, InterpolateMode, InterpolateParams, Result, UnaryInputs, UnaryOutputs};
+use super::{AsArray, batch_of, compute, gradient_of, gradient_of_means, means_of, owned, scattered};
+use crate::operator::{ArraysOf, Backward, Computed, OnCpu};
+use crate::{Interpolate, InterpolateMode, InterpolateParams, Result, UnaryBackwardInputs, UnaryInputs, UnaryOutputs};
 
 /// Images of another size.
 ///
@@ -55,5 +55,41 @@ impl OnCpu for Interpolate {
         });
         let output = output.into_shape_with_order(IxDyn(self.output_shape())).expect("an image has 4 dimensions");
         Ok(Computed::new(UnaryOutputs { output }))
+    }
+}
+
+/// The gradient of [`interpolate`] with respect to its input, of this shape: see
+/// [`interpolate_backward`](crate::interpolate_backward).
+///
+/// # Errors
+/// As [`Interpolate::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a `grad_output` that has not the
+/// output's shape.
+pub fn interpolate_backward(
+    grad_output: &dyn AsArray<f32>,
+    input: &[usize],
+    params: &InterpolateParams,
+) -> Result<ArrayD<f32>> {
+    gradient_of(&Interpolate::new(input, params)?, &UnaryBackwardInputs::new(owned(grad_output)))
+}
+
+impl OnCpu for Backward<Interpolate> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let forward = &self.forward;
+        let image = &forward.areas.input;
+        self.computed(inputs, |_| match forward.mode {
+            InterpolateMode::Area => gradient_of_means(&forward.areas, &inputs.grad_output),
+            InterpolateMode::Nearest | InterpolateMode::NearestExact => {
+                scattered(image, &inputs.grad_output, |[y, x], grad, plane| {
+                    plane[[forward.nearest(y, 0, image.rows), forward.nearest(x, 1, image.cols)]] += grad;
+                })
+            }
+            InterpolateMode::Bilinear => scattered(image, &inputs.grad_output, |[y, x], grad, plane| {
+                for (row, row_share) in forward.around(y, 0, image.rows) {
+                    for (col, col_share) in forward.around(x, 1, image.cols) {
+                        plane[[row, col]] += row_share * col_share * grad;
+                    }
+                }
+            }),
+        })
     }
 }

@@ -1,8 +1,8 @@
 use ndarray::{Array1, Array4, ArrayD, Ix4};
 
-use super::{AsArray, owned};
-use crate::operator::{ArraysOf, Computed, OnCpu};
-use crate::{Boxes, Result, RoiPool, RoiPoolInputs, RoiPoolOutputs, RoiPoolParams};
+use super::{AsArray, compute, owned};
+use crate::operator::{ArraysOf, Backward, Computed, Differentiable, OnCpu};
+use crate::{Boxes, Result, RoiPool, RoiPoolBackwardInputs, RoiPoolInputs, RoiPoolOutputs, RoiPoolParams};
 
 /// The maxima of the bins that boxes are cut into; 0 in an empty bin.
 ///
@@ -44,5 +44,45 @@ impl OnCpu for RoiPool {
         });
         let argmax = argmax.map(Array4::into_dyn);
         Ok(Computed::new(RoiPoolOutputs { output: output.into_dyn(), argmax }))
+    }
+}
+
+/// The gradient of [`roi_pool`] with respect to its input, of this shape: see
+/// [`roi_pool_backward`](crate::roi_pool_backward).
+///
+/// # Errors
+/// As [`RoiPool::new`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for arrays that have not the output's
+/// shape.
+pub fn roi_pool_backward(
+    grad_output: &dyn AsArray<f32>,
+    argmax: &dyn AsArray<i32>,
+    input: &[usize],
+    boxes: &Boxes<'_>,
+    params: &RoiPoolParams,
+) -> Result<ArrayD<f32>> {
+    let backward = RoiPool::new(input, boxes, params)?.backward_of_all()?;
+    let bins = Array1::from(backward.forward().bins()).into_dyn();
+    let inputs = RoiPoolBackwardInputs::new(owned(grad_output), argmax.as_view().to_owned(), bins);
+    Ok(compute::<Backward<RoiPool>>(&inputs, &backward)?.outputs.grad_input.expect("it is wanted"))
+}
+
+impl OnCpu for Backward<RoiPool> {
+    fn compute(&self, inputs: &ArraysOf<Self>) -> Result<Computed<Self>> {
+        let RoiPool { cols, boxes, input, .. } = &self.forward;
+        let grad_output = inputs.grad_output.view().into_dimensionality::<Ix4>().expect("the output has 4 dimensions");
+        self.computed(inputs, |_| {
+            let mut gradient = ArrayD::zeros(input.clone());
+            for ((k, c, y, x), &grad) in grad_output.indexed_iter() {
+                let bins = &boxes[k];
+                let ((top, bottom), (left, right)) = (bins.rows[y], bins.cols[x]);
+                // A place outside its bin, as that of an empty one, gets no gradient.
+                let Ok(place) = usize::try_from(inputs.argmax[[k, c, y, x]]) else { continue };
+                let (row, col) = (place / cols, place % cols);
+                if (top..bottom).contains(&row) && (left..right).contains(&col) {
+                    gradient[[bins.image, c, row, col]] += f64::from(grad);
+                }
+            }
+            gradient
+        })
     }
 }

@@ -15,11 +15,14 @@ fn problems() -> Vec<crate::barriers::Problem> {
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
+    use ndarray::Array;
     use proptest::prelude::*;
-    use wgdnn::UnaryInputs;
     use wgdnn::cases::Call;
+    use wgdnn::operator::Gradient;
+    use wgdnn::{Tensor, UnaryInputs, adaptive_avg_pool2d_backward};
 
     use super::*;
+    use crate::gradients::backward_of;
     use crate::harness::{expect_within, gpu, random};
     use crate::properties::{agree, config, image};
     use crate::splitting::expect_cut;
@@ -46,6 +49,17 @@ mod on_gpu {
             let plan = call.operator().plan_on(gpu().capabilities());
             assert_eq!(plan, says, "{shape:?}");
             expect_within(&call, 1.2e-7);
+            crate::gradients::agree(&call, 1).unwrap();
+        }
+    }
+
+    #[test]
+    fn more_areas_than_a_driver_loops_over() {
+        for out in [[300, 300], [1, 70_000], [70_000, 1]] {
+            let ones = Tensor::from_array(gpu(), &Array::<f32, _>::ones((1, out[0], out[1]))).unwrap();
+            let params = AdaptiveAvgPool2dParams::new(out.map(Some));
+            let gradient = adaptive_avg_pool2d_backward(&ones, &[1, 1, 1], &params).unwrap();
+            assert_eq!(gradient.read_blocking().unwrap()[[0, 0, 0]], (out[0] * out[1]) as f32);
         }
     }
 
@@ -64,7 +78,11 @@ mod on_gpu {
 
     #[test]
     fn it_is_cut_to_a_devices_bindings() {
-        expect_cut(&of(&[11, 3, 5, 6], [2, 3]), 1.2e-7);
+        let call = of(&[11, 3, 5, 6], [2, 3]);
+        expect_cut(&call, 1.2e-7);
+        for how in [Gradient::Write, Gradient::Accumulate] {
+            expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
+        }
     }
 
     proptest! {
@@ -131,9 +149,15 @@ planted_faults!(
     "adaptive_avg_pool2d",
     [
         ("adaptive_avg_pool2d", "if (index >= params.count)", "if (index + 1u >= params.count)"),
-        ("adaptive_avg_pool2d", "select(0u, 1u, divided.y > 0u)", "0u"),
-        ("adaptive_avg_pool2d", "divided_product(index, length % parts, parts).x", "0u"),
+        ("adaptive_avg_pool2d", "select(0u, 1u, begin_of_next.y > 0u)", "0u"),
+        ("adaptive_avg_pool2d", "index * whole + divided.x", "index * whole"),
         ("adaptive_avg_pool2d", "f32(area.row_end - area.row_begin) * ", ""),
+        ("adaptive_avg_pool2d_backward", "begin_of(first, parts, length)", "0u"),
+        ("adaptive_avg_pool2d_backward", "rest - select(0u, parts, carries)", "rest"),
+        ("adaptive_avg_pool2d_backward", "select(0u, 1u, begin.y > 0u)", "0u"),
+        ("adaptive_avg_pool2d_backward", "columns < vec4<u32>(end)", "columns <= vec4<u32>(end)"),
+        ("adaptive_avg_pool2d_backward", "(height * f32(end - at_col.x))", "height"),
+        ("adaptive_avg_pool2d_backward", "sums += of_row", "sums = of_row"),
     ]
 );
 

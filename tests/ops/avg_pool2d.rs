@@ -10,9 +10,10 @@ golden_tests!("avg_pool2d", at_least 40);
 #[cfg(feature = "gpu-core")]
 mod exact {
     use super::*;
-    use crate::harness::{expect_exact, expect_within, random, random_integers};
-    use wgdnn::AvgPool2dInputs;
+    use crate::harness::{expect_exact, expect_within, gpu, random, random_integers};
+    use ndarray::Array;
     use wgdnn::cases::Call;
+    use wgdnn::{AvgPool2dInputs, Tensor, avg_pool2d_backward};
 
     #[test]
     fn integers_are_exact() {
@@ -55,9 +56,21 @@ mod exact {
                 expect_exact(
                     &Call::new::<AvgPool2d>(AvgPool2dInputs { input: input.clone() }, &params(Some(4))).unwrap(),
                 );
-                expect_within(&Call::new::<AvgPool2d>(AvgPool2dInputs { input }, &params(None)).unwrap(), 2.5e-7);
+                let call = Call::new::<AvgPool2d>(AvgPool2dInputs { input }, &params(None)).unwrap();
+                expect_within(&call, 2.5e-7);
+                crate::gradients::agree(&call, 1).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn more_windows_than_a_driver_loops_over() {
+        let params =
+            AvgPool2dParams { stride: Some([1, 1]), divisor_override: Some(1), ..AvgPool2dParams::new([1, 33_001]) };
+        let ones = Tensor::from_array(gpu(), &Array::<f32, _>::ones((1, 1, 1, 33_001))).unwrap();
+        let gradient = avg_pool2d_backward(&ones, &[1, 1, 1, 66_001], &params).unwrap().read_blocking().unwrap();
+        let counts = Array::from_shape_fn((1, 1, 1, 66_001), |at| (at.3 + 1).min(66_001 - at.3) as f32);
+        assert_eq!(gradient, counts.into_dyn());
     }
 
     #[test]
@@ -117,14 +130,20 @@ mod properties {
 #[cfg(feature = "gpu-core")]
 #[test]
 fn it_is_cut_to_a_devices_bindings() {
+    use crate::gradients::backward_of;
     use crate::harness::random;
     use crate::splitting::expect_cut;
     use wgdnn::AvgPool2dInputs;
     use wgdnn::cases::Call;
+    use wgdnn::operator::Gradient;
 
     for shape in [&[200, 7, 9][..], &[27, 2, 6, 5]] {
         let inputs = AvgPool2dInputs { input: random(shape, 3) };
-        expect_cut(&Call::new::<AvgPool2d>(inputs, &AvgPool2dParams::new([2, 2])).unwrap(), 1e-7);
+        let call = Call::new::<AvgPool2d>(inputs, &AvgPool2dParams::new([2, 2])).unwrap();
+        expect_cut(&call, 1e-7);
+        for how in [Gradient::Write, Gradient::Accumulate] {
+            expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
+        }
     }
 }
 
@@ -223,5 +242,13 @@ planted_faults!(
         ("avg_pool2d", "select(total / divisor, 0.0, is_outside)", "total * divisor"),
         ("avg_pool2d", "let first_col = max(start_col, 0);", "let first_col = max(start_col, 1);"),
         ("avg_pool2d_quads", "visit(&sum_3, &span, 3)", "visit(&sum_3, &span, 2)"),
+        ("avg_pool2d_backward", "min(start + window.kernel, padded)", "start + window.kernel"),
+        ("avg_pool2d_backward", "params.has_divisor_override != 0u", "false"),
+        ("avg_pool2d_backward", "params.count_include_pad != 0u", "true"),
+        ("avg_pool2d_backward", "offsets < vec4<i32>(params.cols.kernel)", "offsets <= vec4<i32>(params.cols.kernel)"),
+        ("avg_pool2d_backward", "sums += of_row", "sums = of_row"),
+        ("avg_pool2d_backward_quads", "offset < KERNEL_COLS", "offset <= KERNEL_COLS"),
+        ("avg_pool2d_backward_quads", "grads[element] / divisor", "grads[element] * divisor"),
+        ("avg_pool2d_backward_quads", "block < STRIDE_COLS", "block < STRIDE_COLS - 1"),
     ]
 );

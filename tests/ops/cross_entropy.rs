@@ -7,6 +7,9 @@ use wgdnn::{CrossEntropy, CrossEntropyTarget, Error};
 use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
 use wgdnn::cases::CaseArray;
 
+#[cfg(feature = "gpu-core")]
+mod gradients;
+
 golden_tests!("cross_entropy", at_least 40, barriers problems);
 
 /// Calls that go several rounds through every loop with a barrier.
@@ -24,12 +27,13 @@ fn problems() -> Vec<crate::barriers::Problem> {
     let probabilities = |of: &ArrayD<f32>| CrossEntropyTarget::Probabilities(of.mapv(f32::abs));
     let (blocks, strided) = (random(&[6, 4096], 1), random(&[3, 40, 30], 5));
     let files = &["cross_entropy_in_blocks", "cross_entropy"];
-    vec![
+    let losses = [
         problem(blocks.clone(), labels(&[6]), files),
         problem(blocks, probabilities(&random(&[6, 4096], 3)), files),
         problem(strided.clone(), labels(&[3, 30]), &files[1..]),
         problem(strided.clone(), probabilities(&strided), &files[1..]),
-    ]
+    ];
+    losses.into_iter().chain(gradients::problems()).collect()
 }
 
 #[cfg(feature = "gpu-core")]
@@ -275,7 +279,8 @@ mod properties {
         fn it_is_its_reference((inputs, params) in problem()) {
             let rows = inputs.input.len() as f64;
             // A loss is up to 20 times a weight of up to 2.5; probabilities add up to classes.
-            agree(Call::new::<CrossEntropy>(inputs, &params), rounding(50.0 * rows.max(1.0)))?;
+            agree(Call::new::<CrossEntropy>(inputs.clone(), &params), rounding(50.0 * rows.max(1.0)))?;
+            gradients::agrees_with_gradient(inputs, &params)?;
         }
     }
 }
@@ -365,7 +370,7 @@ planted_faults!(
         ("cross_entropy", "losses[params.rows + row.index] = count;", ""),
         ("cross_entropy", "others *= factor;", ""),
         ("cross_entropy", "class_index == params.ignore_index", "class_index == -1000"),
-        ("cross_entropy_in_blocks", "step * LANES + row.lane", "step * LANES"),
+        ("cross_entropy_in_blocks", "let block = step * LANES + row.lane", "let block = step * LANES"),
         // What makes infinities, NaN and huge numbers come out right.
         (
             "cross_entropy",

@@ -24,7 +24,7 @@ pub fn backward_of(call: &Call, seed: u64, how: Gradient, only: Option<Name>) ->
     let mut others: Vec<(Name, AnyArray)> =
         vec![("grad_output".into(), FloatOrInteger::Float(random(outputs["output"].shape(), seed)))];
     let wanted: Vec<_> = known.iter().filter(|(name, _)| only.is_none_or(|only| *name == only)).collect();
-    if how == Gradient::Add {
+    if how == Gradient::Accumulate {
         let array = |shape: &[usize]| FloatOrInteger::Float(random(shape, seed ^ 1));
         others.extend(wanted.iter().map(|(name, shape)| (*name, array(shape))));
     }
@@ -42,10 +42,10 @@ pub fn backward_of(call: &Call, seed: u64, how: Gradient, only: Option<Name>) ->
 pub fn agree(call: &Call, seed: u64) -> Result<(), TestCaseError> {
     let Some(differentiable) = call.differentiable() else { return Ok(()) };
     let names = differentiable.gradient_shapes_by_name();
-    let mut problems = vec![(Gradient::Write, None), (Gradient::Add, None)];
+    let mut problems = vec![(Gradient::Write, None), (Gradient::Accumulate, None)];
     if names.len() > 1 {
         let (name, _) = names[seed as usize % names.len()];
-        problems.push((if seed & 1 == 0 { Gradient::Write } else { Gradient::Add }, Some(name)));
+        problems.push((if seed & 1 == 0 { Gradient::Write } else { Gradient::Accumulate }, Some(name)));
     }
     for (how, only) in problems {
         let Some(backward) = backward_of(call, seed, how, only) else { return Ok(()) };

@@ -18,11 +18,14 @@ fn problems() -> Vec<crate::barriers::Problem> {
 
 #[cfg(feature = "gpu-core")]
 mod on_gpu {
+    use ndarray::Array;
     use proptest::prelude::*;
-    use wgdnn::UnaryInputs;
     use wgdnn::cases::Call;
+    use wgdnn::operator::Gradient;
+    use wgdnn::{Tensor, UnaryInputs, interpolate_backward};
 
     use super::*;
+    use crate::gradients::backward_of;
     use crate::harness::{expect_within, gpu, random};
     use crate::properties::{agree, config, image};
     use crate::splitting::expect_cut;
@@ -59,7 +62,67 @@ mod on_gpu {
         for (cols, out_cols) in [(1, 4), (2, 4), (3, 8), (4, 8), (5, 12), (5, 100), (7, 16)] {
             for align_corners in [None, Some(true)] {
                 let params = InterpolateParams::to_size([5, out_cols], InterpolateMode::Bilinear);
-                expect_within(&of(&[1, 2, 3, cols], InterpolateParams { align_corners, ..params }), 1e-6);
+                let call = of(&[1, 2, 3, cols], InterpolateParams { align_corners, ..params });
+                expect_within(&call, 1e-6);
+                crate::gradients::agree(&call, 1).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn more_elements_than_a_driver_loops_over() {
+        for mode in MODES {
+            for size in [[300, 300], [1, 70_000], [70_000, 1]] {
+                let ones = Tensor::from_array(gpu(), &Array::<f32, _>::ones((1, 1, size[0], size[1]))).unwrap();
+                let params = InterpolateParams::to_size(size, mode);
+                let gradient = interpolate_backward(&ones, &[1, 1, 1, 1], &params).unwrap();
+                assert_eq!(gradient.read_blocking().unwrap()[[0; 4]], (size[0] * size[1]) as f32, "{mode:?}");
+            }
+        }
+    }
+
+    /// Every element of the output has one nearest of the input, however long rows are.
+    #[test]
+    fn gradients_of_long_rows_lose_nothing() {
+        for mode in [InterpolateMode::Nearest, InterpolateMode::NearestExact, InterpolateMode::Bilinear] {
+            for (cols, out_cols) in [(70_001, 100_003), (100_003, 70_001), (40_000, 3_000_001), (7, 2_000_003)] {
+                let ones = Tensor::from_array(gpu(), &Array::<f32, _>::ones((1, 1, 1, out_cols))).unwrap();
+                let params = InterpolateParams::to_size([1, out_cols], mode);
+                let gradient = interpolate_backward(&ones, &[1, 1, 1, cols], &params).unwrap().read_blocking().unwrap();
+                let sum: f64 = gradient.iter().map(|&x| f64::from(x)).sum();
+                let lost = (sum - out_cols as f64).abs();
+                let bound = if mode == InterpolateMode::Bilinear { 1e-6 * out_cols as f64 } else { 0.0 };
+                assert!(lost <= bound, "{mode:?} {cols} {out_cols}: {lost}");
+            }
+        }
+    }
+
+    /// As PyTorch gives it, also where a share is 0.
+    #[test]
+    fn infinite_gradients_are_those_of_pytorch() {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        for (size, align_corners, at, expected) in [
+            ([3, 3], false, [1, 1], [0.0, 0.0, 0.0, 0.0, nan, 0.0, 0.0, 0.0, 0.0]),
+            ([3, 6], false, [1, 1], [0.0, 0.0, 0.0, nan, nan, 0.0, 0.0, 0.0, 0.0]),
+            ([6, 6], false, [1, 1], [inf, inf, 0.0, inf, inf, 0.0, 0.0, 0.0, 0.0]),
+            ([6, 6], false, [0, 0], [inf, nan, 0.0, nan, nan, 0.0, 0.0, 0.0, 0.0]),
+            ([6, 6], false, [5, 5], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, inf]),
+            ([5, 5], true, [2, 2], [0.0, 0.0, 0.0, 0.0, inf, nan, 0.0, nan, nan]),
+            ([5, 5], true, [4, 4], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, nan]),
+        ] {
+            let params = InterpolateParams::to_size(size, InterpolateMode::Bilinear);
+            let params = InterpolateParams { align_corners: Some(align_corners), ..params };
+            let mut grad = Array::<f32, _>::zeros((1, 1, size[0], size[1]));
+            grad[[0, 0, at[0], at[1]]] = inf;
+            let on_cpu = wgdnn::reference::interpolate_backward(&grad, &[1, 1, 3, 3], &params).unwrap();
+            let grad = Tensor::from_array(gpu(), &grad).unwrap();
+            let on_gpu = interpolate_backward(&grad, &[1, 1, 3, 3], &params).unwrap().read_blocking().unwrap();
+            let is_it = |got: f32, expected: f32| got == expected || (got.is_nan() && expected.is_nan());
+            for (name, got) in [("reference", on_cpu), ("GPU", on_gpu)] {
+                assert!(
+                    got.iter().zip(expected).all(|(&got, expected)| is_it(got, expected)),
+                    "{name} {size:?}: {got}"
+                );
             }
         }
     }
@@ -67,7 +130,11 @@ mod on_gpu {
     #[test]
     fn it_is_cut_to_a_devices_bindings() {
         for mode in MODES {
-            expect_cut(&of(&[11, 3, 5, 6], InterpolateParams::to_size([4, 8], mode)), bound(mode));
+            let call = of(&[11, 3, 5, 6], InterpolateParams::to_size([4, 8], mode));
+            expect_cut(&call, bound(mode));
+            for how in [Gradient::Write, Gradient::Accumulate] {
+                expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
+            }
         }
     }
 
@@ -168,6 +235,13 @@ planted_faults!(
         ("interpolate", "one_of(columns, cols.second - start)", "one_of(columns, cols.first - start)"),
         ("interpolate", "index > 1u", "index > 2u"),
         ("interpolate", "min(start + 2u, last)", "start"),
-        ("interpolate_area", "select(0u, 1u, divided.y > 0u)", "0u"),
+        ("interpolate_area", "select(0u, 1u, begin_of_next.y > 0u)", "0u"),
+        ("interpolate_backward", "first - select(0u, 1u, MODE == BILINEAR && first > 0u)", "first"),
+        ("interpolate_backward", "last + 1u, scale", "last, scale"),
+        ("interpolate_backward", "places.second_share * grad", "0.0"),
+        ("interpolate_backward", "columns == vec4<u32>(places.second)", "columns == vec4<u32>(places.first)"),
+        ("interpolate_backward", "params.align_corners != 0u", "false"),
+        ("interpolate_backward", "sum += grad", "sum = grad"),
+        ("interpolate_area_backward", "sums += of_row", "sums = of_row"),
     ]
 );

@@ -150,7 +150,7 @@ mod on_gpu {
             (&[7], 5, "input: 1 rows"),
             (&[0, 7], 5, "input: 1 rows"),
         ] {
-            for how in [Gradient::Write, Gradient::Add] {
+            for how in [Gradient::Write, Gradient::Accumulate] {
                 let call = backward_of(input, features, how);
                 let plan = call.operator().plan_on(&hardware);
                 assert!(plan.starts_with(on_hardware), "{input:?} to {features}: {plan}");
@@ -169,7 +169,7 @@ mod on_gpu {
         let gpu = device_with_binding(1 << 11);
         // Along rows, and along features where the weight is too large for a binding.
         for (input, features) in [(&[101, 7][..], 5), (&[101, 8], 8), (&[1, 40], 30), (&[3, 41], 30), (&[12, 40], 20)] {
-            for how in [Gradient::Write, Gradient::Add] {
+            for how in [Gradient::Write, Gradient::Accumulate] {
                 let call = backward_of(input, features, how);
                 for class in [AdapterClass::Llvmpipe, AdapterClass::Hardware] {
                     gpu.take_for(class);

@@ -10,9 +10,10 @@ golden_tests!("max_pool2d", at_least 40);
 #[cfg(feature = "gpu-core")]
 mod exact {
     use super::*;
-    use crate::harness::{expect_exact, random, random_integers};
-    use wgdnn::MaxPool2dInputs;
+    use crate::harness::{expect_exact, gpu, random, random_integers};
+    use ndarray::Array;
     use wgdnn::cases::Call;
+    use wgdnn::{MaxPool2dInputs, Tensor, max_pool2d_backward, reference};
 
     #[test]
     fn ties_take_the_first() {
@@ -37,6 +38,7 @@ mod exact {
         for (kernel, stride, padding, size) in [
             ([2, 2], [2, 2], [0, 0], [6, 16]),
             ([3, 3], [1, 1], [1, 1], [5, 8]),
+            ([2, 3], [2, 3], [1, 0], [4, 12]),
             ([3, 3], [2, 2], [1, 1], [7, 24]),
             ([1, 5], [3, 1], [0, 2], [6, 12]),
             ([7, 7], [4, 4], [3, 3], [9, 32]),
@@ -53,8 +55,45 @@ mod exact {
                 input[[0, 1, 1, 5]] = f32::NAN;
                 input[[1, 2, 2, 7]] = f32::INFINITY;
                 input.index_axis_mut(ndarray::Axis(0), 1).index_axis_mut(ndarray::Axis(0), 0).fill(f32::NEG_INFINITY);
-                expect_exact(&Call::new::<MaxPool2d>(MaxPool2dInputs { input }, &params).unwrap());
+                let call = Call::new::<MaxPool2d>(MaxPool2dInputs { input }, &params).unwrap();
+                expect_exact(&call);
+                crate::gradients::agree(&call, 1).unwrap();
             }
+        }
+    }
+
+    #[test]
+    fn more_windows_than_a_driver_loops_over() {
+        // Every window has its maximum at column 33,000.
+        let params =
+            MaxPool2dParams { stride: Some([1, 1]), return_indices: true, ..MaxPool2dParams::new([1, 33_001]) };
+        let ones = Tensor::from_array(gpu(), &Array::<f32, _>::ones((1, 1, 1, 33_001))).unwrap();
+        let indices = Tensor::from_array(gpu(), &Array::from_elem((1, 1, 1, 33_001), 33_000)).unwrap();
+        let gradient = max_pool2d_backward(&ones, &indices, &[1, 1, 1, 66_001], &params).unwrap();
+        let gradient = gradient.read_blocking().unwrap();
+        assert_eq!((gradient[[0, 0, 0, 33_000]], gradient.sum()), (33_001.0, 33_001.0));
+    }
+
+    /// In both kernels.
+    #[test]
+    fn a_place_outside_its_window_gets_no_gradient() {
+        for cols in [4, 3] {
+            let params = MaxPool2dParams { return_indices: true, ..MaxPool2dParams::new([2, 2]) };
+            let input = [1, 1, 4, 2 * cols];
+            // Only the first and the last are right.
+            let [inside, last] = [0, 3 * input[3] as i32 - 1];
+            let places = [inside, 0, 6, -1, i32::MAX, i32::MIN, 1 << 30];
+            let indices = Array::from_shape_fn((1, 1, 2, cols), |(_, _, y, x)| match y * cols + x {
+                at if at + 1 == 2 * cols => last,
+                at => places[at],
+            });
+            let grad = Array::from_shape_fn((1, 1, 2, cols), |(_, _, y, x)| (y * cols + x + 1) as f32);
+            let expected = reference::max_pool2d_backward(&grad, &indices, &input, &params).unwrap();
+            assert_eq!(expected.sum(), 1.0 + 2.0 * cols as f32);
+            let grad = Tensor::from_array(gpu(), &grad).unwrap();
+            let indices = Tensor::from_array(gpu(), &indices).unwrap();
+            let got = max_pool2d_backward(&grad, &indices, &input, &params).unwrap();
+            assert_eq!(got.read_blocking().unwrap(), expected);
         }
     }
 
@@ -115,17 +154,23 @@ mod properties {
 #[cfg(feature = "gpu-core")]
 #[test]
 fn it_is_cut_to_a_devices_bindings() {
+    use crate::gradients::backward_of;
     use crate::harness::random;
     use crate::splitting::expect_cut;
     use wgdnn::MaxPool2dInputs;
     use wgdnn::cases::Call;
+    use wgdnn::operator::Gradient;
 
     let call = |shape: &[usize], params| Call::new::<MaxPool2d>(MaxPool2dInputs { input: random(shape, 1) }, &params);
     expect_cut(&call(&[27, 2, 6, 5], MaxPool2dParams::new([2, 2])).unwrap(), 0.0);
     // Parts that begin nowhere near where bindings may.
     expect_cut(&call(&[70, 1, 21, 23], MaxPool2dParams::new([3, 2])).unwrap(), 0.0);
     let params = MaxPool2dParams { return_indices: true, stride: Some([1, 1]), ..MaxPool2dParams::new([3, 2]) };
-    expect_cut(&call(&[27, 2, 6, 5], params).unwrap(), 0.0);
+    let call = call(&[27, 2, 6, 5], params).unwrap();
+    expect_cut(&call, 0.0);
+    for how in [Gradient::Write, Gradient::Accumulate] {
+        expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-6);
+    }
 }
 
 mod serde {
@@ -220,6 +265,12 @@ planted_faults!(
         ("max_pool2d", "min(params.col_end, cols); col_tap++", "min(params.col_end, cols) - 1; col_tap++"),
         ("max_pool2d", "row_index + first_col + col_tap * params.cols.dilation", "row_index + first_col + col_tap"),
         ("max_pool2d", "!is_nan_of(best.value) && ordered", "ordered"),
+        ("max_pool2d_backward", "out_col < cols.y", "out_col + 1 < cols.y"),
+        ("max_pool2d_backward", "sums += of_row", "sums = of_row"),
+        ("max_pool2d_backward", "if (left > 2)", "if (left > 3)"),
+        ("max_pool2d_backward_quads", "places[window] == place", "places[window] >= place"),
+        ("max_pool2d_backward_quads", "window < LEFT + WINDOWS", "window < LEFT + WINDOWS - 1"),
+        ("max_pool2d_backward_quads", "block < STRIDE_COLS", "block < STRIDE_COLS - 1"),
     ]
 );
 

@@ -58,6 +58,28 @@ mod on_gpu {
         }
     }
 
+    /// Rows with blocks of elements that are each in one place.
+    #[test]
+    fn faults_of_gradients_of_blocks_are_seen() {
+        use wgdnn::operator::{FloatOrInteger, Gradient};
+
+        let forward = of(&[1, 5, 20], &[2, 3], PadMode::Reflect);
+        let outputs = forward.run_reference().unwrap();
+        let grad_output = FloatOrInteger::Float(crate::harness::random_integers(&[1, 5, 25], 1));
+        let call = forward.backward(
+            &[("grad_input".into(), Gradient::Write)],
+            &outputs,
+            &[("grad_output".into(), grad_output)],
+        );
+        crate::harness::expect_seen_in(
+            &call.unwrap(),
+            &[
+                ("pad_backward", "grad_output[first + 2]", "grad_output[first + 1]"),
+                ("pad_backward", "vec4<i32>(last, at.yzw) <", "at <"),
+            ],
+        );
+    }
+
     #[test]
     fn it_is_cut_to_a_devices_bindings() {
         for mode in MODES {
@@ -185,7 +207,7 @@ planted_faults!(
         ("pad", "let index = params.first + number", "let index = number"),
         ("pad", "            row++;\n", ""),
         ("pad", "rest = divided(coordinate, length);", "rest = divided(coordinate, length + 1u);"),
-        ("pad_backward", "return select(1u, 3u, is_mirrored);", "return 1u;"),
+        ("pad_backward", "return 3u;", "return 1u;"),
         ("pad_backward", "number == 1u && position > 0", "number == 1u"),
         ("pad_backward", "number == 2u && position + 1 < length", "number == 2u"),
         ("pad_backward", "select(max(own, 0), 0, position == 0)", "max(own, 0)"),
@@ -194,8 +216,10 @@ planted_faults!(
             "select(min(own, last), last, position + 1 == i32(params.lengths[dimension]))",
             "min(own, last)"
         ),
-        ("pad_backward", "if (index < params.count)", "if (index + 1u < params.count)"),
+        ("pad_backward", "if (index >= params.count)", "if (index + 1u >= params.count)"),
         ("pad_backward", "if (block >= params.count)", "if (block + 1u >= params.count)"),
-        ("pad_backward", "sum_of(at + 3 * next)", "sum_of(at + 2 * next)"),
+        ("pad_backward", "row, at.x + 3)", "row, at.x + 2)"),
+        ("pad_backward", "all(at >= vec4<i32>(params.inner_begin)) && ", ""),
+        ("pad_backward", " && all(vec4<i32>(last, at.yzw) < vec4<i32>(params.inner_end))", ""),
     ]
 );

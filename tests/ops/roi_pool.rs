@@ -88,8 +88,10 @@ fn bins_without_a_maximum_have_no_place() {
 #[cfg(feature = "gpu-core")]
 #[test]
 fn it_is_cut_to_a_devices_bindings() {
+    use crate::gradients::backward_of;
     use crate::harness::random;
     use crate::splitting::expect_cut;
+    use wgdnn::operator::Gradient;
 
     let boxes = ndarray::ArrayD::from_shape_fn(vec![45, 5], |at| match at[1] {
         0 => (at[0] % 2) as f32,
@@ -97,7 +99,97 @@ fn it_is_cut_to_a_devices_bindings() {
     });
     let operator = RoiPool::new(&[2, 3, 9, 8], &Boxes::Indexed(&boxes), &RoiPoolParams::new([3, 3])).unwrap();
     for operator in [operator.clone(), operator.with_argmax()] {
-        expect_cut(&call_of(operator, random(&[2, 3, 9, 8], 1)), 0.0);
+        let call = call_of(operator, random(&[2, 3, 9, 8], 1));
+        expect_cut(&call, 0.0);
+        for how in [Gradient::Write, Gradient::Accumulate] {
+            expect_cut(&backward_of(&call, 1, how, None).unwrap(), 1e-5);
+        }
+    }
+}
+
+/// Boxes all over two images, more than an invocation of llvmpipe may loop over.
+#[cfg(feature = "gpu-core")]
+fn many_boxes(count: usize) -> wgdnn::cases::Call {
+    let boxes = ndarray::ArrayD::from_shape_fn(vec![count, 5], |at| match at[1] {
+        0 => (at[0] % 2) as f32,
+        side => (at[0] % 5 + side + if side > 2 { at[0] % 7 } else { 0 }) as f32,
+    });
+    let operator = RoiPool::new(&[2, 3, 13, 14], &Boxes::Indexed(&boxes), &RoiPoolParams::new([7, 6])).unwrap();
+    call_of(operator, crate::harness::random(&[2, 3, 13, 14], 1))
+}
+
+#[cfg(feature = "gpu-core")]
+#[test]
+fn gradients_of_thousands_of_boxes() {
+    let call = many_boxes(3000);
+    let software = wgdnn::Capabilities::new(
+        wgdnn::AdapterClass::Llvmpipe,
+        wgdnn::wgpu::Features::empty(),
+        wgdnn::wgpu::Limits::defaults(),
+    );
+    let backward = crate::gradients::backward_of(&call, 1, wgdnn::operator::Gradient::Write, None).unwrap();
+    assert_eq!(backward.operator().plan_on(&software), "a plane an invocation, in 5 parts");
+    crate::gradients::agree(&call, 1).unwrap();
+}
+
+/// A place outside its bin gets no gradient, and both kernels add in the same order.
+#[cfg(feature = "gpu-core")]
+#[test]
+fn kernels_of_gradients_agree_to_the_bit() {
+    use crate::harness::{gpu, gpu_taken_for_hardware, random};
+    use wgdnn::{Tensor, reference, roi_pool_backward};
+
+    let input = [2, 5, 11, 10];
+    let boxes = ndarray::ArrayD::from_shape_fn(vec![40, 5], |at| match at[1] {
+        0 => (at[0] % 2) as f32,
+        side => ((at[0] * side) % 7) as f32 * 1.5,
+    });
+    let (boxes, params) = (Boxes::Indexed(&boxes), RoiPoolParams::new([3, 4]));
+    let grad = random(&[40, 5, 3, 4], 1);
+    let operator = RoiPool::new(&input, &boxes, &params).unwrap();
+    let outputs = call_of(operator.with_argmax(), random(&input, 2)).run_reference().unwrap();
+    let CaseArray::I64(argmax) = &outputs["argmax"] else { panic!("no places") };
+    // Every third is another's, and some are outside of the image.
+    let mut argmax = argmax.mapv(|place| place as i32);
+    let places: Vec<_> = argmax.iter().copied().collect();
+    for (index, place) in argmax.iter_mut().enumerate().step_by(3) {
+        *place = if index % 5 == 0 {
+            [-7, 110, i32::MAX, i32::MIN][index % 4]
+        } else {
+            places[(index * 7 + 1) % places.len()]
+        };
+    }
+    let expected = reference::roi_pool_backward(&grad, &argmax, &input, &boxes, &params).unwrap();
+    assert!(expected.iter().filter(|&&x| x != 0.0).count() > 100);
+    let [on_planes, on_elements] = [gpu(), gpu_taken_for_hardware()].map(|gpu| {
+        let (grad, argmax) = (Tensor::from_array(gpu, &grad).unwrap(), Tensor::from_array(gpu, &argmax).unwrap());
+        roi_pool_backward(&grad, &argmax, &input, &boxes, &params).unwrap().read_blocking().unwrap()
+    });
+    assert_eq!(on_planes, on_elements);
+    assert!(expected.iter().zip(&on_planes).all(|(expected, got)| (expected - got).abs() < 1e-6));
+}
+
+/// Which no golden case reaches on this adapter.
+#[cfg(feature = "gpu-core")]
+#[test]
+fn planted_faults_in_gradients_of_hardware_are_seen() {
+    use crate::harness::{faulty, portable_gpu};
+
+    let backward = crate::gradients::backward_of(&many_boxes(40), 1, wgdnn::operator::Gradient::Write, None).unwrap();
+    const NAME: &str = "roi_pool_backward";
+    for fault in [
+        (NAME, "edges.image == image && ", ""),
+        (NAME, "bins[edges.lefts] <= block.col + 3", "bins[edges.lefts] <= block.col"),
+        (NAME, "block.row < bins[last_row]", "block.row + 1 < bins[last_row]"),
+        (NAME, "block.row < bins[edges.bottoms + bin_row]", "block.row + 1 < bins[edges.bottoms + bin_row]"),
+        (NAME, "sums += select", "sums = select"),
+    ] {
+        let gpu = portable_gpu();
+        gpu.take_for(wgdnn::AdapterClass::Hardware);
+        gpu.set_validation(true);
+        assert!(backward.run_eager(&gpu).is_ok());
+        gpu.substitute_shader(NAME, faulty(&fault));
+        assert!(backward.run_eager(&gpu).is_err(), "{fault:?}");
     }
 }
 
@@ -237,6 +329,14 @@ planted_faults!(
         ("roi_pool", "select(values, vec4<u32>(), is_empty(bin))", "values"),
         ("roi_pool", "best_2 = better(best_2, input[at.z], index);", ""),
         ("roi_pool", "best_3 = better(best_3, input[at.w], index);", ""),
+        ("roi_pool_backward", "+= grad_output[begin + bin_col]", "= grad_output[begin + bin_col]"),
+        ("roi_pool_backward", "select(params.row_begin, params.row_end, edges.image == image)", "params.row_end"),
+        ("roi_pool_backward", "= 0.0;\n    }\n}", "= 1.0;\n    }\n}"),
+        (
+            "roi_pool_backward",
+            "box < params.box_end; box++) {\n        let edges = box_row(box);\n        let end_row",
+            "box + 1 < params.box_end; box++) {\n        let edges = box_row(box);\n        let end_row"
+        ),
     ]
 );
 

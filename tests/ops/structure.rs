@@ -22,6 +22,9 @@ macro_rules! names {
 }
 wgdnn::operators!(names);
 
+/// Kernels of several operators alike: the gradients of all activations, and sums over channels.
+const SHARED_SHADERS: [&str; 2] = ["activation_backward", "sums"];
+
 #[test]
 fn an_operator_is_a_name_in_four_folders() {
     let operators: BTreeSet<_> = OPERATORS.iter().map(|[name, _]| (*name).to_owned()).collect();
@@ -37,7 +40,8 @@ fn an_operator_is_a_name_in_four_folders() {
     assert_eq!(without, ["flatten"]);
     for shader in &shaders {
         let is_of = |operator: &String| shader == operator || shader.starts_with(&format!("{operator}_"));
-        assert!(operators.iter().any(is_of), "shaders/{shader}.wgsl is of no operator");
+        let is_shared = SHARED_SHADERS.contains(&&**shader);
+        assert!(is_shared || operators.iter().any(is_of), "shaders/{shader}.wgsl is of no operator");
     }
 }
 
@@ -46,6 +50,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("src/ops.rs", "the list of operators"),
     ("src/error.rs", "tests of what errors print"),
     ("src/activation.rs", "what can be fused with others"),
+    ("src/ops/elementwise/backward.rs", "activations that differentiate by their output"),
     ("src/ops/epilogue.rs", "slopes that are an argument"),
     ("src/ops/rows.rs", "parameters that two operators share"),
     ("tests/ops/harness/rows.rs", "parameters that two operators share"),

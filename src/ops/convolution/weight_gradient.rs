@@ -54,7 +54,7 @@ macro_rules! columns {
 static COLUMNS: [[Kernel; 2]; 3] = [
     columns!([], "conv2d_backward_weight"),
     columns!(["gradient_blocks"], "conv2d_backward_weight_blocks"),
-    columns!(["gradient_blocks" "column_blocks"], "conv2d_backward_weight_points"),
+    columns!(["gradient_blocks" "columns_in_blocks"], "conv2d_backward_weight_points"),
 ];
 /// Of elements and of gradients in blocks, with channels in lanes and with pixels in lanes.
 macro_rules! depthwise {

@@ -1,14 +1,15 @@
 //! cross_entropy on the GPU: its plan, its dispatches, and the eager call.
 
-use std::fmt;
 use std::slice::from_ref;
 
+use super::gradient::{self, Gradient, GradientBindings};
+use super::plan::CrossEntropyPlan;
 use super::{
     CrossEntropy, CrossEntropyInputs, CrossEntropyOutputs, CrossEntropyParams, CrossEntropyTarget, PARTIAL_WORDS,
 };
 use crate::error::Result;
 use crate::gpu::capabilities::Capabilities;
-use crate::gpu::kernel::{BLOCK, Dispatch, Kernel, kernel, uniform};
+use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{largest, rounding, unless_overflown};
@@ -53,23 +54,6 @@ static PROBABILITY_LOSSES_IN_BLOCKS: Kernel = kernel!(
 static PARTIAL_SUMS: Kernel = kernel!("cross_entropy", "partial_sums", Params, [(5, ReadWrite)]);
 static FINISH: Kernel = kernel!("cross_entropy", "finish", Params, [(5, ReadWrite), (6, ReadWrite)]);
 
-/// How it is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CrossEntropyPlan {
-    /// How many invocations share a row.
-    lanes: u32,
-    workgroup_size: u32,
-    /// Whether a row's classes are in blocks of 4.
-    blocks: bool,
-}
-
-impl fmt::Display for CrossEntropyPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let blocks = if self.blocks { ", classes in blocks of 4" } else { "" };
-        write!(f, "{} of {} invocations a row{blocks}", self.lanes, self.workgroup_size)
-    }
-}
-
 impl Operator for CrossEntropy {
     type Plan = CrossEntropyPlan;
     const KERNELS: &'static [&'static [Kernel]] = &[
@@ -79,42 +63,41 @@ impl Operator for CrossEntropy {
         from_ref(&PROBABILITY_LOSSES_IN_BLOCKS),
         from_ref(&PARTIAL_SUMS),
         from_ref(&FINISH),
+        &gradient::CLASSES_WITH_LOSSES,
+        &gradient::PROBABILITIES_WITH_LOSSES,
+        &gradient::FACTORS,
     ];
 
     fn plan(&self, on: &Capabilities) -> CrossEntropyPlan {
-        let [lanes, workgroup_size] = match self.classes {
-            0..=32 => [1, 64],
-            // The size of a software adapter's vector, where barriers are slow.
-            33..=65536 if on.is_software() => [8, 64],
-            33..=4096 => [32, 64],
-            _ => [256, 256],
-        };
-        let blocks = self.inner == 1 && self.classes.is_multiple_of(BLOCK as usize);
-        CrossEntropyPlan { lanes, workgroup_size, blocks }
+        CrossEntropyPlan::new(&self.rows, on)
     }
 
     fn declare(&self, _: &CrossEntropyPlan) -> Slots<Self> {
-        let scores = self.classes * self.inner;
+        let (rows, scores) = (&self.rows, self.rows.share());
         let target = match &self.target {
             CrossEntropyTarget::Classes(shape) => {
-                CrossEntropyTarget::Classes(Slot::read(shape).of_integers().cut(self.inner))
+                CrossEntropyTarget::Classes(Slot::read(shape).of_integers().cut(rows.inner))
             }
             CrossEntropyTarget::Probabilities(shape) => {
                 CrossEntropyTarget::Probabilities(Slot::read(shape).cut(scores))
             }
         };
         let inputs = CrossEntropyInputs {
-            input: Slot::read(&self.shape).cut(scores),
+            input: Slot::read(&rows.shape).cut(scores),
             target,
-            weight: self.has_weight.then(|| Slot::read(&[self.classes])),
+            weight: self.has_weight.then(|| Slot::read(&[rows.classes])),
         };
-        let outputs = CrossEntropyOutputs { output: Slot::write(self.output_shape()).cut(self.inner) };
+        let outputs = CrossEntropyOutputs {
+            output: Slot::write(self.output_shape()).cut(rows.inner),
+            grad_input: self.with_gradient.then(|| Slot::write(&rows.shape)),
+        };
         let slots = Slots::new(inputs, outputs);
         match self.params.reduction {
-            Reduction::None => slots.cut(self.rows / self.inner.max(1)),
+            Reduction::None => slots.cut(rows.items()),
             // A reduced loss is a sum over all rows, which cannot be cut.
             Reduction::Mean | Reduction::Sum => {
-                let elements = 2 * self.rows + PARTIAL_WORDS * reduction_parts(self.rows);
+                let losses = self.loss_words();
+                let elements = if self.with_gradient { self.factors(losses).end(rows) } else { losses };
                 slots.whole().with_workspace(elements.max(1))
             }
         }
@@ -122,17 +105,18 @@ impl Operator for CrossEntropy {
 
     fn dispatches(&self, plan: &CrossEntropyPlan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
         let Bound { inputs, outputs, workspace } = bound;
+        let (rows, workspace) = (&self.rows, *workspace);
         let is_reduced = self.params.reduction != Reduction::None;
         let ignore_index = i32::try_from(self.params.ignore_index);
-        let rows = if is_reduced { self.rows } else { part.items * self.inner };
-        let partial_count = reduction_parts(rows);
+        let count = if is_reduced { rows.rows } else { part.items * rows.inner };
+        let partial_count = reduction_parts(count);
         let target = match inputs.target {
             CrossEntropyTarget::Classes(target) | CrossEntropyTarget::Probabilities(target) => target,
         };
         let params = Params {
-            rows: rows as u32,
-            classes: self.classes as u32,
-            inner: self.inner as u32,
+            rows: count as u32,
+            classes: rows.classes as u32,
+            inner: rows.inner as u32,
             partial_count: partial_count as u32,
             ignore_index: ignore_index.unwrap_or(0),
             // An `ignore_index` that is no i32 equals no target's class.
@@ -147,25 +131,32 @@ impl Operator for CrossEntropy {
             output_base: outputs.output.base,
         }
         .to_bytes();
-        if rows > 0 {
+        if let (Some(of), true) = (outputs.grad_input, count > 0) {
+            let bindings =
+                GradientBindings { input: inputs.input, target: Some(inputs.target), weight: inputs.weight, workspace };
+            let begin = self.loss_words();
+            self.factor_dispatches(&self.factors(begin), count, &bindings, None, add);
+            let kernels = match self.target {
+                CrossEntropyTarget::Classes(_) => &gradient::CLASSES_WITH_LOSSES,
+                CrossEntropyTarget::Probabilities(_) => &gradient::PROBABILITIES_WITH_LOSSES,
+            };
+            self.gradient_dispatch(kernels, plan, count, &bindings, &Gradient { of, adds: false, begin }, add);
+        } else if count > 0 {
             let kernel = match (&self.target, plan.blocks) {
                 (CrossEntropyTarget::Classes(_), false) => &CLASS_LOSSES,
                 (CrossEntropyTarget::Classes(_), true) => &CLASS_LOSSES_IN_BLOCKS,
                 (CrossEntropyTarget::Probabilities(_), false) => &PROBABILITY_LOSSES,
                 (CrossEntropyTarget::Probabilities(_), true) => &PROBABILITY_LOSSES_IN_BLOCKS,
             };
-            let losses = if is_reduced { *workspace } else { outputs.output };
+            let losses = if is_reduced { workspace } else { outputs.output };
             let arguments = [inputs.input, target, inputs.weight.unwrap_or(inputs.input), losses];
-            let workgroups = rows.div_ceil((plan.workgroup_size / plan.lanes) as usize);
-            add(Dispatch::per_workgroup(kernel, params.clone(), &arguments, workgroups)
-                .with_constant("LANES", plan.lanes)
-                .with_constant("WORKGROUP_SIZE", plan.workgroup_size));
+            add(plan.dispatch(kernel, params.clone(), &arguments, count));
         }
         if is_reduced {
-            if rows > 0 {
-                add(Dispatch::reduction(&PARTIAL_SUMS, params.clone(), &[*workspace], partial_count));
+            if count > 0 {
+                add(Dispatch::reduction(&PARTIAL_SUMS, params.clone(), &[workspace], partial_count));
             }
-            add(Dispatch::reduction(&FINISH, params, &[*workspace, outputs.output], 1));
+            add(Dispatch::reduction(&FINISH, params, &[workspace, outputs.output], 1));
         }
     }
 
@@ -175,24 +166,54 @@ impl Operator for CrossEntropy {
         inputs: &'a ArraysOf<Self>,
         _: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
+        let (rows, classes) = (self.rows.rows as f64, self.rows.classes as f64);
         let share = match &inputs.target {
             CrossEntropyTarget::Classes(_) => 1.0,
-            CrossEntropyTarget::Probabilities(array) => (self.classes as f64 * largest(array)).max(1.0),
+            CrossEntropyTarget::Probabilities(array) => (classes * largest(array)).max(1.0),
         };
-        let added = if self.params.reduction == Reduction::Sum { self.rows as f64 } else { 1.0 };
-        let one = 2.0 * largest(&inputs.input) + (self.classes as f64).ln() + 1.0;
+        let added = if self.params.reduction == Reduction::Sum { rows } else { 1.0 };
+        let one = 2.0 * largest(&inputs.input) + classes.ln() + 1.0;
         let size = one * share * added * inputs.weight.as_ref().map_or(1.0, |weights| largest(weights).max(1.0));
-        let tolerance = unless_overflown(size * self.rows as f64, rounding(16, size));
-        Ok(Box::new(move |_, _| tolerance))
+        let tolerance = unless_overflown(size * rows, rounding(16, size));
+        let sizes = match self.with_gradient {
+            true => self.gradient_sizes(&inputs.input, Some(&inputs.target), inputs.weight.as_ref(), None),
+            false => Vec::new(),
+        };
+        let (share, inner) = (self.rows.share(), self.rows.inner);
+        Ok(Box::new(move |name, index| match name {
+            "grad_input" => rounding(32, sizes[index / share * inner + index % inner][0]),
+            _ => tolerance,
+        }))
     }
 
     fn check(&self, inputs: &InputsOf<Self, &Tensor, &Tensor<i32>>) -> Result<()> {
-        match inputs.target {
+        self.check_known_classes(&inputs.target)
+    }
+}
+
+impl CrossEntropy {
+    /// The words of workspace for losses, counts and their partial sums.
+    fn loss_words(&self) -> usize {
+        2 * self.rows.rows + PARTIAL_WORDS * reduction_parts(self.rows.rows)
+    }
+
+    /// Checks class indices that the host knows.
+    pub(super) fn check_known_classes(&self, target: &CrossEntropyTarget<&Tensor<i32>, &Tensor>) -> Result<()> {
+        match target {
             CrossEntropyTarget::Classes(classes) => {
                 let known = classes.distinct();
                 self.check_classes(known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
             }
             CrossEntropyTarget::Probabilities(_) => Ok(()),
+        }
+    }
+}
+
+impl<'a> CrossEntropyTarget<&'a Tensor<i32>, &'a Tensor> {
+    pub(super) fn shape(&self) -> CrossEntropyTarget<&'a [usize]> {
+        match *self {
+            CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.shape()),
+            CrossEntropyTarget::Probabilities(array) => CrossEntropyTarget::Probabilities(array.shape()),
         }
     }
 }
@@ -223,10 +244,6 @@ pub fn cross_entropy(
     weight: Option<&Tensor>,
     params: &CrossEntropyParams,
 ) -> Result<Tensor> {
-    let shape = match target {
-        CrossEntropyTarget::Classes(classes) => CrossEntropyTarget::Classes(classes.shape()),
-        CrossEntropyTarget::Probabilities(probabilities) => CrossEntropyTarget::Probabilities(probabilities.shape()),
-    };
-    let operator = CrossEntropy::new(input.shape(), shape, weight.map(Tensor::shape), params)?;
+    let operator = CrossEntropy::new(input.shape(), target.shape(), weight.map(Tensor::shape), params)?;
     Ok(operator.call(&CrossEntropyInputs { input, target, weight })?.output)
 }

@@ -122,17 +122,6 @@ impl Operator for Interpolate {
     }
 }
 
-impl InterpolateMode {
-    /// MODE of shaders/interpolate.wgsl.
-    fn constant(self) -> u32 {
-        match self {
-            InterpolateMode::Nearest => 0,
-            InterpolateMode::NearestExact => 1,
-            InterpolateMode::Bilinear | InterpolateMode::Area => 2,
-        }
-    }
-}
-
 /// Images (N,C,H,W) of another size, as
 /// [`torch.nn.functional.interpolate`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.interpolate.html) in
 /// the modes nearest, nearest-exact, bilinear and area.

@@ -19,6 +19,8 @@ uniform! {
         output_lengths: [u32; 4],
         before: [u32; 4],
         strides: [u32; 4],
+        inner_begin: [u32; 4],
+        inner_end: [u32; 4],
         begin: [u32; 4],
         end: [u32; 4],
         count: u32,
@@ -138,6 +140,16 @@ impl Pad {
         for dimension in 1..4 {
             strides[dimension] = strides[dimension - 1] * steps[dimension - 1].output as u32;
         }
+        // The first element that is in one place alone, and the first after these; or some that are in several.
+        let inner = steps.map(|Step { input, output, before, .. }| {
+            let after = output as isize - before - input as isize;
+            let reach = |padding: isize| match self.mode {
+                _ if padding <= 0 => -padding,
+                PadMode::Reflect => padding + 1,
+                _ => 1,
+            };
+            [reach(before), input as isize - reach(after)]
+        });
         let in_blocks = [steps[0].input as u32, grad_input.base].iter().all(|value| value.is_multiple_of(BLOCK));
         let invocations = if in_blocks { count / BLOCK as usize } else { count };
         for (index, [planes, rows, cols]) in parts.iter().enumerate() {
@@ -146,6 +158,8 @@ impl Pad {
                 output_lengths: steps.map(|step| step.output as u32),
                 before: steps.map(|step| (step.before as i32).cast_unsigned()),
                 strides,
+                inner_begin: inner.map(|[begin, _]| (begin as i32).cast_unsigned()),
+                inner_end: inner.map(|[_, end]| (end as i32).cast_unsigned()),
                 begin: [cols.start, rows.start, planes.start, 0],
                 end: [cols.end, rows.end, planes.end, 1],
                 count: invocations as u32,

@@ -115,11 +115,6 @@ impl Operator for RoiPool {
 }
 
 impl RoiPool {
-    /// The length of a box's row in the table of bins.
-    fn box_words(&self) -> usize {
-        1 + 2 * (self.output_size[0] + self.output_size[1])
-    }
-
     /// The most rows and the most columns of any bin.
     fn longest_bins(&self) -> [usize; 2] {
         let longest =

@@ -179,7 +179,7 @@ fn gradients_that_there_are_not_are_refused() {
         expect_typed("none", backward, "gradients".into(), plan(&[]));
         let unknown = "grad_nothing".into();
         expect_typed("unknown", backward, unknown, plan(&[(unknown, Gradient::Write)]));
-        expect_typed("twice", backward, name, plan(&[(name, Gradient::Write), (name, Gradient::Add)]));
+        expect_typed("twice", backward, name, plan(&[(name, Gradient::Write), (name, Gradient::Accumulate)]));
         let is_known = |field: &str| known.iter().any(|(name, _)| name.field == field);
         for field in of_operators[gradient.forward.op()].iter().filter(|field| !is_known(field)) {
             expect_typed("no such input", backward, (*field).into(), plan(&[((*field).into(), Gradient::Write)]));
@@ -200,9 +200,9 @@ fn gradients_are_in_the_group_that_was_planned() {
         let wanted = gradient.wanted();
         let (name, shape) = &wanted[0];
         for (how, group, role) in
-            [(Gradient::Write, Group::Output, Role::Write), (Gradient::Add, Group::Input, Role::Update)]
+            [(Gradient::Write, Group::Output, Role::Write), (Gradient::Accumulate, Group::Input, Role::Update)]
         {
-            let added_to = if how == Gradient::Add { vec![(*name, zeros(shape, false))] } else { Vec::new() };
+            let added_to = if how == Gradient::Accumulate { vec![(*name, zeros(shape, false))] } else { Vec::new() };
             let call = gradient.backward_by(&[(*name, how)], &added_to);
             let slots = call.operator().slots_on(gpu().capabilities());
             let is_of = |slot: &&wgdnn::operator::FlatSlot| slot.name.field.starts_with("grad_");

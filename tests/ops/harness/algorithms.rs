@@ -107,9 +107,12 @@ fn round(outputs: &mut Outputs) {
 pub fn rmse_beside_pytorch(cases: &[&Case], run: impl Fn(&Call) -> Result<Outputs, Refusal>) -> (f64, f64) {
     let (mut ours, mut theirs, mut count) = (0.0, 0.0, 0.0);
     for case in cases.iter().filter(|case| !case.is_error) {
-        let outputs = run(&Call::of_case(case).unwrap()).unwrap();
-        // Gradients are made by another call.
-        for (name, expected) in case.outputs.iter().filter(|(name, _)| !name.starts_with("grad_")) {
+        let call = Call::of_case(case).unwrap();
+        let mut outputs = run(&call).unwrap();
+        if let Some(backward) = call.backward_of_case(case, &outputs).unwrap() {
+            outputs.extend(run(&backward).unwrap());
+        }
+        for (name, expected) in &case.outputs {
             let (CaseArray::F32(got), CaseArray::F32(array)) = (&outputs[name.as_str()], &*expected.array) else {
                 panic!("{}: {name} is no float", case.id);
             };

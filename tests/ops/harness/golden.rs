@@ -18,7 +18,7 @@ pub fn golden_folder(source: &str) -> PathBuf {
 }
 
 /// The folders of all golden cases but the report's.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "random",
     "opinfo",
     "onnx",
@@ -30,6 +30,7 @@ const SOURCES: [&str; 12] = [
     "optional_outputs",
     "losses/smooth_l1_loss",
     "losses/binary_cross_entropy_with_logits",
+    "losses/nll_loss",
     "gradients",
 ];
 

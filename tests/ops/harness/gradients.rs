@@ -87,7 +87,7 @@ impl GoldenGradient {
     /// The backward pass that adds all these gradients to random numbers.
     pub fn adding(&self, seed: u64) -> Call {
         let wanted = self.wanted();
-        let how: Vec<_> = wanted.iter().map(|(name, _)| (*name, Gradient::Add)).collect();
+        let how: Vec<_> = wanted.iter().map(|(name, _)| (*name, Gradient::Accumulate)).collect();
         let array = |shape: &[usize]| FloatOrInteger::Float(super::random(shape, seed).mapv(|x| x * 3.0));
         let added_to: Vec<_> = wanted.iter().map(|(name, shape)| (*name, array(shape))).collect();
         self.backward_by(&how, &added_to)
@@ -107,6 +107,21 @@ pub fn floats_of(array: &CaseArray) -> &ndarray::ArrayD<f32> {
         CaseArray::F32(array) => array,
         CaseArray::I64(_) => panic!("integers"),
     }
+}
+
+/// The call by every algorithm that runs something else on a device than the ones before.
+pub fn by_distinct_algorithms(call: &Call, gpu: &wgdnn::Gpu) -> Vec<(String, Call)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut each = call.by_every_algorithm();
+    each.retain(|(_, call)| {
+        let dispatches = call.operator().dispatches_on(gpu.capabilities()).unwrap();
+        let what = dispatches.iter().map(|dispatch| {
+            let kernel = (dispatch.kernel.file, dispatch.kernel.entry_point);
+            format!("{kernel:?} {:?} {:?} {}", dispatch.constants, dispatch.uniform, dispatch.workgroups)
+        });
+        seen.insert(what.collect::<Vec<_>>())
+    });
+    each
 }
 
 /// The bits of all outputs.

@@ -13,10 +13,18 @@ macro_rules! softmax_tests {
         fn problems() -> Vec<$crate::barriers::Problem> {
             // Some invocations a row, and all of a workgroup.
             let files: &[(_, &[_])] = &[(100, &[concat!($op, "_in_blocks")]), (101, &[$op]), (5001, &[$op])];
-            let each = files.iter().map(|&(classes, files)| {
-                $crate::barriers::Problem { call: on_gpu::of(&[2, classes], -1, 1.0, 1), files }
+            let backward: &[(_, &[_])] = &[
+                (100, &[concat!($op, "_backward_in_blocks")]),
+                (101, &[concat!($op, "_backward")]),
+                (5001, &[concat!($op, "_backward")]),
+            ];
+            let of = |classes| on_gpu::of(&[2, classes], -1, 1.0, 1);
+            let each = files.iter().map(|&(classes, files)| $crate::barriers::Problem { call: of(classes), files });
+            let gradients = backward.iter().map(|&(classes, files)| {
+                let call = $crate::gradients::backward_of(&of(classes), 1, wgdnn::operator::Gradient::Write, None);
+                $crate::barriers::Problem { call: call.unwrap(), files }
             });
-            each.collect()
+            each.chain(gradients).collect()
         }
 
         $crate::harness::golden_tests!($op, at_least 60, barriers problems);
@@ -26,8 +34,10 @@ macro_rules! softmax_tests {
             use proptest::prelude::*;
             use wgdnn::UnaryInputs;
             use wgdnn::cases::Call;
+            use wgdnn::operator::{FloatOrInteger, Gradient};
 
             use super::*;
+            use $crate::gradients::backward_of;
             use $crate::harness::{expect_within, gpu, random};
             use $crate::properties::{agree, config};
             use $crate::splitting::expect_cut;
@@ -61,13 +71,36 @@ macro_rules! softmax_tests {
                     let plan = call.operator().plan_on(gpu().capabilities());
                     assert!(plan.contains(says), "{shape:?}: {plan}");
                     expect_within(&call, bound(5.0));
+                    for how in [Gradient::Write, Gradient::Accumulate] {
+                        let backward = backward_of(&call, 1, how, None).unwrap();
+                        let plan = backward.operator().plan_on(gpu().capabilities());
+                        assert!(plan.contains(says), "{shape:?}: {plan}");
+                        expect_within(&backward, 2e-6);
+                    }
+                }
+            }
+
+            /// The rows' sums are of a million numbers of one sign.
+            #[test]
+            fn gradients_of_long_rows() {
+                for shape in [&[1_000_000][..], &[1_000_001]] {
+                    let call = of(shape, 0, 1.0, 1);
+                    let outputs = call.run_reference().unwrap();
+                    let grad_output = FloatOrInteger::Float(random(shape, 2).mapv(|x| x.abs() + 0.1));
+                    let others = [("grad_output".into(), grad_output)];
+                    let wanted = [("grad_input".into(), Gradient::Write)];
+                    expect_within(&call.backward(&wanted, &outputs, &others).unwrap(), 3e-7);
                 }
             }
 
             #[test]
             fn it_is_cut_to_a_devices_bindings() {
-                expect_cut(&of(&[101, 33], 1, 1.0, 2), bound(1.0));
-                expect_cut(&of(&[101, 3, 8], 1, 1.0, 3), bound(1.0));
+                for shape in [&[101, 33][..], &[101, 36], &[101, 3, 8]] {
+                    let call = of(shape, 1, 1.0, 2);
+                    expect_cut(&call, bound(1.0));
+                    expect_cut(&backward_of(&call, 3, Gradient::Write, None).unwrap(), 2e-6);
+                    expect_cut(&backward_of(&call, 3, Gradient::Accumulate, None).unwrap(), 2e-6);
+                }
             }
 
             prop_compose! {
@@ -123,6 +156,7 @@ macro_rules! softmax_tests {
         #[test]
         fn planted_faults_are_seen() {
             const IN_BLOCKS: &str = concat!($op, "_in_blocks");
+            const BACKWARD: &str = concat!($op, "_backward");
             let faults = [
                 ($op, "if (4u * number >= params.rows)", "if (4u * number + 4u >= params.rows)"),
                 ($op, "about_largest(visited, 2u)", "about_largest(visited, 1u)"),
@@ -130,6 +164,8 @@ macro_rules! softmax_tests {
                 ($op, "vec4<bool>(!is_finite(exponentials.largest))", "vec4<bool>()"),
                 ($op, "if (classes.w < params.classes)", "if (classes.w + 1u < params.classes)"),
                 (IN_BLOCKS, "if (block * 4u < params.classes) {\n        output", "if (block * 4u + 4u < params.classes) {\n        output"),
+                (BACKWARD, "if (row.lane < width)", "if (row.lane + 1u < width)"),
+                (BACKWARD, "if (classes.w < params.classes)", "if (classes.w + 1u < params.classes)"),
                 $($more),*
             ];
             $crate::harness::expect_seen($op, &faults);
