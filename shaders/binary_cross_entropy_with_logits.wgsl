@@ -36,12 +36,12 @@ fn log_sum_of(x: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(log_one_plus(e.x), log_one_plus(e.y), log_one_plus(e.z), log_one_plus(e.w));
 }
 
-// 1 + (p - 1) * t
+// 1 + (p - 1) * t. Hidden differences stay: multiplied out, products may be infinite, and cancel.
 fn shares(these: Operands) -> vec4<f32> {
     if (params.has_pos_weight == 0u) {
         return vec4<f32>(1.0);
     }
-    return (these.weights.pos_weight - 1.0) * these.target_values + 1.0;
+    return hidden_block(these.weights.pos_weight - 1.0) * these.target_values + 1.0;
 }
 
 fn is_any_infinite(these: Operands) -> vec4<bool> {
@@ -53,10 +53,11 @@ fn losses(these: Operands) -> Pairs {
     let t = these.target_values;
     let share = shares(these);
     let rest = log_sum_of(x);
-    let plain = (1.0 - t) * x - (min(x, vec4<f32>()) - rest) * share;
-    let linear = select((1.0 - t) * x, -these.weights.pos_weight * t * x, x < vec4<f32>());
-    let loss = select(linear + rest * share, plain, is_spoilt(x) | is_any_infinite(these));
-    return Pairs(loss * these.weights.weight, vec4<f32>());
+    let rest_of_target = hidden_block(1.0 - t);
+    let plain = rest_of_target * x - (min(x, vec4<f32>()) - rest) * share;
+    let linear = select(rest_of_target * x, -these.weights.pos_weight * t * x, x < vec4<f32>());
+    let exact = linear + rest * share;
+    return Pairs(select(exact, plain, is_spoilt(exact)) * these.weights.weight, vec4<f32>());
 }
 
 fn slopes(these: Operands) -> vec4<f32> {

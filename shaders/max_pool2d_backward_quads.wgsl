@@ -44,14 +44,13 @@ fn max_pool2d_backward_quads(
         var span: Span;
         load_span(&span, field, out_row);
         for (var row = 0; row < ROWS; row++) {
-            // Where it has not this row, no place is one of it.
-            let first = select(-1 - 4 * STRIDE_COLS, row * params.in_cols, has_row(field, out_row, row));
+            let is_over = has_row(field, out_row, row);
             for (var column = 0; column < 4 * STRIDE_COLS; column++) {
-                let place = first + column;
+                let place = row * params.in_cols + column;
                 var sum = 0.0;
                 for (var window = LEFT; window < LEFT + WINDOWS; window++) {
                     if (has_column(window, column)) {
-                        sum += select(0.0, span.grads[window], span.places[window] == place);
+                        sum += select(0.0, span.grads[window], is_over && span.places[window] == place);
                     }
                 }
                 sums[row * 4 * STRIDE_COLS + column] += sum;

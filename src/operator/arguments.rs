@@ -264,6 +264,26 @@ macro_rules! structure {
             [$($fields)* $(#[$doc])* pub $field: Option<I>,] [$($new)*] [$($init)* $field: None,] $($rest)*
         );
     };
+    // Nothing is required.
+    ([$($meta:tt)*] $visibility:vis $name:ident<$($p:ident),+> [$($fields:tt)*] [] [$($init:tt)*]) => {
+        $($meta)*
+        $visibility struct $name<$($p),+> {
+            $($fields)*
+        }
+
+        impl<$($p),+> $name<$($p),+> {
+            /// None of them. Set those that there are in the fields.
+            $visibility fn new() -> Self {
+                $name { $($init)* }
+            }
+        }
+
+        impl<$($p),+> Default for $name<$($p),+> {
+            fn default() -> Self {
+                Self::new()
+            }
+        }
+    };
     ([$($meta:tt)*] $visibility:vis $name:ident<$($p:ident),+> [$($fields:tt)*] [$($new:tt)*] [$($init:tt)*]) => {
         $($meta)*
         $visibility struct $name<$($p),+> {

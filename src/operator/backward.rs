@@ -258,7 +258,8 @@ impl<O: Differentiable> Definition for Backward<O> {
         let [mut given, mut expected] = [Flat(Vec::new()), Flat(Vec::new())];
         O::BackwardInputs::try_map(inputs, &mut given)?;
         O::BackwardInputs::try_map(&backward.shapes(), &mut expected)?;
-        let text = |shape: Option<&(Name, FloatOrInteger<Vec<usize>, Vec<usize>>)>| match shape {
+        type Shape = (Name, FloatOrInteger<Vec<usize>, Vec<usize>>);
+        let text = |shape: Option<&Shape>| match shape {
             Some((_, shape)) => format!("shape {:?}", shape.clone().either()),
             None => "none".to_owned(),
         };

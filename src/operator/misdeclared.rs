@@ -50,6 +50,8 @@ pub fn misdeclared(operator: &dyn AnyOperator, arguments: &[(Name, AnyArray)], o
             // What an output held before is not read.
             Role::Write => slot.group == Group::Output && (is_written || is_empty),
             Role::Update if slot.group == Group::Output => false,
+            // Of no images nothing is added to a gradient.
+            Role::Update => is_written || is_empty || has_empty_input || dispatches.is_empty(),
             _ => is_written || is_empty || dispatches.is_empty(),
         };
         if !is_right {

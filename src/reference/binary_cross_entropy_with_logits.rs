@@ -75,6 +75,8 @@ impl Element {
     fn of_input(self) -> f64 {
         let Element { x, t, p } = self;
         match p {
+            // The same, where no digits cancel.
+            _ if x > 0.0 && self.is_finite() => (1.0 - t) - self.share() * sigmoid(-x),
             None => sigmoid(x) - t,
             Some(p) => (p * t + 1.0 - t) * sigmoid(x) - p * t,
         }

@@ -193,10 +193,10 @@ planted_faults!(
     "binary_cross_entropy_with_logits",
     [
         ("binary_cross_entropy_with_logits", "linear + rest * share", "linear + share"),
-        ("binary_cross_entropy_with_logits", "is_spoilt(x) | is_any_infinite(these)", "is_any_infinite(these)"),
+        ("binary_cross_entropy_with_logits", "select(exact, plain, is_spoilt(exact))", "exact"),
         ("binary_cross_entropy_with_logits", "sigmoid * share - positive, above,", "above, above,"),
         ("binary_cross_entropy_with_logits", "        slope = -x;", "        slope = x;"),
-        ("binary_cross_entropy_with_logits_weighted", "loss * these.weights.weight", "loss"),
+        ("binary_cross_entropy_with_logits_weighted", " * these.weights.weight", ""),
         ("binary_cross_entropy_with_logits_weighted", "vec4<f32>(a.yw, b.yw)", "vec4<f32>(a.yw, a.yw)"),
         (
             "binary_cross_entropy_with_logits_weighted",

@@ -38,6 +38,15 @@ fn problems() -> Vec<crate::barriers::Problem> {
         let inputs = Conv2dInputs::new(random_integers(input, 1), random_integers(weight, 2));
         Problem { call: Call::of_operator(operator, inputs), files }
     };
+    // Of the weight, in several slices and splits.
+    let gradient = |input: &[usize], weight: &[usize], groups, files| {
+        let operator = Conv2d::new(input, weight, None, &Conv2dParams { groups, ..Default::default() }).unwrap();
+        let inputs = Conv2dInputs::new(random_integers(input, 1), random_integers(weight, 2));
+        let call = Call::of_operator(operator, inputs);
+        let how = wgdnn::operator::Gradient::Write;
+        let call = crate::gradients::backward_of(&call, 3, how, Some("grad_weight".into())).unwrap();
+        Problem { call, files }
+    };
     let winograd = |files| problem(&[1, 64, 8, 8], &[24, 64, 3, 3], Conv2dAlgorithm::Winograd4x4, files);
     let gemm = |input: &[usize], weight: &[usize], files| problem(input, weight, Conv2dAlgorithm::ImplicitGemm, files);
     let fused = |files| problem(&[1, 10, 12, 12], &[24, 10, 3, 3], Conv2dAlgorithm::Winograd2x2, files);
@@ -49,6 +58,10 @@ fn problems() -> Vec<crate::barriers::Problem> {
         fused(&["conv2d_winograd2x2_fused_epilogue"]),
         winograd(&["conv2d_winograd_multiply"]),
         winograd(&["conv2d_winograd_multiply_packed"]),
+        gradient(&[2, 4, 9, 9], &[40, 4, 3, 3], 1, &["conv2d_backward_weight_gemm"]),
+        gradient(&[1, 160, 48, 48], &[160, 160, 1, 1], 1, &["conv2d_backward_weight_gemm"]),
+        gradient(&[2, 3, 17, 17], &[3, 1, 3, 3], 3, &["conv2d_backward_weight_depthwise"]),
+        gradient(&[2, 3, 18, 18], &[3, 1, 3, 3], 3, &["conv2d_backward_weight_depthwise_blocks"]),
     ]
 }
 

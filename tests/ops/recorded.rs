@@ -112,15 +112,6 @@ pub fn run(call: &Call, gpu: &Gpu) -> Result<Outputs, Refusal> {
 
 /// [`run`] with these inputs in the output's own buffer; all hold the same.
 pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, Refusal> {
-    run_on(call, gpu, in_output, UNWRITTEN, true)
-}
-
-/// [`run`], recorded once, on outputs and a workspace that hold this word.
-pub fn run_once(call: &Call, gpu: &Gpu, fill: u32) -> Result<Outputs, Refusal> {
-    run_on(call, gpu, &[], fill, false)
-}
-
-fn run_on(call: &Call, gpu: &Gpu, in_output: &[Name], fill: u32, twice: bool) -> Result<Outputs, Refusal> {
     let (operator, on) = (call.operator(), gpu.capabilities());
     let companions = operator.companions_on(on);
     let mut guarded: Vec<Guarded> = Vec::new();
@@ -133,9 +124,9 @@ fn run_on(call: &Call, gpu: &Gpu, in_output: &[Name], fill: u32, twice: bool) ->
             _ if in_output.contains(&slot.name) => {}
             _ if slot.name == "output".into() && !in_output.is_empty() => {
                 let input = call.arrays().iter().find(|(name, _)| *name == in_output[0]).expect("an input");
-                guarded.push(Guarded::new(gpu, &slot, &[(slot.name, input.1.clone())], fill));
+                guarded.push(Guarded::new(gpu, &slot, &[(slot.name, input.1.clone())], UNWRITTEN));
             }
-            _ => guarded.push(Guarded::new(gpu, &slot, call.arrays(), fill)),
+            _ => guarded.push(Guarded::new(gpu, &slot, call.arrays(), UNWRITTEN)),
         }
     }
     let find = |name: Name| guarded.iter().find(|guarded| guarded.argument.name == name).expect("a buffer");
@@ -150,7 +141,7 @@ fn run_on(call: &Call, gpu: &Gpu, in_output: &[Name], fill: u32, twice: bool) ->
     recordings.push((operator, buffers));
     // A second run would update again.
     let updates = !in_output.is_empty() || guarded.iter().any(|guarded| guarded.argument.slot.role() == Role::Update);
-    submit(gpu, &recordings, twice && !updates)?;
+    submit(gpu, &recordings, !updates)?;
 
     let mut outputs = Outputs::new();
     for guarded in &guarded {
@@ -161,4 +152,33 @@ fn run_on(call: &Call, gpu: &Gpu, in_output: &[Name], fill: u32, twice: bool) ->
     }
     outputs.extend(viewed.map(|slot| (key_of(slot.name), array_of(&slot, guarded[0].words()))));
     Ok(outputs)
+}
+
+/// What a call gives that is recorded several times into one encoder, each time on outputs and a workspace of its own that
+/// hold one of these words before. Nothing is updated in it, and nothing packed for it.
+pub fn run_on_dirt(call: &Call, gpu: &Gpu, dirt: &[u32]) -> Result<Vec<Outputs>, Refusal> {
+    let (operator, on) = (call.operator(), gpu.capabilities());
+    let mut slots = operator.slots_on(on);
+    assert!(slots.iter().all(|slot| slot.slot.role() != Role::Update) && operator.companions_on(on).is_empty());
+    slots.retain(|slot| slot.slot.role() != Role::Unused);
+    let (inputs, others): (Vec<_>, Vec<_>) = slots.into_iter().partition(|slot| slot.group == Group::Input);
+    let (views, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|slot| slot.slot.role() == Role::View);
+    let guard = |slots: &[FlatSlot], fill| {
+        slots.iter().map(|slot| Guarded::new(gpu, slot, call.arrays(), fill)).collect::<Vec<_>>()
+    };
+    let inputs = guard(&inputs, UNWRITTEN);
+    let dirty: Vec<_> = dirt.iter().map(|&fill| guard(&others, fill)).collect();
+    let recordings = dirty.iter().map(|others| {
+        let buffers = inputs.iter().chain(others).map(|guarded| (guarded.argument.name, guarded.slice()));
+        let buffers = buffers.chain(views.iter().map(|view| (view.name, inputs[0].slice())));
+        (operator, buffers.collect())
+    });
+    submit(gpu, &recordings.collect::<Vec<_>>(), false)?;
+    let held: Vec<_> = inputs.iter().map(Guarded::words).collect();
+    let outputs = dirty.iter().map(|others| {
+        let outputs = others.iter().filter(|other| other.argument.group == Group::Output);
+        let made = outputs.map(|output| (key_of(output.argument.name), array_of(&output.argument, output.words())));
+        made.chain(views.iter().map(|view| (key_of(view.name), array_of(view, held[0].clone())))).collect()
+    });
+    Ok(outputs.collect())
 }

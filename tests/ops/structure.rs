@@ -23,7 +23,7 @@ macro_rules! names {
 wgdnn::operators!(names);
 
 /// Kernels of several operators alike: the gradients of all activations, and sums over channels.
-const SHARED_SHADERS: [&str; 2] = ["activation_backward", "sums"];
+const SHARED_SHADERS: [&str; 3] = ["activation_backward", "sums", "sums_finish"];
 
 #[test]
 fn an_operator_is_a_name_in_four_folders() {

@@ -125,7 +125,8 @@ impl Operator for Backward<BinaryCrossEntropyWithLogits> {
         self.forward.pack(&PACK_WEIGHTS_AND_GRADS, &weights).map(&mut *add);
         let bindings = ([input, target], grad_output, bound.workspace);
         let (loss, constants) = (&self.forward.loss, self.forward.constants());
-        loss.gradient_dispatches(&self.forward.kernels().1, None, plan, part, constants, bindings, gradients, add);
+        let kernels = (&self.forward.kernels().1, None);
+        loss.gradient_dispatches(kernels, (plan, part), constants, bindings, gradients, add);
     }
 
     fn rounding<'a>(

@@ -52,7 +52,7 @@ impl ElementwiseLoss {
         let is_alike = self.is_weighted || self.is_alike();
         let gradients = wanted.map(|shape| {
             let elements: usize = shape?.iter().product();
-            let terms = if elements == 0 { 0 } else { self.count() / elements };
+            let terms = self.count().checked_div(elements).unwrap_or(0);
             Some(match terms {
                 _ if is_alike => Terms::Alike,
                 0..=MAX_TERMS => Terms::Few { elements, terms },
@@ -88,15 +88,14 @@ impl ElementwiseLoss {
     /// finish_gradients.
     pub(crate) fn gradient_dispatches(
         &self,
-        [gradients, gradient_blocks, gradient_blocks_of_one]: &'static LossGradientKernels,
-        sums: Option<&'static [Kernel; 2]>,
-        plan: &LossBackwardPlan,
-        part: &Part,
+        (kernels, sums): (&'static LossGradientKernels, Option<&'static [Kernel; 2]>),
+        (plan, part): (&LossBackwardPlan, &Part),
         constants: LossConstants,
         (inputs, grad_output, workspace): ([Binding; 2], Binding, Binding),
         bindings: [(Option<Binding>, bool); 2],
         add: &mut dyn FnMut(Dispatch),
     ) {
+        let [gradients, gradient_blocks, gradient_blocks_of_one] = kernels;
         let [input, target] = inputs;
         // Packed weights are times grad_output.
         let grads = if self.is_weighted { workspace } else { grad_output };

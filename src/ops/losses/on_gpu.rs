@@ -300,7 +300,8 @@ macro_rules! difference_loss {
                 ];
                 let bindings = ([inputs.input, inputs.target], inputs.grad_output, bound.workspace);
                 let (loss, constants) = (&self.forward.loss, $constants(&self.forward));
-                loss.gradient_dispatches(&KERNELS.1, Some(&SUMS), plan, part, constants, bindings, gradients, add);
+                let kernels = (&KERNELS.1, Some(&SUMS));
+                loss.gradient_dispatches(kernels, (plan, part), constants, bindings, gradients, add);
             }
 
             fn rounding<'a>(

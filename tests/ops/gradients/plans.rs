@@ -68,8 +68,8 @@ fn dispatches_do_not_depend_on_batch_or_groups() {
     for gradient in golden_gradients().iter().filter(|gradient| gradient.case.inputs.contains_key("input")) {
         let (case, op) = (gradient.case, gradient.forward.op());
         let has_groups = wgdnn::cases::parameters_of(op).is_some_and(|names| names.contains(&"groups"));
-        let kinds: [(_, fn(&Case, usize) -> Option<Case>, _); 2] =
-            [("batch", with_batch, 64), ("groups", with_groups, 4)];
+        type Multiplied = fn(&Case, usize) -> Option<Case>;
+        let kinds: [(_, Multiplied, _); 2] = [("batch", with_batch, 64), ("groups", with_groups, 4)];
         for (what, with, times) in kinds.into_iter().filter(|(what, ..)| *what == "batch" || has_groups) {
             let (Some(once), Some(often)) = (with(case, 1), with(case, times)) else { continue };
             if counts.get(&(op, what)) >= Some(&20) {

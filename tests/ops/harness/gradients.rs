@@ -109,6 +109,21 @@ pub fn floats_of(array: &CaseArray) -> &ndarray::ArrayD<f32> {
     }
 }
 
+/// The call by every algorithm that runs something else on a device than the ones before.
+pub fn by_distinct_algorithms(call: &Call, gpu: &wgdnn::Gpu) -> Vec<(String, Call)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut each = call.by_every_algorithm();
+    each.retain(|(_, call)| {
+        let dispatches = call.operator().dispatches_on(gpu.capabilities()).unwrap();
+        let what = dispatches.iter().map(|dispatch| {
+            let kernel = (dispatch.kernel.file, dispatch.kernel.entry_point);
+            format!("{kernel:?} {:?} {:?} {}", dispatch.constants, dispatch.uniform, dispatch.workgroups)
+        });
+        seen.insert(what.collect::<Vec<_>>())
+    });
+    each
+}
+
 /// The bits of all outputs.
 pub fn bits(outputs: &Outputs) -> Vec<(String, Vec<u32>)> {
     let words = |array: &CaseArray| match array {
