@@ -13,6 +13,7 @@ mod erased;
 mod misdeclared;
 #[cfg(feature = "gpu-core")]
 mod on_gpu;
+mod packed;
 #[cfg(feature = "gpu-core")]
 mod planned;
 #[cfg(feature = "gpu-core")]
