@@ -1,17 +1,20 @@
 //! binary_cross_entropy_with_logits: how far the sigmoid of each score is from its target, a probability.
 
+#[cfg(feature = "gpu-core")]
 use ndarray::ArrayD;
 use serde_json::json;
-use wgdnn::cases::{Call, CaseArray};
+use wgdnn::cases::CaseArray;
 use wgdnn::{
     BinaryCrossEntropyWithLogits, BinaryCrossEntropyWithLogitsInputs, BinaryCrossEntropyWithLogitsParams, Error,
-    Reduction,
 };
 
-use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults, random};
+use crate::harness::{call, expect_refused, floats, golden_tests, planted_faults};
+#[cfg(feature = "gpu-core")]
+use {crate::harness::random, wgdnn::Reduction, wgdnn::cases::Call};
 
 golden_tests!("binary_cross_entropy_with_logits", at_least 40, barriers problems);
 
+#[cfg(feature = "gpu-core")]
 fn loss(
     shape: &[usize],
     weight: Option<&[usize]>,
