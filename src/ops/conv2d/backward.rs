@@ -355,10 +355,10 @@ mod on_gpu {
     /// The gradients of [`conv2d`](crate::conv2d) with respect to its input and its weight, as PyTorch's autograd of
     /// [`torch.nn.functional.conv2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.conv2d.html):
     ///
-    /// - grad_input = the transposed convolution of grad_output with the weight;
-    /// - grad_weight[o,i,u,v] = the sum over n, y, x of grad_output[n,o,y,x] input[n, group(o) + i, y stride - padding +
-    ///   u dilation, x stride - padding + v dilation];
-    /// - grad_bias[o], of a bias of this many channels, = the sum over n, y, x of grad_output[n,o,y,x].
+    /// - grad_input is the transposed convolution of grad_output with the weight;
+    /// - `grad_weight[o,i,u,v]` is the sum over n, y and x of `grad_output[n,o,y,x]` times `input[n, group(o) + i, y stride -
+    ///   padding + u dilation, x stride - padding + v dilation]`;
+    /// - `grad_bias[o]`, of a bias of this many channels, is the sum over n, y and x of `grad_output[n,o,y,x]`.
     ///
     /// Gradients that are not needed cost nothing if they are planned one by one: see
     /// [`Differentiable::backward`](crate::operator::Differentiable::backward).
