@@ -18,6 +18,9 @@
 
 override WORKGROUP_SIZE: u32 = 8u;
 
+// Whether the weight is [groups * in_channels, out_channels]: for gradients.
+override IS_MIRRORED: u32 = 0u;
+
 @group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;              // [batch, groups * in_channels, in_rows, in_cols]
 @group(0) @binding(2) var<storage, read> weight: array<f32>;                   // [groups * out_channels, in_channels]
 @group(0) @binding(4) var<storage, read_write> output: array<vec4<f32>>;       // [batch, groups * out_channels, out_rows, out_cols]
@@ -46,8 +49,11 @@ fn convolve_points(
 
     let group_weights = plane % params.groups * params.out_channels * params.in_channels;
     let last = params.out_channels - 1;
-    let weights_0 = weight_places(lane, group_weights, first_channel, last, params.in_channels);
-    let weights_8 = weight_places(lane, group_weights, first_channel + 8, last, params.in_channels);
+    let is_transposed = IS_MIRRORED != 0u;
+    let weight_step = select(params.in_channels, 1, is_transposed);
+    let channel_step = select(1, params.out_channels, is_transposed);
+    let weights_0 = weight_places(lane, group_weights, first_channel, last, weight_step);
+    let weights_8 = weight_places(lane, group_weights, first_channel + 8, last, weight_step);
 
     var sums_0: array<vec4<f32>, 16>;
     var sums_8: array<vec4<f32>, 16>;
@@ -55,9 +61,9 @@ fn convolve_points(
     for (var channel = params.channel_begin; channel < params.channel_end; channel++) {
         let low = input[begin + channel * plane_blocks + blocks.x];
         let high = input[begin + channel * plane_blocks + blocks.y];
-        add_products(&sums_0, load_weights(weights_0, channel), low, high);
+        add_products(&sums_0, load_weights(weights_0, channel * channel_step), low, high);
         if (CHANNELS > 8) {
-            add_products(&sums_8, load_weights(weights_8, channel), low, high);
+            add_products(&sums_8, load_weights(weights_8, channel * channel_step), low, high);
         }
     }
 

@@ -179,9 +179,12 @@ mod on_gpu {
         fn mirrored(&self) -> Option<Conv2d> {
             let mut windows = self.windows;
             for window in &mut windows {
-                let [before, after] = [window.padding_before, window.padding_after];
-                window.padding_before = (window.kernel - 1).checked_sub(before)?;
-                window.padding_after = (window.kernel - 1).checked_sub(after)?;
+                if window.stride > 1 {
+                    return None;
+                }
+                let reach = window.dilation * (window.kernel - 1);
+                window.padding_before = reach.checked_sub(window.padding_before)?;
+                window.padding_after = reach.checked_sub(window.padding_after)?;
             }
             let conv = Conv2d::of_windows(self.output_image(), windows, self.groups, &self.input);
             let algorithm = match self.algorithm {
@@ -196,9 +199,12 @@ mod on_gpu {
         }
 
         fn input_gradient_plan(&self, on: &Capabilities) -> Conv2dInputGradientPlan {
-            if self.is_dense_3x3()
-                && let Some(plan @ (Conv2dPlan::Winograd { .. } | Conv2dPlan::Tiles { .. })) =
-                    self.mirrored().map(|mirrored| mirrored.plan_on(on).main)
+            let mirrored = self.mirrored().map(|mirrored| mirrored.plan_on(on).main);
+            if let Some(
+                plan @ (Conv2dPlan::Winograd { .. }
+                | Conv2dPlan::Tiles { .. }
+                | Conv2dPlan::Patches { is_pointwise: true, .. }),
+            ) = mirrored
             {
                 return Conv2dInputGradientPlan::Mirrored(plan);
             }
@@ -360,8 +366,7 @@ mod on_gpu {
     ///   padding + u dilation, x stride - padding + v dilation]`;
     /// - `grad_bias[o]`, of a bias of this many channels, is the sum over n, y and x of `grad_output[n,o,y,x]`.
     ///
-    /// Gradients that are not needed cost nothing if they are planned one by one: see
-    /// [`Differentiable::backward`](crate::operator::Differentiable::backward).
+    /// [`Differentiable::backward`](crate::operator::Differentiable::backward) plans them one by one.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), wgdnn::Error> {

@@ -111,7 +111,12 @@ impl Operator for Conv2d {
                 self.each(part, of, parts, &mut |params| {
                     let planes = [part.items * self.groups, self.out_rows * self.out_cols, self.group_out_channels()];
                     let kernel = finisher.kernel(&kernels[usize::from(*by_subgroups)]);
-                    add(finisher.activated(patches(kernel, params, &all_arguments, planes)));
+                    let dispatch = patches(kernel, params, &all_arguments, planes);
+                    let dispatch = match is_pointwise {
+                        true => dispatch.with_constant("IS_MIRRORED", u32::from(self.is_mirrored)),
+                        false => dispatch,
+                    };
+                    add(finisher.activated(dispatch));
                 });
             }
             Conv2dPlan::Tiles { parts, by_subgroups } => self.each(part, of, parts, &mut |params| {
