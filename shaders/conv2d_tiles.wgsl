@@ -1,4 +1,4 @@
-// parts: bits, weights|weights_subgroup, convolution_params, convolution, pixels, stores, no_epilogue|epilogue
+// parts: bits, weights|weights_subgroup, tile_sums, convolution_params, convolution, pixels, stores, no_epilogue|epilogue
 // conv2d with a kernel of 3 by 3, stride 1 and dilation 1, in tiles: output[n,o,y,x] = bias[o] + sum over i,u,v of
 //     weight[o,i,u,v] * input[n, group(o) * in_channels + i, y - padding + u, x - padding + v]
 // where in_channels is the number of input channels of a group, and input is 0 outside its rows and columns.
@@ -134,46 +134,6 @@ fn add_products(
     }
 }
 
-// Adds the sums of one channel, which were summed separately to keep rounding small where there are many channels.
-fn add_sums(totals: ptr<function, array<vec4<f32>, 32>>, sums: ptr<function, array<vec4<f32>, 32>>) {
-    (*totals)[0] += (*sums)[0];
-    (*totals)[1] += (*sums)[1];
-    (*totals)[2] += (*sums)[2];
-    (*totals)[3] += (*sums)[3];
-    if (CHANNELS > 1) {
-        (*totals)[4] += (*sums)[4];
-        (*totals)[5] += (*sums)[5];
-        (*totals)[6] += (*sums)[6];
-        (*totals)[7] += (*sums)[7];
-        (*totals)[8] += (*sums)[8];
-        (*totals)[9] += (*sums)[9];
-        (*totals)[10] += (*sums)[10];
-        (*totals)[11] += (*sums)[11];
-        (*totals)[12] += (*sums)[12];
-        (*totals)[13] += (*sums)[13];
-        (*totals)[14] += (*sums)[14];
-        (*totals)[15] += (*sums)[15];
-    }
-    if (CHANNELS > 4) {
-        (*totals)[16] += (*sums)[16];
-        (*totals)[17] += (*sums)[17];
-        (*totals)[18] += (*sums)[18];
-        (*totals)[19] += (*sums)[19];
-        (*totals)[20] += (*sums)[20];
-        (*totals)[21] += (*sums)[21];
-        (*totals)[22] += (*sums)[22];
-        (*totals)[23] += (*sums)[23];
-        (*totals)[24] += (*sums)[24];
-        (*totals)[25] += (*sums)[25];
-        (*totals)[26] += (*sums)[26];
-        (*totals)[27] += (*sums)[27];
-        (*totals)[28] += (*sums)[28];
-        (*totals)[29] += (*sums)[29];
-        (*totals)[30] += (*sums)[30];
-        (*totals)[31] += (*sums)[31];
-    }
-}
-
 // The same as add_products for a kernel element in this column.
 fn add_element(
     sums: ptr<function, array<vec4<f32>, 32>>,
@@ -267,7 +227,20 @@ fn convolve_tiles(
         add_sums(&sums, &products);
     }
 
-    let output_tile = OutputTile(plane, out_row, select(out_col, params.out_cols, wanted_tile >= tiles));
+    let no_col = params.out_cols;
+    var output_tile = OutputTile(plane, out_row, select(out_col, no_col, wanted_tile >= tiles));
+    if (IS_MIRRORED != 0u) {
+        let is_wrong = are_spoilt(&sums);
+        // A loop that mostly ends at once: software adapters run what is in a condition.
+        for (var item = 0; item < select(0, TILE * CHANNELS, is_wrong); item++) {
+            let group_channel = first_channel + item / TILE;
+            if (group_channel < params.out_channels) {
+                let products = products_inside(output_tile, group_channel, out_row + item % TILE);
+                write_row(output_tile, plane * params.out_channels + group_channel, item % TILE, 0.0, products);
+            }
+        }
+        output_tile.col = select(output_tile.col, no_col, is_wrong);
+    }
     write_tile(output_tile, first_channel + 0, sums[0], sums[1], sums[2], sums[3]);
     if (CHANNELS > 1) {
         write_tile(output_tile, first_channel + 1, sums[4], sums[5], sums[6], sums[7]);
@@ -325,12 +298,8 @@ fn products_inside(tile: OutputTile, group_channel: i32, out_row: i32) -> vec4<f
     return sums;
 }
 
-fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, all_sums: vec4<f32>) {
+fn write_row(tile: OutputTile, channel: i32, row: i32, start: f32, sums: vec4<f32>) {
     let out_row = tile.row + row;
-    var sums = all_sums;
-    if (IS_MIRRORED != 0u && any(is_spoilt(sums))) {
-        sums = products_inside(tile, channel - tile.plane * params.out_channels, out_row);
-    }
     let place = i32(params.output_base) + (channel * params.out_rows + out_row) * params.out_cols + tile.col;
     let out_channel = channel % (params.groups * params.out_channels);
     let is_row = out_row < params.out_rows;

@@ -91,6 +91,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("statistics"),
     part!("stores"),
     part!("sum_terms"),
+    part!("tile_sums"),
     part!("sums"),
     part!("walk_terms"),
     part!("weight_gradient"),
