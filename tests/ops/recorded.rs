@@ -15,6 +15,8 @@ const GUARD: usize = 64;
 const CANARY: u32 = 0xC0FF_EE11;
 /// A NaN with a payload that no operator makes.
 const UNWRITTEN: u32 = 0x7FC0_DEAD;
+/// What outputs and workspace may hold before: NaN, zeros, all bits, infinity, and 1.
+pub const DIRT: [u32; 5] = [UNWRITTEN, 0, u32::MAX, 0x7F80_0000, 0x3F80_0000];
 
 /// An argument in a buffer with canaries on both sides.
 struct Guarded {
@@ -155,13 +157,13 @@ pub fn run_with(call: &Call, gpu: &Gpu, in_output: &[Name]) -> Result<Outputs, R
 }
 
 /// What a call gives that is recorded several times into one encoder, each time on outputs and a workspace of its own that
-/// hold one of these words before. Nothing is updated in it, and nothing packed for it.
+/// hold one of these words before. What it updates is what its arrays are, each time. Nothing is packed for it.
 pub fn run_on_dirt(call: &Call, gpu: &Gpu, dirt: &[u32]) -> Result<Vec<Outputs>, Refusal> {
     let (operator, on) = (call.operator(), gpu.capabilities());
     let mut slots = operator.slots_on(on);
-    assert!(slots.iter().all(|slot| slot.slot.role() != Role::Update) && operator.companions_on(on).is_empty());
+    assert!(operator.companions_on(on).is_empty());
     slots.retain(|slot| slot.slot.role() != Role::Unused);
-    let (inputs, others): (Vec<_>, Vec<_>) = slots.into_iter().partition(|slot| slot.group == Group::Input);
+    let (inputs, others): (Vec<_>, Vec<_>) = slots.into_iter().partition(|slot| slot.slot.role() == Role::Read);
     let (views, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|slot| slot.slot.role() == Role::View);
     let guard = |slots: &[FlatSlot], fill| {
         slots.iter().map(|slot| Guarded::new(gpu, slot, call.arrays(), fill)).collect::<Vec<_>>()
@@ -176,8 +178,8 @@ pub fn run_on_dirt(call: &Call, gpu: &Gpu, dirt: &[u32]) -> Result<Vec<Outputs>,
     submit(gpu, &recordings.collect::<Vec<_>>(), false)?;
     let held: Vec<_> = inputs.iter().map(Guarded::words).collect();
     let outputs = dirty.iter().map(|others| {
-        let outputs = others.iter().filter(|other| other.argument.group == Group::Output);
-        let made = outputs.map(|output| (key_of(output.argument.name), array_of(&output.argument, output.words())));
+        let made = others.iter().filter(|other| other.argument.group != Group::Workspace);
+        let made = made.map(|output| (key_of(output.argument.name), array_of(&output.argument, output.words())));
         made.chain(views.iter().map(|view| (key_of(view.name), array_of(view, held[0].clone())))).collect()
     });
     Ok(outputs.collect())

@@ -1,10 +1,10 @@
 //! Gradients that are added to what is there, and gradients that are wanted alone.
 
-use wgdnn::cases::{Call, key_of};
+use wgdnn::cases::key_of;
 use wgdnn::operator::{FloatOrInteger, Gradient, Name};
 
 use crate::harness::{
-    Outputs, bits, by_distinct_algorithms, floats_of, golden_gradients, gpu, gpu_taken_for_hardware, validating_gpus,
+    Outputs, bits, distinct_runs, floats_of, golden_gradients, gpu, gpu_taken_for_hardware, validating_gpus,
 };
 
 /// Whether `sum` is `gradient + before`, each rounded to float32 once.
@@ -34,12 +34,10 @@ fn added_gradients_are_gradients_and_what_was_there() {
                 wrong.push(format!("{}: {name} on the CPU", gradient.case.id));
             }
         }
-        for gpu in validating_gpus() {
-            for (algorithm, add) in by_distinct_algorithms(&add, gpu) {
-                compared += 1;
-                if let Err(refusal) = add.run_eager(gpu) {
-                    wrong.push(format!("{}, {algorithm}: {refusal}", gradient.case.id));
-                }
+        for (gpu, algorithm, add) in distinct_runs(&add, validating_gpus().each_ref()) {
+            compared += 1;
+            if let Err(refusal) = add.run_eager(gpu) {
+                wrong.push(format!("{}, {algorithm}: {refusal}", gradient.case.id));
             }
         }
     }
@@ -66,17 +64,14 @@ fn a_gradient_alone_has_the_same_bits_as_among_all() {
             }
         };
         let on_cpu = gradient.backward.run_reference().unwrap();
-        let on_gpu = [gpu(), gpu_taken_for_hardware()].map(|gpu| {
-            let run = |(algorithm, all): (String, Call)| (algorithm, all.run_eager(gpu).unwrap());
-            (gpu, by_distinct_algorithms(&gradient.backward, gpu).into_iter().map(run).collect::<Vec<_>>())
-        });
+        let on_gpu = distinct_runs(&gradient.backward, [gpu(), gpu_taken_for_hardware()]).into_iter();
+        let on_gpu: Vec<_> =
+            on_gpu.map(|(gpu, algorithm, all)| (gpu, algorithm, all.run_eager(gpu).unwrap())).collect();
         for &(name, _) in &wanted {
             let alone = gradient.backward_by(&[(name, Gradient::Write)], &[]);
             compare("on the CPU", name, &on_cpu, &alone.run_reference().unwrap());
-            for (gpu, all) in &on_gpu {
-                for (algorithm, all) in all {
-                    compare(algorithm, name, all, &alone.by(algorithm).unwrap().run_eager(gpu).unwrap());
-                }
+            for (gpu, algorithm, all) in &on_gpu {
+                compare(algorithm, name, all, &alone.by(algorithm).unwrap().run_eager(gpu).unwrap());
             }
         }
     }

@@ -6,8 +6,8 @@ use wgdnn::cases::{Call, key_of};
 use wgdnn::operator::{FloatOrInteger, Name};
 
 use crate::harness::{
-    GoldenGradient, Outputs, by_distinct_algorithms, floats_of, golden_gradients, gpu, gpu_taken_for_hardware,
-    input_of, with_floats,
+    GoldenGradient, Outputs, distinct_runs, floats_of, golden_gradients, gpu, gpu_taken_for_hardware, input_of,
+    with_floats,
 };
 
 fn output(call: &Call) -> ndarray::ArrayD<f32> {
@@ -71,11 +71,9 @@ fn gradients_of_linear_operators_are_adjoints() {
         };
         // References round once.
         judge("on the CPU".into(), &gradient.outputs, &gradient.backward.run_reference().unwrap(), 1.0);
-        for gpu in [gpu(), gpu_taken_for_hardware()] {
+        for (gpu, algorithm, backward) in distinct_runs(&gradient.backward, [gpu(), gpu_taken_for_hardware()]) {
             let forward = gradient.forward.run_eager(gpu).unwrap();
-            for (algorithm, backward) in by_distinct_algorithms(&gradient.backward, gpu) {
-                judge(algorithm, &forward, &backward.run_eager(gpu).unwrap(), 16.0);
-            }
+            judge(algorithm, &forward, &backward.run_eager(gpu).unwrap(), 16.0);
         }
     }
     println!("{counts:#?}");

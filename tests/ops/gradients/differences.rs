@@ -11,8 +11,8 @@ use crate::harness::{GoldenGradient, floats_of, golden_gradients, input_of, rand
 /// How far differences and gradient may be apart, of the sum of the magnitudes of all terms; and also how far rounding may
 /// move a difference, since a step that is too small for that says nothing. The references compute in float64 and round
 /// once. What a difference leaves out is of the fourth order in the step, and far less. A gradient that is wrong by a factor,
-/// or in more than one term of a thousand, is farther off.
-const TOLERANCE: f64 = 1e-3;
+/// or in more than one term of some hundreds, is farther off.
+const TOLERANCE: f64 = 2e-3;
 
 /// The steps, of the size of each element. A small one misses a kink that is near; a large one has less rounding.
 const STEPS: [f64; 6] = [1.0 / 16.0, 1.0 / 64.0, 1.0 / 256.0, 1.0 / 1024.0, 1.0 / 4096.0, 1.0 / 16384.0];
@@ -29,7 +29,8 @@ struct Point {
     value: f64,
     /// What the gradient says of the way to it, which is not quite the step, since inputs are float32.
     predicted: f64,
-    /// How far rounding the outputs may have moved the value: four standard deviations, at most.
+    /// How far rounding the outputs may have moved the value: four standard deviations of numbers that are up to 2^-24 of
+    /// their size.
     noise: f64,
     /// The sum of the magnitudes of what adds up to the value.
     size: f64,
@@ -56,7 +57,7 @@ impl Point {
             value: terms.iter().sum(),
             predicted,
             // Where all terms are 0, they may have been too small for float32.
-            noise: 4.0 * squares.sqrt() / f64::from(1 << 24) + 1e-40,
+            noise: 2.0 * squares.sqrt() / f64::from(1 << 24) + 1e-40,
             size: terms.iter().map(|term| term.abs()).sum(),
         }
     }
@@ -99,7 +100,8 @@ fn judge(gradient: &GoldenGradient, seed: u64) -> Outcome {
     let is_small = |x: f64| x.abs() <= most;
     for step in STEPS {
         let points = [-step, -step / 2.0, step / 2.0, step].map(at);
-        let noise = points.iter().map(|point| point.noise + middle.noise).fold(0.0, f64::max) * 4.0 / step;
+        // The most that goes into any of the differences: 4 times two, twice two and 6 times the middle.
+        let noise = 9.0 * points.iter().map(|point| point.noise).fold(middle.noise, f64::max) / step;
         // Less what the gradient says nothing should be left.
         let [far_before, before, after, far_after] = points.map(|point| point.value - middle.value - point.predicted);
         let [wide, near] = [(far_after - far_before) / (2.0 * step), (after - before) / step];
@@ -114,17 +116,21 @@ fn judge(gradient: &GoldenGradient, seed: u64) -> Outcome {
     Outcome::HasKink
 }
 
-/// Along a random direction of all inputs whose gradients a case wants. Kinks at many zeros may add up to next to nothing, so a
-/// second direction is asked where the first has any, or is wrong.
+/// Along a random direction of all inputs whose gradients a case wants. Where there is a kink, or kinks at many zeros add up
+/// to next to nothing, points beside are looked at.
 #[test]
 fn references_are_the_derivatives_of_references() {
     let mut counts = BTreeMap::<&str, [usize; 2]>::new();
     let mut wrong = Vec::new();
     for (seed, gradient) in golden_gradients().iter().enumerate().filter(|(_, gradient)| gradient.is_finite()) {
-        let outcome = match judge(gradient, seed as u64) {
-            Outcome::Agrees => Outcome::Agrees,
-            _ => judge(gradient, seed as u64 + 100_000),
-        };
+        let mut outcome = judge(gradient, seed as u64);
+        for other in (1..6).map(|round| seed as u64 + 100_000 * round) {
+            if outcome != Outcome::Agrees {
+                let there = judge(&gradient.beside(other), other);
+                // That a point is wrong is said until another is right.
+                outcome = if there == Outcome::HasKink { outcome } else { there };
+            }
+        }
         let counts = counts.entry(gradient.forward.op()).or_default();
         counts[0] += 1;
         counts[1] += usize::from(outcome != Outcome::HasKink);
@@ -135,7 +141,7 @@ fn references_are_the_derivatives_of_references() {
     counts.iter().for_each(|(op, [tried, compared])| println!("{op}: {compared} of {tried}"));
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     for (op, [tried, compared]) in counts {
-        // The others have a kink beside their input, or outputs whose rounding is too large beside what changes.
-        assert!(compared >= 20 && compared * 3 >= tried, "{op}: {compared} of {tried}");
+        // The others have many kinks, or outputs whose rounding is too large beside what changes.
+        assert!(compared >= 20 && compared * 4 >= tried * 3, "{op}: {compared} of {tried}");
     }
 }

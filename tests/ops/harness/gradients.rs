@@ -84,6 +84,24 @@ impl GoldenGradient {
         known.into_iter().filter(is_wanted).collect()
     }
 
+    /// The same of inputs that are moved by up to an eighth of their size, and so away from ties and zeros.
+    pub fn beside(&self, seed: u64) -> GoldenGradient {
+        let moved: Vec<_> = self.wanted().into_iter().map(|(name, _)| input_of(name)).collect();
+        let arrays = with_floats(self.forward.arrays(), |name, array| {
+            let mut array = array.clone();
+            if moved.contains(&name) {
+                let ways = super::random(array.shape(), seed);
+                array.zip_mut_with(&ways, |x, way| *x += way / 8.0 * x.abs().max(1.0));
+            }
+            array
+        });
+        let forward = self.forward.with_arrays(arrays);
+        let outputs = forward.run_reference().unwrap();
+        let moved = GoldenGradient { case: self.case, backward: self.backward.clone(), forward, outputs };
+        let how: Vec<_> = moved.wanted().into_iter().map(|(name, _)| (name, Gradient::Write)).collect();
+        GoldenGradient { backward: moved.backward_by(&how, &[]), ..moved }
+    }
+
     /// The backward pass that adds all these gradients to random numbers.
     pub fn adding(&self, seed: u64) -> Call {
         let wanted = self.wanted();
@@ -109,18 +127,22 @@ pub fn floats_of(array: &CaseArray) -> &ndarray::ArrayD<f32> {
     }
 }
 
-/// The call by every algorithm that runs something else on a device than the ones before.
-pub fn by_distinct_algorithms(call: &Call, gpu: &wgdnn::Gpu) -> Vec<(String, Call)> {
+/// The call on each of these devices by every algorithm that runs something else there than all before.
+pub fn distinct_runs<'a>(call: &Call, gpus: [&'a wgdnn::Gpu; 2]) -> Vec<(&'a wgdnn::Gpu, String, Call)> {
     let mut seen = std::collections::BTreeSet::new();
-    let mut each = call.by_every_algorithm();
-    each.retain(|(_, call)| {
-        let dispatches = call.operator().dispatches_on(gpu.capabilities()).unwrap();
-        let what = dispatches.iter().map(|dispatch| {
-            let kernel = (dispatch.kernel.file, dispatch.kernel.entry_point);
-            format!("{kernel:?} {:?} {:?} {}", dispatch.constants, dispatch.uniform, dispatch.workgroups)
-        });
-        seen.insert(what.collect::<Vec<_>>())
-    });
+    let mut each = Vec::new();
+    for gpu in gpus {
+        for (algorithm, call) in call.by_every_algorithm() {
+            let dispatches = call.operator().dispatches_on(gpu.capabilities()).unwrap();
+            let what = dispatches.iter().map(|dispatch| {
+                let kernel = (dispatch.kernel.module, dispatch.kernel.entry_point);
+                format!("{kernel:?} {:?} {:?} {}", dispatch.constants, dispatch.uniform, dispatch.workgroups)
+            });
+            if seen.insert(what.collect::<Vec<_>>()) {
+                each.push((gpu, algorithm, call));
+            }
+        }
+    }
     each
 }
 
