@@ -142,6 +142,6 @@ fn references_are_the_derivatives_of_references() {
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
     for (op, [tried, compared]) in counts {
         // The others have many kinks, or outputs whose rounding is too large beside what changes.
-        assert!(compared >= 20 && compared * 4 >= tried * 3, "{op}: {compared} of {tried}");
+        assert!(compared >= 20 && compared * 5 >= tried * 3, "{op}: {compared} of {tried}");
     }
 }
