@@ -1,4 +1,4 @@
-// parts: weight_gradient
+// parts: weight_gradient, squares
 // The gradient of a convolution's weight as a product of matrices in tiles, for GPUs: see parts/weight_gradient.wgsl. Of
 // each group
 //     sums[o, c] = sum over k of grad[o, k] * patches[c, k]
@@ -22,21 +22,6 @@ var<workgroup> grads: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
 var<workgroup> inputs: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
 // The pixels of this slice and the next: see step_of.
 var<workgroup> steps: array<vec4<i32>, 2u * TILE_STEPS>;
-
-// 4 channels by 4 columns.
-struct Square {
-    channel_0: vec4<f32>,
-    channel_1: vec4<f32>,
-    channel_2: vec4<f32>,
-    channel_3: vec4<f32>,
-}
-
-fn add_square(square: ptr<function, Square>, g: vec4<f32>, x: vec4<f32>) {
-    (*square).channel_0 += g.x * x;
-    (*square).channel_1 += g.y * x;
-    (*square).channel_2 += g.z * x;
-    (*square).channel_3 += g.w * x;
-}
 
 // A pixel: its image's first plane of the input, the row and column of the input where its window begins, and its place in
 // the group's first plane of grad, or -1 if there is no such pixel.

@@ -88,6 +88,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("slope"),
     part!("softmax_gradient"),
     part!("softmax_rows"),
+    part!("squares"),
     part!("statistics"),
     part!("stores"),
     part!("sum_terms"),

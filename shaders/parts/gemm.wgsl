@@ -1,4 +1,4 @@
-// parts: window, convolution, stores
+// parts: window, squares, convolution, stores
 // A product of matrices that are never made (implicit GEMM), shared by the convolutions: of each problem
 //     output[m, n] = bias[m] + sum over k of weight[m, k] * patches[k, n]
 // where m is an output channel of a group, n a pixel of the batch's output, and k stands for an input channel and kernel
@@ -69,21 +69,6 @@ var<workgroup> weights: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
 var<workgroup> inputs: array<vec4<f32>, TILE_K * (SIDE * HALVES + 1u)>;
 // The steps of k of this slice and of the next one: see step_of.
 var<workgroup> steps: array<vec4<i32>, 2u * TILE_STEPS>;
-
-// 4 channels by 4 pixels.
-struct Square {
-    channel_0: vec4<f32>,
-    channel_1: vec4<f32>,
-    channel_2: vec4<f32>,
-    channel_3: vec4<f32>,
-}
-
-fn add_square(square: ptr<function, Square>, w: vec4<f32>, x: vec4<f32>) {
-    (*square).channel_0 += w.x * x;
-    (*square).channel_1 += w.y * x;
-    (*square).channel_2 += w.z * x;
-    (*square).channel_3 += w.w * x;
-}
 
 // The windows of 4 pixels: where they begin, in rows and columns of the input, and where their first planes begin.
 struct Windows {

@@ -1,8 +1,12 @@
 //! Gradients of operators: how they are planned, and what all of them share.
 
 mod erased;
+#[cfg(feature = "gpu-core")]
+mod slots;
 
 pub use erased::{AnyBackward, AnyDifferentiable};
+
+use std::convert::Infallible;
 
 use ndarray::ArrayD;
 
@@ -94,14 +98,21 @@ pub trait Differentiable: Definition {
         let (mut known, mut wanted) = (Flat(Vec::new()), Flat(Vec::new()));
         Self::Gradients::try_map(&self.gradient_shapes(), &mut known)?;
         Self::Gradients::try_map(gradients, &mut wanted)?;
-        let wanted: Vec<_> = wanted.0.into_iter().map(|(name, gradient)| (name, gradient.either())).collect();
-        if let Some((name, _)) = wanted.iter().find(|(name, _)| !known.0.iter().any(|(known, _)| known == name)) {
-            return Err(name.invalid(Self::BACKWARD, "no gradient, since there is no such input", "one"));
-        }
+        let planned = wanted.0.into_iter().map(|(name, how)| {
+            let Some((_, shape)) = known.0.iter().find(|(known, _)| *known == name) else {
+                return Err(name.invalid(Self::BACKWARD, "no gradient, since there is no such input", "one"));
+            };
+            Ok(Planned { name, how: how.either(), shape: shape.clone().either() })
+        });
+        let wanted = planned.collect::<Result<Vec<_>>>()?;
         if wanted.is_empty() {
             return Err(Error::invalid(Self::BACKWARD, "gradients", "at least one", "none"));
         }
-        Ok(Backward { forward: self.clone(), wanted })
+        let mut backward = Backward { forward: self.clone(), wanted, inputs: Vec::new() };
+        let mut inputs = InputShapes(Vec::new());
+        let Ok(_) = Self::BackwardInputs::try_map(&self.backward_shapes(&backward), &mut inputs);
+        backward.inputs = inputs.0;
+        Ok(backward)
     }
 
     /// Plans the backward pass for all gradients, as outputs.
@@ -118,8 +129,21 @@ pub trait Differentiable: Definition {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backward<O> {
     pub(crate) forward: O,
-    wanted: Vec<(Name, Gradient)>,
+    wanted: Vec<Planned>,
+    /// The shapes of its inputs; `None` of those that it does not need.
+    inputs: Vec<(Name, Option<Shape>)>,
 }
+
+/// A gradient that is wanted.
+#[derive(Debug, Clone, PartialEq)]
+struct Planned {
+    name: Name,
+    how: Gradient,
+    shape: Vec<usize>,
+}
+
+/// A shape of floats or of integers.
+type Shape = FloatOrInteger<Vec<usize>, Vec<usize>>;
 
 impl<O: Differentiable> Backward<O> {
     /// The operator whose gradients it computes.
@@ -128,7 +152,12 @@ impl<O: Differentiable> Backward<O> {
     }
 
     fn gradient(&self, name: Name) -> Option<Gradient> {
-        self.wanted.iter().find(|(wanted, _)| *wanted == name).map(|(_, gradient)| *gradient)
+        self.wanted.iter().find(|planned| planned.name == name).map(|planned| planned.how)
+    }
+
+    /// The shape of an input, if it is needed.
+    fn input(&self, name: Name) -> Option<&Shape> {
+        self.inputs.iter().find(|(input, _)| *input == name)?.1.as_ref()
     }
 
     /// Whether a gradient is wanted.
@@ -174,28 +203,15 @@ impl<O: Differentiable> Backward<O> {
         Ok(magnitudes)
     }
 
-    /// [`Backward::of_magnitudes`], each with its gradient's name.
+    /// The largest magnitude among such results, by the gradient's name and the index there.
     #[cfg(feature = "gpu-core")]
-    pub(crate) fn magnitudes_by_name(
+    pub(crate) fn largest_by_name<const N: usize>(
         &self,
-        inputs: &ArraysOf<Self>,
-        computed: &Computed<Self>,
-    ) -> Result<Vec<(&'static str, Vec<f32>)>>
-    where
-        Self: OnCpu + Definition<Inputs = O::BackwardInputs, Outputs = O::Gradients>,
-    {
-        let mut written = Flat(Vec::new());
-        O::Gradients::try_map(&computed.outputs, &mut written)?;
-        let names = written.0.iter().map(|(name, _)| name.field);
-        let names = names.chain(computed.updated.iter().map(|(name, _)| name.field));
-        Ok(names.zip(self.of_magnitudes(inputs, computed)?).collect())
-    }
-
-    /// The larger magnitude of two results, by the gradient's name and the index there.
-    #[cfg(feature = "gpu-core")]
-    pub(crate) fn larger_by_name(&self, results: [Vec<Vec<f32>>; 2]) -> impl Fn(&str, usize) -> f64 + use<O> {
-        let of = |how: Gradient| self.wanted.iter().filter(move |(_, gradient)| *gradient == how);
-        let names: Vec<_> = of(Gradient::Write).chain(of(Gradient::Accumulate)).map(|(name, _)| name.field).collect();
+        results: [Vec<Vec<f32>>; N],
+    ) -> impl Fn(&str, usize) -> f64 + use<O, N> {
+        let of = |how: Gradient| self.wanted.iter().filter(move |planned| planned.how == how);
+        let names = of(Gradient::Write).chain(of(Gradient::Accumulate)).map(|planned| planned.name.field);
+        let names: Vec<_> = names.collect();
         move |name, index| {
             let at = names.iter().position(|other| *other == name);
             let size = |result: &Vec<Vec<f32>>| at.map_or(f64::INFINITY, |at| f64::from(result[at][index].abs()));
@@ -206,10 +222,6 @@ impl<O: Differentiable> Backward<O> {
     /// The shape of a gradient's input, to which it is added.
     pub(crate) fn added(&self, name: impl Into<Name>, shape: &[usize]) -> Option<Vec<usize>> {
         self.adds(name).then(|| shape.to_vec())
-    }
-
-    fn shapes(&self) -> InputsOf<Self, Vec<usize>, Vec<usize>> {
-        self.forward.backward_shapes(self)
     }
 
     /// The gradients that are outputs, from values of all.
@@ -229,9 +241,9 @@ impl<O: Differentiable> Backward<O> {
         let mut flat = Flat(Vec::new());
         O::BackwardInputs::try_map(inputs, &mut flat)?;
         let (mut written, mut updated) = (Vec::new(), Vec::new());
-        for &(name, gradient) in &self.wanted {
+        for &Planned { name, how, .. } in &self.wanted {
             let mut array = of(name);
-            match gradient {
+            match how {
                 Gradient::Write => written.push((name, array.mapv(|x| x as f32))),
                 Gradient::Accumulate => {
                     let given = flat.0.iter().find(|(given, _)| *given == name);
@@ -255,16 +267,15 @@ impl<O: Differentiable> Definition for Backward<O> {
     type Outputs = O::Gradients;
 
     fn of_shapes(inputs: &InputsOf<Self, Vec<usize>, Vec<usize>>, backward: &Self) -> Result<Self> {
-        let [mut given, mut expected] = [Flat(Vec::new()), Flat(Vec::new())];
+        let mut given = Flat(Vec::new());
         O::BackwardInputs::try_map(inputs, &mut given)?;
-        O::BackwardInputs::try_map(&backward.shapes(), &mut expected)?;
-        type Shape = (Name, FloatOrInteger<Vec<usize>, Vec<usize>>);
         let text = |shape: Option<&Shape>| match shape {
-            Some((_, shape)) => format!("shape {:?}", shape.clone().either()),
+            Some(shape) => format!("shape {:?}", shape.clone().either()),
             None => "none".to_owned(),
         };
-        for (name, _) in given.0.iter().chain(&expected.0) {
-            let [given, expected] = [&given, &expected].map(|list| list.0.iter().find(|(other, _)| other == name));
+        for name in given.0.iter().map(|(name, _)| *name).chain(backward.inputs.iter().map(|(name, _)| *name)) {
+            let given = given.0.iter().find(|(other, _)| *other == name).map(|(_, shape)| shape);
+            let expected = backward.input(name);
             if given != expected {
                 return Err(name.invalid(O::BACKWARD, text(expected), text(given)));
             }
@@ -274,7 +285,7 @@ impl<O: Differentiable> Definition for Backward<O> {
 
     fn by_every_algorithm(&self) -> Vec<(String, Self)> {
         let each = self.forward.by_every_algorithm().into_iter();
-        each.map(|(name, forward)| (name, Backward { forward, wanted: self.wanted.clone() })).collect()
+        each.map(|(name, forward)| (name, Backward { forward, ..self.clone() })).collect()
     }
 }
 
@@ -293,58 +304,34 @@ impl<'a> Map<'a, ArrayD<f32>, ArrayD<i32>, ArrayD<f32>, ArrayD<i32>, Error> for 
     }
 }
 
-/// Maps every gradient to one that is written.
-struct Written;
+/// Collects the shapes of inputs, and the names of those that are absent.
+struct InputShapes(Vec<(Name, Option<Shape>)>);
 
-impl<'a> Map<'a, Vec<usize>, Vec<usize>, Gradient, Gradient, std::convert::Infallible> for Written {
-    fn float(&mut self, _: Name, _: &'a Vec<usize>) -> Result<Gradient, std::convert::Infallible> {
-        Ok(Gradient::Write)
+impl<'a> Map<'a, Vec<usize>, Vec<usize>, (), (), Infallible> for InputShapes {
+    fn float(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<(), Infallible> {
+        self.0.push((name, Some(FloatOrInteger::Float(shape.clone()))));
+        Ok(())
     }
 
-    fn integer(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<Gradient, std::convert::Infallible> {
-        self.float(name, shape)
+    fn integer(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<(), Infallible> {
+        self.0.push((name, Some(FloatOrInteger::Integer(shape.clone()))));
+        Ok(())
+    }
+
+    fn absent(&mut self, name: Name) {
+        self.0.push((name, None));
     }
 }
 
-#[cfg(feature = "gpu-core")]
-mod on_gpu {
-    use std::convert::Infallible;
+/// Maps every gradient to one that is written.
+struct Written;
 
-    use super::super::slots::{Slot, Slots};
-    use super::{Arguments, Backward, Differentiable, Flat, Gradient, Map, Name};
-
-    impl<O: Differentiable> Backward<O> {
-        /// The slots of all arguments. `share` tells the elements that each item of an argument has, where it is cut.
-        pub(crate) fn slots(&self, share: impl Fn(&'static str) -> Option<usize>) -> Slots<Self> {
-            let cut = |slot: Slot, name: Name| match share(name.field) {
-                Some(share) => slot.cut(share),
-                None => slot,
-            };
-            let mut shapes = Flat(Vec::new());
-            let _ = O::Gradients::try_map(&self.forward.gradient_shapes(), &mut shapes);
-            let written = shapes.0.into_iter().filter(|(name, _)| self.gradient(*name) == Some(Gradient::Write));
-            let written = written.map(|(name, shape)| (name, cut(Slot::write(&shape.either()), name)));
-            let Ok(inputs) = O::BackwardInputs::try_map(&self.shapes(), &mut ToSlots { backward: self, cut: &cut });
-            Slots::new(inputs, self.written(written.collect()))
-        }
+impl<'a> Map<'a, Vec<usize>, Vec<usize>, Gradient, Gradient, Infallible> for Written {
+    fn float(&mut self, _: Name, _: &'a Vec<usize>) -> Result<Gradient, Infallible> {
+        Ok(Gradient::Write)
     }
 
-    /// Maps shapes of inputs to slots: gradients are updated, all else is read.
-    struct ToSlots<'b, O, C> {
-        backward: &'b Backward<O>,
-        cut: &'b C,
-    }
-
-    impl<'a, O: Differentiable, C: Fn(Slot, Name) -> Slot> Map<'a, Vec<usize>, Vec<usize>, Slot, Slot, Infallible>
-        for ToSlots<'_, O, C>
-    {
-        fn float(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<Slot, Infallible> {
-            let slot = if self.backward.wants(name) { Slot::update(shape) } else { Slot::read(shape) };
-            Ok((self.cut)(slot, name))
-        }
-
-        fn integer(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<Slot, Infallible> {
-            Ok((self.cut)(Slot::read(shape).of_integers(), name))
-        }
+    fn integer(&mut self, name: Name, shape: &'a Vec<usize>) -> Result<Gradient, Infallible> {
+        self.float(name, shape)
     }
 }

@@ -86,9 +86,7 @@ where
     }
 
     fn input_names(&self) -> Vec<Name> {
-        let mut flat = Flat(Vec::new());
-        let _ = O::BackwardInputs::try_map(&self.shapes(), &mut flat);
-        flat.0.into_iter().map(|(name, _)| name).collect()
+        self.inputs.iter().filter(|(_, shape)| shape.is_some()).map(|(name, _)| *name).collect()
     }
 
     fn every_algorithm(&self) -> Vec<(String, Box<dyn AnyBackward>)> {

@@ -199,7 +199,7 @@ impl Operator for Backward<Add> {
             grad_input: inputs.grad_input.as_ref().map(magnitudes),
             grad_other: inputs.grad_other.as_ref().map(|before| sign * magnitudes(before)),
         };
-        let size = self.larger_by_name([self.results(&self.compute(&sizes)?), self.results(computed)]);
+        let size = self.largest_by_name([self.results(&self.compute(&sizes)?), self.results(computed)]);
         Ok(Box::new(move |name, index| rounding(ChannelSums::roundings(), size(name, index))))
     }
 }

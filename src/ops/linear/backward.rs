@@ -136,7 +136,7 @@ impl Operator for Backward<Linear> {
         computed: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
         let Linear { rows, features, .. } = self.forward;
-        let size = self.larger_by_name([self.of_magnitudes(inputs, computed)?, self.results(computed)]);
+        let size = self.largest_by_name([self.of_magnitudes(inputs, computed)?]);
         Ok(Box::new(move |name, index| {
             let roundings = match name {
                 "grad_input" => products::roundings(features),

@@ -94,7 +94,7 @@ impl Operator for Backward<Prelu> {
             grad_input: inputs.grad_input.as_ref().map(magnitudes),
             grad_weight: inputs.grad_weight.as_ref().map(magnitudes),
         };
-        let size = self.larger_by_name([self.results(&self.compute(&sizes)?), self.results(computed)]);
+        let size = self.largest_by_name([self.results(&self.compute(&sizes)?), self.results(computed)]);
         Ok(Box::new(move |name, index| rounding(ChannelSums::roundings() + 2, size(name, index).max(1e-30))))
     }
 }
