@@ -99,6 +99,13 @@ impl ImageShape {
         Ok(ImageShape { shape: shape.to_vec(), batched, batch, channels, rows, cols })
     }
 
+    /// The output of these sizes, as the input of another operator.
+    #[cfg(feature = "gpu-core")]
+    pub fn of_output(&self, channels: usize, rows: usize, cols: usize) -> ImageShape {
+        let shape = self.with_plane(channels, rows, cols);
+        ImageShape { shape, batched: self.batched, batch: self.batch, channels, rows, cols }
+    }
+
     /// The shape of an output with this batch: `[N,] channels, rows, cols`.
     pub fn with_plane(&self, channels: usize, rows: usize, cols: usize) -> Vec<usize> {
         let shape = [self.batch, channels, rows, cols];

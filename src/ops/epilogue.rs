@@ -22,6 +22,15 @@ impl Epilogue {
             activation => Ok(Epilogue { activation: Some(activation), ..self }),
         }
     }
+
+    /// Fails if there is anything, for the gradient of an operator that is fused with it.
+    pub fn expect_none(self, backward: &'static str) -> Result<()> {
+        if self == Epilogue::default() {
+            return Ok(());
+        }
+        let expected = "none: differentiate the activation, or the sum with a residual, as an operator of its own";
+        Err(Error::invalid(backward, "activation", expected, "an activation or a residual"))
+    }
 }
 
 /// Gives an operator with an `epilogue` its two methods. `$channels` are those of its output.

@@ -192,11 +192,7 @@ impl Differentiable for Linear {
     }
 
     fn check_differentiable(&self) -> Result<()> {
-        if self.epilogue == Epilogue::default() {
-            return Ok(());
-        }
-        let expected = "none: differentiate the activation, or the sum with a residual, as an operator of its own";
-        Err(Error::invalid(Self::BACKWARD, "activation", expected, "an activation or a residual"))
+        self.epilogue.expect_none(Self::BACKWARD)
     }
 }
 

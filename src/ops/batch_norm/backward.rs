@@ -1,7 +1,7 @@
 //! The gradients of batch_norm.
 
 use super::{BatchNorm, BatchNormInputs, BatchNormParams};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operator::{Backward, Differentiable, arguments};
 
 arguments! {
@@ -85,11 +85,7 @@ impl Differentiable for BatchNorm {
     }
 
     fn check_differentiable(&self) -> Result<()> {
-        if self.epilogue.activation.is_some() {
-            let expected = "none: differentiate the activation as an operator of its own";
-            return Err(Error::invalid(Self::BACKWARD, "activation", expected, "one"));
-        }
-        Ok(())
+        self.epilogue.expect_none(Self::BACKWARD)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gradients of conv2d.
 
 use super::Conv2d;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operator::{Backward, Differentiable, arguments};
 
 arguments! {
@@ -66,15 +66,6 @@ impl Shapes<'_> {
     }
 }
 
-/// Refuses the gradient of an operator that is fused with what follows.
-pub(crate) fn expect_no_epilogue(operator: &'static str, has_any: bool) -> Result<()> {
-    if has_any {
-        let expected = "no activation and no residual: plan the gradients of each operator by itself";
-        return Err(Error::invalid(operator, "gradients", expected, "an operator that is fused with what follows"));
-    }
-    Ok(())
-}
-
 impl Differentiable for Conv2d {
     const BACKWARD: &'static str = "conv2d_backward";
     type BackwardInputs = Conv2dBackwardInputs<()>;
@@ -89,7 +80,7 @@ impl Differentiable for Conv2d {
     }
 
     fn check_differentiable(&self) -> Result<()> {
-        expect_no_epilogue(Self::BACKWARD, self.epilogue.has_residual || self.epilogue.activation.is_some())
+        self.epilogue.expect_none(Self::BACKWARD)
     }
 }
 
@@ -118,9 +109,11 @@ mod on_gpu {
     use crate::gpu::kernel::{Dispatch, Kernel};
     use crate::gpu::tensor::Tensor;
     use crate::gpu::work::Part;
-    use crate::operator::replay::{largest, rounding};
     use crate::operator::{ArraysOf, Backward, Bound, Computed, Differentiable, Operator, Slots, Tolerance};
-    use crate::ops::convolution::backward::{ConvolutionBackwardPlan, WeightAndBias, WeightAndBiasArguments, adding};
+    use crate::ops::convolution::backward::{
+        ConvolutionBackwardPlan, InputGradient, WeightAndBias, WeightAndBiasArguments, accumulating, beside_products,
+        slots, tolerance,
+    };
     use crate::ops::convolution::weight_gradient::{WEIGHT_GRADIENT_KERNELS, WeightAlgorithm, WeightGradient};
     use crate::ops::sums::ChannelSums;
     use crate::shape::ImageShape;
@@ -129,15 +122,15 @@ mod on_gpu {
     };
 
     /// How conv2d's gradient with respect to its input is computed on a device.
-    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[derive(Debug, Clone, PartialEq)]
     #[non_exhaustive]
     pub enum Conv2dInputGradientPlan {
         /// As a transposed convolution.
         #[doc(hidden)]
-        Transposed(ConvTranspose2dPlan),
+        Transposed(InputGradient<ConvTranspose2d, ConvTranspose2dPlan>),
         /// As a convolution of the gradient, with the kernels mirrored.
         #[doc(hidden)]
-        Mirrored(Conv2dPlan),
+        Mirrored(InputGradient<Conv2d, Conv2dPlan>),
     }
 
     impl fmt::Display for Conv2dInputGradientPlan {
@@ -150,16 +143,8 @@ mod on_gpu {
     }
 
     impl Conv2d {
-        /// The output as the input of another convolution.
         fn output_image(&self) -> ImageShape {
-            ImageShape {
-                shape: self.output.clone(),
-                batched: self.input.batched,
-                batch: self.input.batch,
-                channels: self.out_channels,
-                rows: self.out_rows,
-                cols: self.out_cols,
-            }
+            self.input.of_output(self.out_channels, self.out_rows, self.out_cols)
         }
 
         /// The transposed convolution that is the gradient with respect to the input.
@@ -198,17 +183,23 @@ mod on_gpu {
             Conv2d { is_mirrored: true, ..conv }.with_algorithm(algorithm).ok()
         }
 
-        fn input_gradient_plan(&self, on: &Capabilities) -> Conv2dInputGradientPlan {
-            let mirrored = self.mirrored().map(|mirrored| mirrored.plan_on(on).main);
-            if let Some(
-                plan @ (Conv2dPlan::Winograd { .. }
-                | Conv2dPlan::Tiles { .. }
-                | Conv2dPlan::Patches { is_pointwise: true, .. }),
-            ) = mirrored
-            {
-                return Conv2dInputGradientPlan::Mirrored(plan);
+        fn input_gradient(&self, on: &Capabilities, adds: bool) -> Conv2dInputGradientPlan {
+            let epilogue = accumulating(adds);
+            let mirrored =
+                self.mirrored().map(|mirrored| InputGradient::new(Conv2d { epilogue, ..mirrored }, on, adds));
+            let takes_mirrored = |plan: &Conv2dPlan| match plan {
+                Conv2dPlan::Winograd { .. } | Conv2dPlan::Tiles { .. } => true,
+                Conv2dPlan::Patches { is_pointwise, .. } => *is_pointwise,
+                _ => false,
+            };
+            match mirrored.filter(|mirrored| takes_mirrored(&mirrored.plan.main)) {
+                Some(mirrored) => Conv2dInputGradientPlan::Mirrored(mirrored),
+                None => {
+                    let mut transposed = self.transposed();
+                    transposed.epilogue = epilogue;
+                    Conv2dInputGradientPlan::Transposed(InputGradient::new(transposed, on, adds))
+                }
             }
-            Conv2dInputGradientPlan::Transposed(self.transposed().plan(on).main)
         }
 
         fn weight_algorithm(&self) -> WeightAlgorithm {
@@ -252,7 +243,7 @@ mod on_gpu {
             let conv = &self.forward;
             let weight = |of: &WeightAndBias<'_>| of.weight.plan(on, conv.weight_algorithm());
             ConvolutionBackwardPlan {
-                input: self.wants("grad_input").then(|| conv.input_gradient_plan(on)),
+                input: self.wants("grad_input").then(|| conv.input_gradient(on, self.adds("grad_input"))),
                 weight: self.wants("grad_weight").then(|| conv.with_weight_and_bias(weight)),
                 has_bias: self.wants("grad_bias"),
             }
@@ -260,56 +251,33 @@ mod on_gpu {
 
         fn declare(&self, plan: &Self::Plan) -> Slots<Self> {
             let conv = &self.forward;
-            let of_input = match &plan.input {
-                None => 0,
-                Some(Conv2dInputGradientPlan::Transposed(plan)) => {
-                    let plan = adding(false, plan.clone()).1;
-                    conv.transposed().declare(&plan).workspace_elements()
-                }
-                Some(Conv2dInputGradientPlan::Mirrored(plan)) => {
-                    let plan = adding(false, plan.clone()).1;
-                    conv.mirrored().map_or(0, |mirrored| mirrored.declare(&plan).workspace_elements())
-                }
-            };
+            let of_input = plan.input.as_ref().map_or(0, |gradient| match gradient {
+                Conv2dInputGradientPlan::Transposed(gradient) => gradient.workspace(),
+                Conv2dInputGradientPlan::Mirrored(gradient) => gradient.workspace(),
+            });
             let workspace = conv.with_weight_and_bias(|of| of.workspace(plan)).max(of_input);
-            let output = conv.out_channels * conv.out_rows * conv.out_cols;
-            let input = conv.input.channels * conv.input.rows * conv.input.cols;
-            self.slots(|name| match name {
-                "grad_output" => Some(output),
-                "input" | "grad_input" => Some(input),
-                _ => None,
-            })
-            .cut(conv.input.batch)
-            .with_workspace(workspace)
+            slots(self, [&conv.input, &conv.output_image()], workspace)
         }
 
         fn dispatches(&self, plan: &Self::Plan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
             let conv = &self.forward;
             let Conv2dBackwardInputs { grad_output, input, weight, grad_input, grad_weight, grad_bias } = bound.inputs;
             let workspace = bound.workspace;
-            if let (Some(plan), Some(weight), Some(grad_input)) =
+            if let (Some(gradient), Some(weight), Some(grad_input)) =
                 (&plan.input, weight, bound.outputs.grad_input.or(grad_input))
             {
-                let adds = self.adds("grad_input");
-                let residual = adds.then_some(grad_input);
-                match plan {
-                    Conv2dInputGradientPlan::Transposed(plan) => {
-                        let (epilogue, plan) = adding(adds, plan.clone());
+                let residual = self.adds("grad_input").then_some(grad_input);
+                match gradient {
+                    Conv2dInputGradientPlan::Transposed(InputGradient { operator, plan }) => {
                         let inputs =
                             ConvTranspose2dInputs { residual, ..ConvTranspose2dInputs::new(grad_output, weight) };
                         let outputs = ConvTranspose2dOutputs { output: grad_input };
-                        let mut transposed = conv.transposed();
-                        transposed.epilogue = epilogue;
-                        transposed.dispatches(&plan, part, &Bound { inputs, outputs, workspace }, add);
+                        operator.dispatches(plan, part, &Bound { inputs, outputs, workspace }, add);
                     }
-                    Conv2dInputGradientPlan::Mirrored(plan) => {
-                        let (epilogue, plan) = adding(adds, plan.clone());
+                    Conv2dInputGradientPlan::Mirrored(InputGradient { operator, plan }) => {
                         let inputs = Conv2dInputs { residual, ..Conv2dInputs::new(grad_output, weight) };
                         let outputs = Conv2dOutputs { output: grad_input };
-                        if let Some(mirrored) = conv.mirrored() {
-                            let mirrored = Conv2d { epilogue, ..mirrored };
-                            mirrored.dispatches(&plan, part, &Bound { inputs, outputs, workspace }, add);
-                        }
+                        operator.dispatches(plan, part, &Bound { inputs, outputs, workspace }, add);
                     }
                 }
             }
@@ -335,26 +303,14 @@ mod on_gpu {
         ) -> Result<Tolerance<'a>> {
             let conv = &self.forward;
             let products = conv.group_out_channels() * conv.windows[0].kernel * conv.windows[1].kernel;
+            let terms = conv.with_weight_and_bias(|of| plan.weight.map_or(0, |plan| of.weight.terms(&plan)));
             let beside = match &plan.input {
                 Some(Conv2dInputGradientPlan::Mirrored(_)) => {
-                    // As for the convolution itself.
-                    100.0 * largest(&inputs.grad_output) * inputs.weight.as_ref().map_or(0.0, largest)
+                    beside_products(&inputs.grad_output, inputs.weight.as_ref())
                 }
                 _ => 0.0,
             };
-            let (terms, sums) = conv.with_weight_and_bias(|of| {
-                (plan.weight.map_or(0, |plan| of.weight.terms(&plan)), ChannelSums::roundings())
-            });
-            let magnitudes = self.magnitudes_by_name(inputs, computed)?;
-            Ok(Box::new(move |name, index| {
-                let size =
-                    f64::from(magnitudes.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, of)| of[index]));
-                match name {
-                    "grad_input" => rounding(products + 3, 2.0 * size + beside),
-                    "grad_weight" => rounding(terms + 3, size),
-                    _ => rounding(sums + 3, size),
-                }
-            }))
+            tolerance(self, inputs, computed, [products, terms], beside)
         }
     }
 

@@ -3,7 +3,7 @@
 use super::ConvTranspose2d;
 use crate::error::Result;
 use crate::operator::{Backward, Differentiable};
-use crate::ops::conv2d::{Shapes, expect_no_epilogue};
+use crate::ops::conv2d::Shapes;
 use crate::{Conv2dBackwardInputs, Conv2dGradients};
 
 impl Differentiable for ConvTranspose2d {
@@ -20,7 +20,7 @@ impl Differentiable for ConvTranspose2d {
     }
 
     fn check_differentiable(&self) -> Result<()> {
-        expect_no_epilogue(Self::BACKWARD, self.epilogue.has_residual || self.epilogue.activation.is_some())
+        self.epilogue.expect_none(Self::BACKWARD)
     }
 }
 
@@ -47,9 +47,11 @@ mod on_gpu {
     use crate::gpu::kernel::{Dispatch, Kernel};
     use crate::gpu::tensor::Tensor;
     use crate::gpu::work::Part;
-    use crate::operator::replay::{largest, rounding};
     use crate::operator::{ArraysOf, Backward, Bound, Computed, Differentiable, Operator, Slots, Tolerance};
-    use crate::ops::convolution::backward::{ConvolutionBackwardPlan, WeightAndBias, WeightAndBiasArguments, adding};
+    use crate::ops::convolution::backward::{
+        ConvolutionBackwardPlan, InputGradient, WeightAndBias, WeightAndBiasArguments, accumulating, beside_products,
+        slots, tolerance,
+    };
     use crate::ops::convolution::weight_gradient::{WEIGHT_GRADIENT_KERNELS, WeightAlgorithm, WeightGradient};
     use crate::ops::sums::ChannelSums;
     use crate::shape::ImageShape;
@@ -58,16 +60,8 @@ mod on_gpu {
     };
 
     impl ConvTranspose2d {
-        /// The output as the input of a convolution.
         fn output_image(&self) -> ImageShape {
-            ImageShape {
-                shape: self.output.clone(),
-                batched: self.input.batched,
-                batch: self.input.batch,
-                channels: self.out_channels,
-                rows: self.out_rows,
-                cols: self.out_cols,
-            }
+            self.input.of_output(self.out_channels, self.out_rows, self.out_cols)
         }
 
         /// The convolution that is the gradient with respect to the input.
@@ -107,7 +101,7 @@ mod on_gpu {
     }
 
     impl Operator for Backward<ConvTranspose2d> {
-        type Plan = ConvolutionBackwardPlan<Conv2dPlan>;
+        type Plan = ConvolutionBackwardPlan<InputGradient<Conv2d, Conv2dPlan>>;
         const KERNELS: &'static [&'static [Kernel]] = &[
             WEIGHT_GRADIENT_KERNELS[0],
             WEIGHT_GRADIENT_KERNELS[1],
@@ -124,7 +118,12 @@ mod on_gpu {
             let conv = &self.forward;
             let weight = |of: &WeightAndBias<'_>| of.weight.plan(on, conv.weight_algorithm());
             ConvolutionBackwardPlan {
-                input: self.wants("grad_input").then(|| conv.convolution().plan(on).main),
+                input: self.wants("grad_input").then(|| {
+                    let adds = self.adds("grad_input");
+                    let mut convolution = conv.convolution();
+                    convolution.epilogue = accumulating(adds);
+                    InputGradient::new(convolution, on, adds)
+                }),
                 weight: self.wants("grad_weight").then(|| conv.with_weight_and_bias(weight)),
                 has_bias: self.wants("grad_bias"),
             }
@@ -132,37 +131,22 @@ mod on_gpu {
 
         fn declare(&self, plan: &Self::Plan) -> Slots<Self> {
             let conv = &self.forward;
-            let of_input = plan
-                .input
-                .as_ref()
-                .map_or(0, |plan| conv.convolution().declare(&adding(false, plan.clone()).1).workspace_elements());
+            let of_input = plan.input.as_ref().map_or(0, InputGradient::workspace);
             let workspace = conv.with_weight_and_bias(|of| of.workspace(plan)).max(of_input);
-            let output = conv.out_channels * conv.out_rows * conv.out_cols;
-            let input = conv.input.channels * conv.input.rows * conv.input.cols;
-            self.slots(|name| match name {
-                "grad_output" => Some(output),
-                "input" | "grad_input" => Some(input),
-                _ => None,
-            })
-            .cut(conv.input.batch)
-            .with_workspace(workspace)
+            slots(self, [&conv.input, &conv.output_image()], workspace)
         }
 
         fn dispatches(&self, plan: &Self::Plan, part: &Part, bound: &Bound<Self>, add: &mut dyn FnMut(Dispatch)) {
             let conv = &self.forward;
             let Conv2dBackwardInputs { grad_output, input, weight, grad_input, grad_weight, grad_bias } = bound.inputs;
             let workspace = bound.workspace;
-            if let (Some(plan), Some(weight), Some(grad_input)) =
+            if let (Some(InputGradient { operator, plan }), Some(weight), Some(grad_input)) =
                 (&plan.input, weight, bound.outputs.grad_input.or(grad_input))
             {
-                let adds = self.adds("grad_input");
-                let (epilogue, plan) = adding(adds, plan.clone());
-                let residual = adds.then_some(grad_input);
+                let residual = self.adds("grad_input").then_some(grad_input);
                 let inputs = Conv2dInputs { residual, ..Conv2dInputs::new(grad_output, weight) };
                 let outputs = Conv2dOutputs { output: grad_input };
-                let mut convolution = conv.convolution();
-                convolution.epilogue = epilogue;
-                convolution.dispatches(&plan, part, &Bound { inputs, outputs, workspace }, add);
+                operator.dispatches(plan, part, &Bound { inputs, outputs, workspace }, add);
             }
             // Later parts of the batch are added to the first.
             let adds = |name| self.adds(name) || part.begin() > 0;
@@ -186,24 +170,14 @@ mod on_gpu {
         ) -> Result<Tolerance<'a>> {
             let conv = &self.forward;
             let products = conv.group_out_channels() * conv.windows[0].kernel * conv.windows[1].kernel;
-            let beside = match &plan.input {
+            let terms = conv.with_weight_and_bias(|of| plan.weight.map_or(0, |plan| of.weight.terms(&plan)));
+            let beside = match plan.input.as_ref().map(|gradient| &gradient.plan.main) {
                 Some(Conv2dPlan::WinogradFused { .. } | Conv2dPlan::Winograd { .. }) => {
-                    // As for the convolution itself.
-                    100.0 * largest(&inputs.grad_output) * inputs.weight.as_ref().map_or(0.0, largest)
+                    beside_products(&inputs.grad_output, inputs.weight.as_ref())
                 }
                 _ => 0.0,
             };
-            let terms = conv.with_weight_and_bias(|of| plan.weight.map_or(0, |plan| of.weight.terms(&plan)));
-            let magnitudes = self.magnitudes_by_name(inputs, computed)?;
-            Ok(Box::new(move |name, index| {
-                let size =
-                    f64::from(magnitudes.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, of)| of[index]));
-                match name {
-                    "grad_input" => rounding(products + 3, 2.0 * size + beside),
-                    "grad_weight" => rounding(terms + 3, size),
-                    _ => rounding(ChannelSums::roundings() + 3, size),
-                }
-            }))
+            tolerance(self, inputs, computed, [products, terms], beside)
         }
     }
 
