@@ -260,6 +260,11 @@ impl Definition for CrossEntropy {
         Self::of_wide_classes(Self::Inputs::build(from)?, params)
     }
 
+    fn with_outputs(self, wanted: &[&str]) -> Result<Self> {
+        let is_reduced = self.params.reduction != Reduction::None;
+        if is_reduced && wanted.contains(&"grad_input") { self.with_gradient() } else { Ok(self) }
+    }
+
     fn gradients(&self) -> Option<&dyn AnyDifferentiable> {
         Some(self)
     }

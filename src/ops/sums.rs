@@ -23,21 +23,18 @@ uniform! {
     }
 }
 
-/// The kernels that add terms: of elements, of blocks, of columns, of blocks of columns. `$terms` is the part of the shader
-/// that has the terms, of arrays with these bindings.
+/// The kernels that add terms: of elements, of blocks and, where `inner` can be 1, of columns, of blocks of columns. `$terms`
+/// is the part of the shader that has the terms, of arrays with these bindings.
 macro_rules! sum_kernels {
     ($terms:literal as $module:literal, $storage:tt) => {
-        [
-            $crate::ops::sums::sum_kernels!(@ $terms, $module, "elements", $storage),
-            $crate::ops::sums::sum_kernels!(@ $terms, $module, "blocks", $storage),
-            $crate::ops::sums::sum_kernels!(@ $terms, $module, "columns", $storage),
-            $crate::ops::sums::sum_kernels!(@ $terms, $module, "columns_of_blocks", $storage),
-        ]
-    };
-    (@ $terms:literal, $module:literal, $entry_point:literal, $storage:tt) => {
-        $crate::gpu::kernel::kernel!(
-            "sums" with $terms as $module, $entry_point, $crate::ops::sums::SumParams, $storage
+        $crate::ops::sums::sum_kernels!(
+            $terms as $module, ["elements", "blocks", "columns", "columns_of_blocks"], $storage
         )
+    };
+    ($terms:literal as $module:literal, [$($entry_point:literal),*], $storage:tt) => {
+        [$($crate::gpu::kernel::kernel!(
+            "sums" with $terms as $module, $entry_point, $crate::ops::sums::SumParams, $storage
+        )),*]
     };
 }
 pub(crate) use sum_kernels;
@@ -123,7 +120,7 @@ impl ChannelSums {
     /// The dispatches of [`sum_kernels`] of other terms. All arrays of `sources` begin alike.
     pub fn dispatches_of(
         &self,
-        kernels: &'static [Kernel; 4],
+        kernels: &'static [Kernel],
         sources: &[Binding],
         target: Binding,
         (workspace, workspace_offset): (Binding, u32),

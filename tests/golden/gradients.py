@@ -5,7 +5,7 @@
 A case is a call of a forward operator with `grad_output`: what comes out is `output`, and the gradient of each input that the
 case wants as `grad_NAME`. Ids begin with where a call is from: opinfo (PyTorch's own tests), torchvision (its tests of
 roi_pool), random (parameters drawn at random, and which gradients are wanted), corner (what is not obvious) and long (sums of
-100,000 products). Inputs are float32. Expected values are those of PyTorch's autograd in float64, rounded to float32 once.
+40,000 or 100,000 products). Inputs are float32. Expected values are those of PyTorch's autograd in float64, rounded to float32 once.
 
 A gradient's bound `atol` is 4 times the error of PyTorch's own float32, but at least the rounding of what the gradient is
 computed from: 2^-22 of the largest sum of magnitudes where numbers or products are added up and nothing else happens, twice
@@ -531,13 +531,15 @@ def seed(name):
 
 
 def add_long(folder):
-    """Sums of 100,000 products: what float32 makes of them depends on the order."""
+    """Sums of many products: what float32 makes of them depends on the order."""
     seed("long")
     input, grad_output = torch.randn(1, 1, 250, 401), torch.randn(1, 1, 250, 401)
     weight = torch.randn(1, 1, 3, 3)
     folder.add_gradients("long/conv2d/0", "conv2d", {"padding": "same"}, {"input": input, "weight": weight, "bias": row(0.5)}, grad_output, ["weight", "bias"])
     tensors = {"input": input, "weight": row(1.5), "bias": row(-0.5)}
     folder.add_gradients("long/batch_norm/0", "batch_norm", {"training": True}, tensors, grad_output, ["weight", "bias"])
+    input, grad_output = torch.randn(40_000, 2), torch.randn(40_000, 3)
+    folder.add_gradients("long/linear/0", "linear", {}, {"input": input, "weight": torch.randn(3, 2), "bias": row(1, 2, 3)}, grad_output, ["weight", "bias"])
 
 
 # ------------------------------------------------------------------------------------------------- corners

@@ -7,6 +7,7 @@ use std::process::Command;
 use naga::back::spv;
 use serde_json::Value;
 
+use crate::harness::{SOURCES, golden_folder};
 use crate::shaders::validated;
 
 /// Writes the kernels of all adapters, or of one type, into a folder, and reads their list.
@@ -14,7 +15,10 @@ fn write(folder: &Path, adapter_type: Option<&str>) -> Vec<Value> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgdnn"));
     command.arg("kernels").arg(folder);
     command.args(adapter_type.map(|name| format!("--adapter-type={name}")));
-    command.arg("--cases").args(["random", "corners", "optional_outputs"].map(crate::harness::golden_folder));
+    let have_all = |source: &&&str| {
+        ["random", "corners", "optional_outputs", "gradients"].contains(source) || source.starts_with("losses/")
+    };
+    command.arg("--cases").args(SOURCES.iter().filter(have_all).map(|source| golden_folder(source)));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = std::fs::read_to_string(folder.join("kernels.jsonl")).unwrap();

@@ -79,17 +79,21 @@ impl Call {
         zeros.collect()
     }
 
-    /// The backward passes for all gradients and for each alone on zeros, for code that only looks at the shapes.
+    /// On zeros, for code that only looks at the shapes: the backward passes that write all gradients, each alone, or add all
+    /// to what is there, and the call that returns the input's gradient itself, if its operator has such.
     pub fn planned_backward(&self) -> Result<Vec<Call>, Refusal> {
         let Some(differentiable) = self.differentiable() else { return Ok(Vec::new()) };
-        let all = differentiable.gradient_shapes_by_name().into_iter();
-        let all: Vec<_> = all.map(|(name, _)| (name, Gradient::Write)).collect();
+        let known = differentiable.gradient_shapes_by_name();
+        let both = self.returning(&["grad_input"])?;
+        let all = |how| known.iter().map(|(name, _)| (*name, how)).collect::<Vec<_>>();
+        let (written, added) = (all(Gradient::Write), all(Gradient::Accumulate));
         let saving = self.saving()?;
         let outputs = saving.output_zeros();
         let others: Vec<_> =
             outputs.get("output").map(|zeros| (GRAD_OUTPUT.into(), any_array(zeros))).into_iter().collect();
-        let each = all.iter().filter(|_| all.len() > 1).map(std::slice::from_ref);
-        std::iter::once(&all[..]).chain(each).map(|wanted| saving.backward(wanted, &outputs, &others)).collect()
+        let each = written.iter().filter(|_| written.len() > 1).map(std::slice::from_ref);
+        let wanted = [&written[..], &added].into_iter().chain(each);
+        wanted.map(|wanted| saving.backward(wanted, &outputs, &others)).chain(both.map(Ok)).collect()
     }
 }
 

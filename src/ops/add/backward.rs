@@ -27,8 +27,9 @@ static SCALED: [Kernel; 2] = [
     kernel!("add_backward", "elements", Params, [(1, Read), (2, ReadWrite)]),
     kernel!("add_backward", "blocks", Params, [(1, Read), (2, ReadWrite)]),
 ];
-/// Sums over dimensions that no single [outer, channels, inner] describes.
-static WALK_TERMS: [Kernel; 4] = sum_kernels!("walk_terms" as "sums_walk", [(1, Read), (3, ReadWrite)]);
+/// Sums over dimensions that no single [outer, channels, inner] describes. What they add is never a column.
+static WALK_TERMS: [Kernel; 2] =
+    sum_kernels!("walk_terms" as "sums_walk", ["elements", "blocks"], [(1, Read), (3, ReadWrite)]);
 
 /// An array times a factor.
 pub(crate) struct Scaled {

@@ -18,7 +18,7 @@ pub fn golden_folder(source: &str) -> PathBuf {
 }
 
 /// The folders of all golden cases but the report's.
-const SOURCES: [&str; 13] = [
+pub const SOURCES: [&str; 13] = [
     "random",
     "opinfo",
     "onnx",
