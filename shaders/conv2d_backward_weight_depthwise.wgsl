@@ -50,7 +50,8 @@ fn piece_of(number: i32, channel: i32) -> Piece {
 }
 
 fn element(begin: i32, row: i32, col: i32) -> f32 {
-    let is_inside = row >= 0 && row < params.in_rows && col >= 0 && col < params.in_cols;
+    // Without &&, which would branch: compilers take minutes for as many branches.
+    let is_inside = (u32(row) < u32(params.in_rows)) & (u32(col) < u32(params.in_cols));
     return select(0.0, input[select(0, begin + row * params.in_cols + col, is_inside)], is_inside);
 }
 

@@ -37,6 +37,48 @@
 //! # }
 //! ```
 //!
+//! Recorded on your own buffers, a backward pass is like any other operator. What it adds to is among its inputs:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), wgdnn::Error> {
+//! use wgdnn::operator::{Differentiable, Gradient};
+//! use wgdnn::wgpu::{BufferDescriptor, BufferUsages, CommandEncoderDescriptor};
+//! use wgdnn::{Conv2d, Conv2dBackwardInputs, Conv2dGradients, Gpu, Operator};
+//!
+//! let gpu = Gpu::new_blocking()?;
+//! let conv = Conv2d::new(&[8, 3, 32, 32], &[16, 3, 3, 3], None, &Default::default())?;
+//! let wanted = Conv2dGradients {
+//!     grad_input: Some(Gradient::Write),
+//!     grad_weight: Some(Gradient::Accumulate),
+//!     ..Conv2dGradients::new()
+//! };
+//! let backward = conv.backward(&wanted)?;
+//! backward.warm_up(&gpu)?;
+//!
+//! let (slots, usage) = (backward.slots(&gpu), BufferUsages::STORAGE);
+//! let buffer = |size| {
+//!     let descriptor = BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+//!     gpu.device().create_buffer(&descriptor)
+//! };
+//! let of_slot = |slot: &Option<wgdnn::Slot>| buffer(slot.as_ref().map_or(4, |slot| slot.bytes()));
+//! let (grad_output, workspace) = (buffer(slots.inputs.grad_output.bytes()), buffer(slots.workspace_size().max(4)));
+//! let (input, weight) = (of_slot(&slots.inputs.input), of_slot(&slots.inputs.weight));
+//! let (grad_input, grad_weight) = (of_slot(&slots.outputs.grad_input), of_slot(&slots.inputs.grad_weight));
+//!
+//! let mut encoder = gpu.device().create_command_encoder(&CommandEncoderDescriptor::default());
+//! let inputs = Conv2dBackwardInputs {
+//!     input: Some(input.slice(..)),
+//!     weight: Some(weight.slice(..)),
+//!     grad_weight: Some(grad_weight.slice(..)),
+//!     ..Conv2dBackwardInputs::new(grad_output.slice(..))
+//! };
+//! let outputs = Conv2dGradients { grad_input: Some(grad_input.slice(..)), ..Conv2dGradients::new() };
+//! backward.record(&mut gpu.record(&mut encoder), &inputs, &outputs, Some(workspace.slice(..)))?;
+//! gpu.queue().submit([encoder.finish()]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! For a single call there are functions: [`conv2d_backward`](crate::conv2d_backward),
 //! [`relu_backward`](crate::relu_backward), .. Each says its formula.
 //!
@@ -79,8 +121,8 @@
 //!
 //! Others promise less. In PyTorch's
 //! [deterministic mode](https://pytorch.org/docs/2.11/generated/torch.use_deterministic_algorithms.html) on CUDA, nll_loss on
-//! images and the backward passes of adaptive_avg_pool2d, bilinear interpolate, reflecting and replicating pad, and
-//! torchvision's roi_pool raise an error. cuDNN's
+//! images and the backward passes of adaptive_avg_pool2d, bilinear interpolate, reflecting pad and torchvision's
+//! roi_pool raise an error. cuDNN's
 //! [notes on reproducibility](https://docs.nvidia.com/deeplearning/cudnn/backend/latest/developer/misc.html#reproducibility-determinism)
 //! except algorithms of the convolutions' backward passes and that of max pooling. Like them, this crate promises no same
 //! bits across adapters, drivers and versions.
@@ -89,4 +131,4 @@
 //!
 //! Sums over pixels and batches are taken in two levels or as pairs of float32, so that a million terms add no more than a
 //! few roundings. The tests hold every gradient within 4 times PyTorch's own float32 error against its float64 autograd, or
-//! within a quarter of a millionth of the magnitudes that add up to it.
+//! within 2^-22 of the magnitudes that add up to it (2^-21, where there is a division or a function of a number).

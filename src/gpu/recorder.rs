@@ -125,11 +125,12 @@ impl<'a> Recorder<'a> {
         let mut ready = SmallVec::<[_; 4]>::new();
         for part in Parts::new(name, work.items(), shares, self.gpu.limits())? {
             let cut: ArgumentList<'_> = arguments.iter().map(|argument| argument.part(&part)).collect();
-            self.check_bindings(name, &cut)?;
             let mut result = Ok(());
             work.dispatches(&part, &mut |dispatch| {
                 if result.is_ok() && !self.is_cold() {
-                    result = self.make_ready(name, &cut, &dispatch).map(|made| ready.extend(made));
+                    // Where nothing runs, as for a view, nothing is bound.
+                    let made = self.check_bindings(name, &cut).and_then(|()| self.make_ready(name, &cut, &dispatch));
+                    result = made.map(|made| ready.extend(made));
                 }
             });
             result?;

@@ -169,12 +169,16 @@ impl CrossEntropy {
     /// # Errors
     /// [`Error::InvalidArgument`] for the first invalid index.
     pub fn check_classes(&self, classes: impl IntoIterator<Item = i64>) -> Result<()> {
-        self.rows.check_classes(Self::NAME, classes, self.params.ignore_index)
+        self.check_classes_of(Self::NAME, classes)
+    }
+
+    fn check_classes_of(&self, operator: &'static str, classes: impl IntoIterator<Item = i64>) -> Result<()> {
+        self.rows.check_classes(operator, classes, self.params.ignore_index)
     }
 
     /// The operator, set to return also the gradient of the reduced loss with respect to the input, as `grad_input`: what
-    /// [`cross_entropy_backward`](crate::cross_entropy_backward) computes for a `grad_output` of 1, in one pass over the
-    /// input with the loss.
+    /// [`cross_entropy_backward`](crate::cross_entropy_backward) computes for a `grad_output` of 1. Its kernel adds up the
+    /// exponentials of a row once, for both.
     ///
     /// ```no_run
     /// # #[cfg(feature = "gpu-core")]

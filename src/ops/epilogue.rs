@@ -29,7 +29,10 @@ impl Epilogue {
             return Ok(());
         }
         let expected = "none: differentiate the activation, or the sum with a residual, as an operator of its own";
-        Err(Error::invalid(backward, "activation", expected, "an activation or a residual"))
+        match self.activation {
+            Some(activation) => Err(Error::invalid(backward, "activation", expected, format!("{activation:?}"))),
+            None => Err(Error::invalid(backward, "residual", expected, "a residual")),
+        }
     }
 }
 

@@ -57,7 +57,9 @@ pub fn gelu_(input: &Tensor, params: &GeluParams) -> Result<()> {
 
 /// The gradient of [`gelu`], of input and gradient of one shape, as PyTorch's autograd of
 /// [`torch.nn.functional.gelu`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.gelu.html):
-/// grad_output times the derivative of gelu at input.
+/// grad_output f'(input), with x the input: f'(x) = P(x) + x p(x), where P is the distribution function of normal numbers and
+/// p(x) = exp(-x² / 2) / sqrt(2 pi) their density; with `approximate` tanh, and u = sqrt(2 / pi) (x + 0.044715 x³),
+/// f'(x) = (1 + tanh(u)) / 2 + x (1 - tanh(u)²) sqrt(2 / pi) (1 + 0.134145 x²) / 2.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {

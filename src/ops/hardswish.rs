@@ -45,7 +45,8 @@ pub fn hardswish_(input: &Tensor) -> Result<()> {
 
 /// The gradient of [`hardswish`], of input and gradient of one shape, as PyTorch's autograd of
 /// [`torch.nn.functional.hardswish`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.hardswish.html):
-/// 0 where input <= -3, grad_output (input / 3 + 1/2) where -3 < input < 3, otherwise grad_output.
+/// 0 where input <= -3, grad_output (input / 3 + 1/2) where -3 < input < 3, otherwise grad_output, also where input is NaN, as in
+/// PyTorch on CUDA and in its scalar code on the CPU.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {

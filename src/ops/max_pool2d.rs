@@ -135,7 +135,8 @@ arguments! {
     pub struct MaxPool2dBackwardInputs<F, I> {
         /// f32, of the output's shape: the gradient with respect to the output.
         grad_output: float,
-        /// i32, of the output's shape: the indices that [`max_pool2d`](crate::max_pool2d) returned.
+        /// i32, of the output's shape: the indices that [`max_pool2d`](crate::max_pool2d) returned. One that is no element
+        /// of its window gives its gradient to nothing.
         indices: integer,
         /// f32, of the input's shape: the gradient is added to it. Present exactly if it is planned so.
         grad_input: optional float,
@@ -317,7 +318,7 @@ mod on_gpu {
     }
 
     /// The gradient of [`max_pool2d`] with respect to its input, of this shape: each element of `grad_output` goes to the
-    /// position that `indices` tells, as PyTorch's autograd of
+    /// position that `indices` tells, which must be in its window, as PyTorch's autograd of
     /// [`torch.nn.functional.max_pool2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.max_pool2d.html).
     /// Where windows overlap, their gradients add up in the order of the windows.
     ///

@@ -45,7 +45,8 @@ pub fn relu6_(input: &Tensor) -> Result<()> {
 
 /// The gradient of [`relu6`], of output and gradient of one shape, as PyTorch's autograd of
 /// [`torch.nn.functional.relu6`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.relu6.html):
-/// grad_output where 0 < output < 6, otherwise 0. NaN counts as between them, as in PyTorch's float32.
+/// grad_output where 0 < output < 6, otherwise 0. NaN counts as between them, as in PyTorch on CUDA and in its scalar code on
+/// the CPU.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {

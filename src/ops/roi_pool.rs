@@ -291,7 +291,8 @@ arguments! {
     pub struct RoiPoolBackwardInputs<F, I> {
         /// f32, of the output's shape: the gradient with respect to the output.
         grad_output: float,
-        /// i32, of the output's shape: the positions that the operator returned.
+        /// i32, of the output's shape: the positions that the operator returned. One outside its bin gives its gradient to
+        /// nothing.
         argmax: integer,
         /// i32, one dimension: the table that [`RoiPool::bins`] returns.
         bins: integer,

@@ -4,8 +4,9 @@
 
 A case is a call of a forward operator with `grad_output`: what comes out is `output`, and the gradient of each input that the
 case wants as `grad_NAME`. Ids begin with where a call is from: opinfo (PyTorch's own tests), torchvision (its tests of
-roi_pool), random (parameters drawn at random, and which gradients are wanted), corner (what is not obvious) and long (sums of
-40,000 or 100,000 products). Inputs are float32. Expected values are those of PyTorch's autograd in float64, rounded to float32 once.
+roi_pool), random (parameters drawn at random, and which gradients are wanted), corner (what is not obvious), special
+(infinities and NaN in every argument) and long (sums of 40,000 or 100,000 products). Inputs are float32. Expected values are
+those of PyTorch's autograd in float64, rounded to float32 once.
 
 A gradient's bound `atol` is 4 times the error of PyTorch's own float32, but at least the rounding of what the gradient is
 computed from: 2^-22 of the largest sum of magnitudes where numbers or products are added up and nothing else happens, twice
@@ -30,17 +31,23 @@ from torchvision.ops._utils import convert_boxes_to_roi_format
 import make
 import networks
 import sources
+import special
 from networks import numbers, ramp, row
 
 inf, nan = math.inf, math.nan
 rng = random.Random("gradients")
 
 NAME = "gradients"
+VALUES = special.SPECIAL[:4]
+# Twice as many of these.
+MANY_ARGUMENTS = special.MANY_ARGUMENTS | {"binary_cross_entropy_with_logits"}
 # What is expected in all of an operator, and the most of one source of samples.
 CASES = 200
 FEWER_CASES = 60
+SPECIAL_CASES = 24
 SAMPLES = 30
 MOST_IN_SAMPLE = 900
+MOST_SPECIAL = 600
 # A random case says nothing where a bound is more than this of the largest element, as where all terms cancel.
 MOST_BOUND = 1e-3
 
@@ -59,6 +66,8 @@ PRODUCTS = {"conv2d", "conv_transpose2d", "linear"}
 # Gradients that are proportional to grad_output, by factors that are all of one sign.
 PROPORTIONAL = MOVES | {"add", "avg_pool2d", "adaptive_avg_pool2d", "interpolate", "leaky_relu", "prelu"}
 SUMS = MOVES | PRODUCTS | {"add", "prelu"}
+# Of NaN PyTorch's vector code gives 0 or NaN; its scalar code, CUDA's and ours give grad_output.
+OF_SCALARS = {"relu6", "hardswish"}
 # What has gradients with respect to its weight, and its target.
 WITH_WEIGHT = {"conv2d", "conv_transpose2d", "linear", "prelu", "batch_norm"}
 WITH_TARGET = {"mse_loss", "smooth_l1_loss", "cross_entropy", "binary_cross_entropy_with_logits"}
@@ -125,6 +134,10 @@ def of_kind_all(tensors, kind):
 
 def backward(op, params, tensors, grad_output, wanted, kind):
     """All outputs, and the gradients that are wanted."""
+    if op in OF_SCALARS and tensors["input"].numel() > 1 and tensors["input"].isnan().any():
+        pairs = zip(tensors["input"].flatten(), grad_output.flatten())
+        parts = [backward(op, params, {"input": x}, grad, wanted, kind) for x, grad in pairs]
+        return {name: torch.stack([part[name] for part in parts]).reshape(grad_output.shape) for name in parts[0]}
     tensors = of_kind_all(tensors, kind)
     leaves = [named(tensors, name).requires_grad_() for name in wanted]
     outputs = call(op, params, kind)(**tensors)
@@ -525,6 +538,51 @@ def seed(name):
     for module_rng in (rng, make.rng, networks.rng):
         module_rng.seed(f"{NAME} {name}")
     torch.manual_seed(zlib.crc32(f"{NAME} {name}".encode()))
+
+
+# ------------------------------------------------------------------------------------------------- special values
+
+
+def add_special(folder, op):
+    """Infinities and NaN in each argument in turn. What PyTorch's float32 and float64 do not make alike of them is no case."""
+    seed(f"special {op}")
+    special.rng.seed(f"{NAME} {op}")
+    drawn = special.draw(special.OPERATORS.get(op) or (lambda: draw_loss(op)))
+    made = turn = 0
+    while made < SPECIAL_CASES * (1 + (op in MANY_ARGUMENTS)):
+        params, tensors = next(drawn)
+        params.pop("return_indices", None)
+        if not 0 < elements(tensors) <= MOST_SPECIAL:
+            continue
+        try:
+            output = forward(op, params, tensors)["output"]
+        except (RuntimeError, ValueError):
+            continue
+        if not output.numel() or not is_taken(op, params, tensors, output, MOST_SPECIAL):
+            continue
+        grad_output = torch.randn(output.shape)
+        turn += 1
+        if turn % 2:
+            grad_output = special.spoil(grad_output, VALUES)
+        wanted = differentiable(op, tensors)
+        if not are_alike(op, params, tensors, grad_output, wanted):
+            continue
+        if folder.add_gradients(f"special/{op}/{made}", op, params, tensors, grad_output, wanted, make.shown(params)) is None:
+            made += 1
+
+
+def draw_loss(op):
+    while True:
+        params, tensors = DRAWS[op](False)
+        tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        if all(tensor.numel() for tensor in tensors.values()):
+            return params, tensors
+
+
+def are_alike(op, params, tensors, grad_output, wanted):
+    runs = [backward(op, params, tensors, grad_output, wanted, kind) for kind in (torch.float32, torch.float64)]
+    same_kinds = all(torch.equal(kinds(runs[0][name]), kinds(runs[1][name])) for name in runs[0])
+    return same_kinds and all(torch.allclose(runs[0][name].double(), runs[1][name], 1e-3, 1e-3, equal_nan=True) for name in runs[0])
 
 
 # ------------------------------------------------------------------------------------------------- long sums
@@ -1029,7 +1087,7 @@ def check():
             finite = expected.isfinite()
             if not finite.all():
                 not_finite[source] += 1
-                assert source == "corner" or name == "output", (case["id"], name)
+                assert source in ("corner", "special") or name == "output", (case["id"], name)
             same = torch.where(finite, (expected.double() - got[name].double()).abs() <= spec["atol"],
                                (expected == got[name]) | expected.isnan() & got[name].isnan())
             # Of outputs, float64's are expected, as in make.py.
@@ -1059,6 +1117,8 @@ if __name__ == "__main__":
     for op in OPERATORS:
         most = CASES if op in MANY_CASES else FEWER_CASES
         add_random(folder, op, max(most * 7 // 10, most - folder.count(op)))
+    for op in OPERATORS:
+        add_special(folder, op)
     add_long(folder)
     folder.save()
     check()

@@ -61,6 +61,40 @@ mod accurate {
         expect_within(&training(input), 1e-5);
     }
 
+    /// With a weight as without one: all sums are 0.
+    #[test]
+    fn gradients_of_an_empty_batch() {
+        use wgdnn::{BatchNormBackwardInputs, Tensor, batch_norm_backward, reference};
+
+        for training in [true, false] {
+            let params = BatchNormParams { training, ..Default::default() };
+            let (empty, ones) = (random(&[0, 3, 2], 1), random(&[3], 2).mapv(|_| 1.0_f32));
+            let tensors = [&empty, &ones].map(|array| Tensor::from_array(gpu(), array).unwrap());
+            let [empty_tensor, ones_tensor] = tensors.each_ref();
+            let inputs = BatchNormBackwardInputs {
+                input: Some(empty_tensor),
+                running_mean: Some(ones_tensor).filter(|_| !training),
+                running_var: Some(ones_tensor).filter(|_| !training),
+                weight: Some(ones_tensor),
+                ..BatchNormBackwardInputs::new(empty_tensor)
+            };
+            let on_gpu = batch_norm_backward(&inputs, &params).unwrap();
+            let inputs = BatchNormBackwardInputs::<&dyn reference::AsArray<f32>> {
+                input: Some(&empty),
+                running_mean: if training { None } else { Some(&ones) },
+                running_var: if training { None } else { Some(&ones) },
+                weight: Some(&ones),
+                ..BatchNormBackwardInputs::new(&empty)
+            };
+            let on_cpu = reference::batch_norm_backward(&inputs, &params).unwrap();
+            let read = |tensor: Option<Tensor>| tensor.unwrap().read_blocking().unwrap();
+            assert_eq!((read(on_gpu.grad_input), on_cpu.grad_input.unwrap()), (empty.clone(), empty));
+            let zeros = ones.mapv(|_| 0.0);
+            assert_eq!([read(on_gpu.grad_weight), on_cpu.grad_weight.unwrap()], [zeros.clone(), zeros.clone()]);
+            assert_eq!([read(on_gpu.grad_bias), on_cpu.grad_bias.unwrap()], [zeros.clone(), zeros]);
+        }
+    }
+
     /// Planes in blocks of 4, not in blocks, and small.
     #[test]
     fn planes_of_all_kinds_in_inference() {

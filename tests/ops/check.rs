@@ -71,6 +71,15 @@ fn what_is_wrong_fails_and_what_is_not_there_is_unsupported() {
         case("unknown input", "sigmoid", "{}", ",\"other\":\"report/flatten/input.in\"", "1"),
         case("unknown operator", "layer_norm", "{}", "", "1"),
         case("no gradient", "sigmoid", "{}", ",\"grad_output\":\"report/flatten/input.in\"", "1"),
+        case("no such gradient", "sigmoid", "{}", ",\"grad_output\":\"report/flatten/input.in\"", "1").replace(
+            "\"outputs\":{",
+            "\"outputs\":{\"grad_weight\":{\"tensor\":\"report/sigmoid/output\",\"atol\":1},",
+        ),
+        case("a list", "sigmoid", "{}", ",\"grad_output\":[\"report/flatten/input.in\"]", "1"),
+        format!(
+            "{{\"id\":\"refused gradient\",\"op\":\"sigmoid\",\"inputs\":{{\"input\":\"{input}\",\
+             \"grad_output\":\"report/flatten/output\"}},\"error\":true}}\n"
+        ),
         format!("{{\"id\":\"not refused\",\"op\":\"sigmoid\",\"inputs\":{{\"input\":\"{input}\"}},\"error\":true}}\n"),
         "{\"id\":\"refused\",\"op\":\"sigmoid\",\"error\":true}\n".to_owned(),
     ];
@@ -78,10 +87,20 @@ fn what_is_wrong_fails_and_what_is_not_there_is_unsupported() {
     for device in ["cpu", "gpu"] {
         let output = check(&folder.0, &["--device", device]);
         // On the CPU the reference is exact, so the bound of 0 is met there.
-        let counts = if device == "cpu" { "3 passed, 5 failed" } else { "2 passed, 6 failed" };
+        let counts = if device == "cpu" { "4 passed, 7 failed" } else { "3 passed, 8 failed" };
         expect(&output, 1, &format!("{counts}, 1 unsupported"));
         expect(&output, 1, "failed unknown parameter: not a case: sigmoid has no parameter \"inplace\"");
-        expect(&output, 1, "failed no gradient: refused: sigmoid_backward: gradients: expected at least one, got none");
+        expect(
+            &output,
+            1,
+            "failed no gradient: not a case: there is grad_output, but no gradient is expected, as grad_input",
+        );
+        expect(
+            &output,
+            1,
+            "failed no such gradient: not a case: this call of sigmoid has no grad_weight, but grad_input",
+        );
+        expect(&output, 1, "failed a list: not a case: grad_output is a list");
     }
     expect(&check(&folder.0, &["--device", "gpu", "--id", "too tight"]), 1, "difference");
 }

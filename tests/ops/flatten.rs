@@ -23,6 +23,24 @@ fn the_buffer_is_shared() {
     assert_eq!(flat.read_blocking().unwrap(), ndarray::array![1, 2, 3, 4].into_dyn());
 }
 
+/// What only changes its shape is bound nowhere, and may be larger than a binding.
+#[cfg(feature = "gpu-core")]
+#[test]
+fn it_is_larger_than_a_devices_bindings() {
+    use crate::gradients::backward_of;
+    use crate::harness::random;
+    use crate::splitting::expect_cut;
+    use wgdnn::operator::Gradient;
+    use wgdnn::{UnaryInputs, cases::Call};
+
+    let input = random(&[3, 6, 3, 4, 6], 1);
+    let call = Call::new::<Flatten>(UnaryInputs { input }, &FlattenParams::default()).unwrap();
+    expect_cut(&call, 0.0);
+    for how in [Gradient::Write, Gradient::Accumulate] {
+        expect_cut(&backward_of(&call, 1, how, None).unwrap(), 0.0);
+    }
+}
+
 #[cfg(feature = "gpu-core")]
 mod properties {
     use super::*;

@@ -11,6 +11,10 @@ activation_tests!(
         (" & (ordered != bitcast<vec4<i32>>(vec4<u32>(0x80000000u)))", " & (ordered < vec4<i32>(-0x40000000))"),
         ("ordered <= vec4<i32>(-0x800000)", "ordered < vec4<i32>(-0x800000)"),
         ("ordered <= vec4<i32>(-0x800000)", "ordered < vec4<i32>()"),
+    ],
+    gradient [
+        ("return (bits == vec4<u32>()) | ", "return "),
+        ("bitcast<vec4<i32>>(bits) <= vec4<i32>(-0x800000)", "bitcast<vec4<i32>>(bits) < vec4<i32>()"),
     ]
 );
 

@@ -10,5 +10,6 @@ activation_tests!(
     [
         ("select(relu(x), vec4<u32>(SIX), is_above_6)", "relu(x)"),
         ("(x > vec4<u32>(SIX)) & (x <= vec4<u32>(INFINITY))", "x > vec4<u32>(SIX)"),
-    ]
+    ],
+    gradient[(" | (bits == vec4<u32>(SIX))", "")]
 );

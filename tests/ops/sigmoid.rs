@@ -10,7 +10,8 @@ activation_tests!(
     [
         ("bits, is_each_nan(x))", "bits, vec4<bool>())"),
         ("vec4<f32>(1.0), e, x < vec4<f32>()", "vec4<f32>(1.0), e, x > vec4<f32>()"),
-    ]
+    ],
+    gradient[("derivative = (1.0 - x) * x", "derivative = 1.0 - x")]
 );
 
 #[test]

@@ -7,5 +7,6 @@ activation_tests!(
     "tanh",
     Just(Default::default()),
     16.0,
-    [("select(far, -far, x < vec4<f32>())", "far"), ("1.33314422036e-1", "1.3e-1"),]
+    [("select(far, -far, x < vec4<f32>())", "far"), ("1.33314422036e-1", "1.3e-1"),],
+    gradient[("derivative = 1.0 - x * x", "derivative = 1.0 - x")]
 );

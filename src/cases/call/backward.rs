@@ -45,10 +45,23 @@ impl Call {
     /// The backward pass of a case that has one, given the outputs of this call.
     pub fn backward_of_case(&self, case: &Case, outputs: &Outputs) -> Result<Option<Call>, Refusal> {
         let Some(grad_output) = case.inputs.get(GRAD_OUTPUT) else { return Ok(None) };
+        let bad_case = |what: String| Err(Refusal::BadCase(what));
+        if case.lists.contains(GRAD_OUTPUT) {
+            return bad_case(format!("{GRAD_OUTPUT} is a list"));
+        }
         let unsupported = || Refusal::Unsupported(format!("{}: the backward pass", self.op()));
         let known = self.differentiable().ok_or_else(unsupported)?.gradient_shapes_by_name();
-        let is_wanted = |(name, _): &(Name, _)| case.outputs.contains_key(&key_of(*name));
+        let names: Vec<_> = known.iter().map(|(name, _)| key_of(*name)).collect();
+        let mut expected = case.outputs.keys().filter(|name| name.starts_with("grad_"));
+        if let Some(name) = expected.find(|name| !names.contains(name)) {
+            return bad_case(format!("this call of {} has no {name}, but {}", self.op(), names.join(", ")));
+        }
+        // What must be refused wants all.
+        let is_wanted = |(name, _): &(Name, _)| case.is_error || case.outputs.contains_key(&key_of(*name));
         let wanted: Vec<_> = known.into_iter().filter(is_wanted).map(|(name, _)| (name, Gradient::Write)).collect();
+        if wanted.is_empty() {
+            return bad_case(format!("there is {GRAD_OUTPUT}, but no gradient is expected, as {}", names.join(", ")));
+        }
         let others = [(GRAD_OUTPUT.into(), any_array(&grad_output[0]))];
         self.backward(&wanted, outputs, &others).map(Some)
     }

@@ -12,7 +12,7 @@ arguments! {
         grad_output: float,
         /// f32: the operator's input. Present exactly if `grad_weight` is wanted, or `grad_input` in training.
         input: optional float,
-        /// f32, (C): what training saved. Present beside `input` in training.
+        /// f32, (C): what training saved. Present beside `input` in training, unless that is empty.
         saved_mean: optional float,
         /// f32, (C): what training saved. Present beside `saved_mean`.
         saved_invstd: optional float,
@@ -61,15 +61,15 @@ impl Differentiable for BatchNorm {
     fn backward_shapes(&self, backward: &Backward<Self>) -> BatchNormBackwardInputs<Vec<usize>> {
         let channels = [self.channels];
         let is_training = self.params.training;
-        // Without elements all sums are 0, and there are no statistics.
-        let needed = |is_used: bool, by: &[&'static str], shape: &[usize]| {
-            backward.needed(by, shape).filter(|_| is_used && !self.is_empty())
-        };
+        let needed =
+            |is_used: bool, by: &[&'static str], shape: &[usize]| backward.needed(by, shape).filter(|_| is_used);
+        // Without elements there are no statistics.
+        let has_saved = is_training && !self.is_empty();
         let [both, of_input, of_weight] = [&["grad_input", "grad_weight"][..], &["grad_input"], &["grad_weight"]];
         BatchNormBackwardInputs {
             input: needed(true, if is_training { both } else { of_weight }, &self.shape),
-            saved_mean: needed(is_training, both, &channels),
-            saved_invstd: needed(is_training, both, &channels),
+            saved_mean: needed(has_saved, both, &channels),
+            saved_invstd: needed(has_saved, both, &channels),
             running_mean: needed(!is_training, of_weight, &channels),
             running_var: needed(!is_training, both, &channels),
             weight: needed(self.has_weight, of_input, &channels),

@@ -318,8 +318,8 @@ mod on_gpu {
     /// [`torch.nn.functional.conv2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.conv2d.html):
     ///
     /// - grad_input is the transposed convolution of grad_output with the weight;
-    /// - `grad_weight[o,i,u,v]` is the sum over n, y and x of `grad_output[n,o,y,x]` times `input[n, group(o) + i, y stride -
-    ///   padding + u dilation, x stride - padding + v dilation]`;
+    /// - `grad_weight[o,i,u,v]` is the sum over n, y and x of `grad_output[n,o,y,x]` times `input[n, first + i, y stride -
+    ///   padding + u dilation, x stride - padding + v dilation]`, where first is the first input channel of o's group;
     /// - `grad_bias[o]`, of a bias of this many channels, is the sum over n, y and x of `grad_output[n,o,y,x]`.
     ///
     /// [`Differentiable::backward`](crate::operator::Differentiable::backward) plans them one by one.

@@ -186,8 +186,8 @@ mod on_gpu {
     /// [`torch.nn.functional.conv_transpose2d`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.conv_transpose2d.html):
     ///
     /// - grad_input is the convolution of grad_output with the weight;
-    /// - `grad_weight[i,o,u,v]` is the sum over n, y and x of `input[n,i,y,x]` times `grad_output[n, group(i) + o, y stride -
-    ///   padding + u dilation, x stride - padding + v dilation]`;
+    /// - `grad_weight[i,o,u,v]` is the sum over n, y and x of `input[n,i,y,x]` times `grad_output[n, first + o, y stride -
+    ///   padding + u dilation, x stride - padding + v dilation]`, where first is the first output channel of i's group;
     /// - `grad_bias[o]`, of a bias of this many channels, is the sum over n, y and x of `grad_output[n,o,y,x]`.
     ///
     /// Gradients that are not needed cost nothing if they are planned one by one: see

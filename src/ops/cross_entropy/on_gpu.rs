@@ -13,7 +13,7 @@ use crate::gpu::kernel::{Dispatch, Kernel, kernel, uniform};
 use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{largest, rounding, unless_overflown};
-use crate::operator::{ArraysOf, Bound, Computed, InputsOf, Operator, Slot, Slots, Tolerance};
+use crate::operator::{ArraysOf, Bound, Computed, Definition, InputsOf, Operator, Slot, Slots, Tolerance};
 use crate::ops::reduction::{Reduction, reduction_parts};
 
 uniform! {
@@ -187,7 +187,7 @@ impl Operator for CrossEntropy {
     }
 
     fn check(&self, inputs: &InputsOf<Self, &Tensor, &Tensor<i32>>) -> Result<()> {
-        self.check_known_classes(&inputs.target)
+        self.check_known_classes(Self::NAME, &inputs.target)
     }
 }
 
@@ -198,11 +198,15 @@ impl CrossEntropy {
     }
 
     /// Checks class indices that the host knows.
-    pub(super) fn check_known_classes(&self, target: &CrossEntropyTarget<&Tensor<i32>, &Tensor>) -> Result<()> {
+    pub(super) fn check_known_classes(
+        &self,
+        operator: &'static str,
+        target: &CrossEntropyTarget<&Tensor<i32>, &Tensor>,
+    ) -> Result<()> {
         match target {
             CrossEntropyTarget::Classes(classes) => {
                 let known = classes.distinct();
-                self.check_classes(known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
+                self.check_classes_of(operator, known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
             }
             CrossEntropyTarget::Probabilities(_) => Ok(()),
         }

@@ -11,7 +11,7 @@ use crate::gpu::tensor::Tensor;
 use crate::gpu::work::Part;
 use crate::operator::replay::{rounding, unless_overflown};
 use crate::operator::{
-    ArraysOf, Backward, Bound, Computed, Differentiable, InputsOf, Operator, Slot, Slots, Tolerance,
+    ArraysOf, Backward, Bound, Computed, Definition, Differentiable, InputsOf, Operator, Slot, Slots, Tolerance,
 };
 use crate::ops::class_targets::{CountParams, Factors};
 use crate::ops::reduction::{Reduction, reduction_parts};
@@ -67,9 +67,9 @@ impl NllLoss {
     }
 
     /// Checks class indices that the host knows.
-    fn check_known_classes(&self, target: &Tensor<i32>) -> Result<()> {
+    fn check_known_classes(&self, operator: &'static str, target: &Tensor<i32>) -> Result<()> {
         let known = target.distinct();
-        self.check_classes(known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
+        self.check_classes_of(operator, known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
     }
 }
 
@@ -161,7 +161,7 @@ impl Operator for NllLoss {
     }
 
     fn check(&self, inputs: &InputsOf<Self, &Tensor, &Tensor<i32>>) -> Result<()> {
-        self.check_known_classes(inputs.target)
+        self.check_known_classes(Self::NAME, inputs.target)
     }
 }
 
@@ -309,14 +309,14 @@ impl Operator for Backward<NllLoss> {
     }
 
     fn check(&self, inputs: &InputsOf<Self, &Tensor, &Tensor<i32>>) -> Result<()> {
-        self.forward.check_known_classes(inputs.target)
+        self.forward.check_known_classes(NllLoss::BACKWARD, inputs.target)
     }
 }
 
 /// The gradient of [`nll_loss`] with respect to its input, of this shape, as PyTorch's autograd of
 /// [`torch.nn.functional.nll_loss`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.nll_loss.html): the row's
-/// `grad_output`, times minus the weight of its class, and for a mean divided by the sum of the weights of all rows' classes,
-/// for the class of each row that is not ignored; 0 for all else.
+/// `grad_output`, times minus the weight of its class, and for a mean divided by the sum of the weights of the classes of all
+/// rows that are not ignored, for the class of each such row; 0 for all else.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), wgdnn::Error> {

@@ -111,6 +111,15 @@ fn it_is_cut_to_a_devices_bindings() {
     }
 }
 
+/// The sum with what is there is rounded once more, on the GPU and by the reference, which may part there.
+#[test]
+fn what_is_added_to_many_rows_is_validated() {
+    let call = Call::new::<CrossEntropy>(inputs(&[1000, 10], false), &Default::default()).unwrap();
+    for seed in 0..8 {
+        crate::gradients::agree(&call, seed).unwrap();
+    }
+}
+
 #[test]
 fn small_gradients_keep_their_digits() {
     // p - 1 is -1.5e-8; of p next to 1 it would be 0.

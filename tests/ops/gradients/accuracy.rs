@@ -6,7 +6,8 @@ use wgdnn::cases::{CaseArray, difference};
 
 use crate::harness::{floats_of, golden_gradients, gpu, gpu_taken_for_hardware};
 
-/// The root mean square error over all of an operator's gradients, relative to the size of each, is at most 4 times PyTorch's.
+/// The root mean square error over an operator's gradients of each source, relative to the size of each, is at most 4 times
+/// PyTorch's.
 #[test]
 fn gradients_are_as_exact_as_pytorchs() {
     // The squares of our errors on both devices, and of PyTorch's, and how many they are.
@@ -21,7 +22,9 @@ fn gradients_are_as_exact_as_pytorchs() {
             let ours = made.each_ref().map(|made| difference(floats_of(&made[name]), array).rmse);
             if size > 0.0 && size.is_finite() && ours.iter().all(|error| error.is_finite()) {
                 let (field, _) = name.split_once('.').unwrap_or((name, ""));
-                let sums = errors.entry(format!("{}, {field}", gradient.backward.op())).or_default();
+                // Apart, so that terms that nearly cancel in a corner hide nothing elsewhere.
+                let (source, _) = gradient.case.id.split_once('/').unwrap();
+                let sums = errors.entry(format!("{}, {field}, {source}", gradient.backward.op())).or_default();
                 let squares = [ours[0].powi(2) / size, ours[1].powi(2) / size, theirs.powi(2) / size, 1.0];
                 sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
             }
@@ -31,7 +34,10 @@ fn gradients_are_as_exact_as_pytorchs() {
     for (gradient, [ours, of_hardware, theirs, count]) in errors {
         let [ours, of_hardware, theirs] = [ours, of_hardware, theirs].map(|squares| (squares / count).sqrt());
         println!("{gradient}: {ours:.2e}, {of_hardware:.2e} beside {theirs:.2e}, {count} gradients");
-        assert!(count >= 10.0, "{gradient}: {count}");
+        if count < 10.0 {
+            assert!(!gradient.ends_with("random"), "{gradient}: {count}");
+            continue;
+        }
         // Where PyTorch has the exact result, once rounded, one more rounding is no matter.
         let most = 4.0 * theirs + f64::from(f32::EPSILON) / 4.0;
         assert!(ours <= most && of_hardware <= most, "{gradient}: {ours:e}, {of_hardware:e}, beside {theirs:e}");

@@ -4,7 +4,8 @@
 /// parameters, `$roundings` how many roundings of float32 its result may be from the reference's, and a fault is a part
 /// of its shader's text and what stands there instead.
 macro_rules! activation_tests {
-    ($operator:ident, $op:literal, $params:expr, $roundings:literal, [$($fault:expr),* $(,)?]) => {
+    ($operator:ident, $op:literal, $params:expr, $roundings:literal, [$($fault:expr),* $(,)?],
+     gradient [$($gradient_fault:expr),* $(,)?]) => {
         use wgdnn::$operator;
 
         $crate::harness::golden_tests!($op, at_least 60);
@@ -79,8 +80,15 @@ macro_rules! activation_tests {
                 ("input_block(at)", "input_block(params.base)"),
                 $($fault),*
             ];
-            let faults: Vec<_> = FAULTS.iter().map(|&(from, to)| ($op, from, to)).collect();
-            $crate::harness::expect_seen($op, &faults);
+            const OF_GRADIENT: &[(&str, &str)] = &[
+                ("if (index < params.count)", "if (index + 1u < params.count)"),
+                ("if (block < params.count)", "if (block + 1u < params.count)"),
+                ("gradient(grad_output_blocks[at]", "gradient(grad_output_blocks[params.base / 4u]"),
+                $($gradient_fault),*
+            ];
+            let faults = FAULTS.iter().map(|&(from, to)| ($op, from, to));
+            let of_gradient = OF_GRADIENT.iter().map(|&(from, to)| ("activation_backward", from, to));
+            $crate::harness::expect_seen($op, &faults.chain(of_gradient).collect::<Vec<_>>());
         }
     };
 }
