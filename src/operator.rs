@@ -169,7 +169,7 @@ pub struct NoParams {}
 /// Computes an operator on arrays that are given by name.
 #[doc(hidden)]
 pub fn compute_by_name<O: OnCpu>(operator: &O, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
-    let mut source = Named { operator: O::NAME, values: inputs, layouts: Vec::new() };
+    let mut source = Named { operator: O::NAME, values: inputs.into(), layouts: Vec::new() };
     let inputs = O::Inputs::build(&mut source)?;
     source.finish()?;
     operator.compute(&inputs)?.by_name()

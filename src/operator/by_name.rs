@@ -1,19 +1,22 @@
 //! Arguments by name, for operators of any type.
 
+use std::collections::VecDeque;
+
 use super::{FloatOrInteger, Map, Name, PackedLayout, Source};
 use crate::error::{Error, Result};
 
 /// Values that are taken out by name.
 pub(super) struct Named<F, I> {
     pub operator: &'static str,
-    pub values: Vec<(Name, FloatOrInteger<F, I>)>,
+    /// A queue, since they usually come in their order.
+    pub values: VecDeque<(Name, FloatOrInteger<F, I>)>,
     pub layouts: Vec<(Name, PackedLayout)>,
 }
 
 impl<F, I> Named<F, I> {
     /// Fails if any value was not taken.
     pub fn finish(self) -> Result<()> {
-        match self.values.first() {
+        match self.values.front() {
             None => Ok(()),
             Some((name, _)) => {
                 Err(name.invalid(self.operator, "an argument that was planned, once", "another, or one more"))
@@ -25,7 +28,7 @@ impl<F, I> Named<F, I> {
 impl<F, I> Source<F, I, Error> for Named<F, I> {
     fn either(&mut self, name: Name) -> Result<Option<FloatOrInteger<F, I>>> {
         let place = self.values.iter().position(|(other, _)| *other == name);
-        Ok(place.map(|place| self.values.remove(place).1))
+        Ok(place.and_then(|place| self.values.remove(place)).map(|(_, value)| value))
     }
 
     fn count(&mut self, field: &'static str) -> usize {

@@ -1,5 +1,7 @@
 //! Operators of any type, to warm up, list, check and measure them alike.
 
+use std::collections::VecDeque;
+
 use super::by_name::{Flat, Named};
 use super::call::{List, expect_shape, inputs_of, matched};
 use super::planned::Planned;
@@ -232,19 +234,27 @@ impl<O: Operator> AnyOperator for O {
         expect_names(self, buffers.iter().map(|(name, _)| *name))?;
         let slots = self.slots_on(recorder.gpu().capabilities());
         let mut workspace = None;
-        let mut values = Vec::new();
+        let (mut inputs, mut outputs) = (VecDeque::new(), VecDeque::new());
+        let mut next = 0;
         for &(name, slice) in buffers {
-            let slot = slots.iter().find(|slot| slot.name == name);
-            match slot {
-                // A workspace that is not needed may be passed.
-                _ if name == "workspace".into() => workspace = Some(slice),
-                Some(FlatSlot { slot, .. }) if slot.is_integer => values.push((name, FloatOrInteger::Integer(slice))),
-                _ => values.push((name, FloatOrInteger::Float(slice))),
+            // A workspace that is not needed may be passed.
+            if name == "workspace".into() {
+                workspace = Some(slice);
+                continue;
             }
+            // They usually come in their order.
+            let mut places = (next..slots.len()).chain(0..next);
+            let place = places.find(|&place| slots[place].name == name);
+            next = place.map_or(next, |place| place + 1);
+            let slot = place.map(|place| &slots[place]);
+            let value = match slot {
+                Some(FlatSlot { slot, .. }) if slot.is_integer => FloatOrInteger::Integer(slice),
+                _ => FloatOrInteger::Float(slice),
+            };
+            // A gradient is an output, or an input of the same name.
+            let is_output = slot.is_some_and(|slot| slot.group == Group::Output);
+            if is_output { &mut outputs } else { &mut inputs }.push_back((name, value));
         }
-        let is_output = |name: &Name| slots.iter().any(|slot| slot.name == *name && slot.group == Group::Output);
-        // A gradient is an output, or an input of the same name.
-        let (outputs, inputs) = values.into_iter().partition(|(name, _)| is_output(name));
         let mut source = Named { operator: O::NAME, values: inputs, layouts: layouts(&slots) };
         let inputs = O::Inputs::build(&mut source)?;
         source.finish()?;
@@ -256,7 +266,7 @@ impl<O: Operator> AnyOperator for O {
 
     fn compute_by_name(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
         expect_names(self, inputs.iter().map(|(name, _)| *name))?;
-        let mut source = Named { operator: O::NAME, values: inputs, layouts: Vec::new() };
+        let mut source = Named { operator: O::NAME, values: inputs.into(), layouts: Vec::new() };
         let inputs = O::Inputs::build(&mut source)?;
         source.finish()?;
         let mut given = List::<&[usize]>::new();
@@ -297,7 +307,7 @@ fn inputs_by_name<O: Operator>(
         FloatOrInteger::Integer(tensor) => tensor.gpu().clone(),
     });
     let layouts = gpu.map_or_else(Vec::new, |gpu| layouts(&operator.slots_on(gpu.capabilities())));
-    let mut source = Named { operator: O::NAME, values, layouts };
+    let mut source = Named { operator: O::NAME, values: values.into(), layouts };
     let inputs = O::Inputs::build(&mut source)?;
     source.finish()?;
     Ok(inputs)

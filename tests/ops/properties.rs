@@ -9,13 +9,17 @@ use crate::epilogues::EXACT;
 use crate::harness::{gpu, gpu_taken_for_hardware};
 use wgdnn::cases::{Call, CaseArray, Refusal, difference};
 
-/// Random problems per operator and run.
+/// Random problems per operator and run. `WGDNN_TEST_PROBLEMS` is another number, for runs on further devices.
 const PROBLEMS: u32 = 300;
 
 pub fn config() -> ProptestConfig {
+    let problems = match std::env::var("WGDNN_TEST_PROBLEMS") {
+        Ok(number) => number.parse().expect("WGDNN_TEST_PROBLEMS is a number"),
+        Err(_) => PROBLEMS,
+    };
     // A failure prints its problem, smallest first; nothing is written into the repository.
-    let max_global_rejects = 20 * PROBLEMS;
-    ProptestConfig { failure_persistence: None, max_global_rejects, ..ProptestConfig::with_cases(PROBLEMS) }
+    let max_global_rejects = 20 * problems;
+    ProptestConfig { failure_persistence: None, max_global_rejects, ..ProptestConfig::with_cases(problems) }
 }
 
 pub fn pair(range: std::ops::Range<usize>) -> impl Strategy<Value = [usize; 2]> {

@@ -95,7 +95,7 @@ where
     }
 
     fn compute_backward(&self, inputs: Vec<(Name, AnyArray)>) -> Result<Vec<(Name, AnyArray)>> {
-        let mut source = Named { operator: O::BACKWARD, values: inputs, layouts: Vec::new() };
+        let mut source = Named { operator: O::BACKWARD, values: inputs.into(), layouts: Vec::new() };
         let inputs = O::BackwardInputs::build(&mut source)?;
         source.finish()?;
         let shapes = O::BackwardInputs::try_map(&inputs, &mut ShapesOf)?;

@@ -21,7 +21,7 @@ mod on_gpu {
     use wgdnn::{AdapterClass, Gpu};
 
     use crate::harness::{failures_of_all_algorithms, golden_of, portable_gpu};
-    use wgdnn::cases::{Call, Outputs, Refusal};
+    use wgdnn::cases::{Call, Case, Outputs, Refusal};
 
     /// A shader's name, a part of its text, and what stands there instead.
     pub type Fault = (&'static str, &'static str, &'static str);
@@ -43,7 +43,20 @@ mod on_gpu {
         }
         gpu.substitute_shader(file, faulty(fault));
         let run = |call: &Call| crate::recorded::run(call, &gpu);
-        golden_of(op).into_iter().any(|case| !failures_of_all_algorithms(&[case], run).is_empty())
+        golden_of(op)
+            .into_iter()
+            .filter(|case| runs(case, file, &gpu))
+            .any(|case| !failures_of_all_algorithms(&[case], run).is_empty())
+    }
+
+    /// Whether a call of the case, by some algorithm, runs a kernel of this file. What is not planned on such a device does not.
+    fn runs(case: &Case, file: &str, gpu: &Gpu) -> bool {
+        let Ok(forward) = Call::of_case(case) else { return false };
+        let backward = forward.planned_backward().unwrap_or_default();
+        let calls = std::iter::once(&forward).chain(&backward).flat_map(Call::by_every_algorithm);
+        calls.map(|(_, call)| call.operator().dispatches_on(gpu.capabilities())).any(|dispatches| {
+            dispatches.is_ok_and(|dispatches| dispatches.iter().any(|dispatch| dispatch.kernel.module == file))
+        })
     }
 
     /// Plants each fault and holds that a golden case of the operator fails.
