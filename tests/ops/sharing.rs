@@ -356,7 +356,9 @@ fn calls_from_several_threads_give_right_answers() {
 #[test]
 fn the_same_call_gives_the_same_bits() {
     use wgdnn::cases::Call;
-    for case in crate::harness::golden().iter().filter(|case| !case.is_error) {
+    // Those with gradients run so elsewhere.
+    let is_taken = |case: &&wgdnn::cases::Case| !case.is_error && !case.inputs.contains_key("grad_output");
+    for case in crate::harness::golden().iter().filter(is_taken) {
         let call = Call::of_case(case).unwrap();
         let runs = crate::recorded::run_on_dirt(&call, gpu(), &crate::recorded::DIRT).unwrap();
         let first = bits(&runs[0]);
