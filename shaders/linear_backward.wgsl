@@ -1,4 +1,4 @@
-// parts: linear_columns_in_blocks|linear_columns, linear_steps_in_blocks|linear_steps
+// parts: linear_columns_in_blocks|linear_columns, linear_steps_in_blocks|linear_steps|linear_steps_subgroup
 // The gradients of linear are products of matrices: result[m, k] = sum over the steps s of a[m, s] * b[s, k].
 //     grad_input[r, k]  = sum over n of grad_output[r, n] * weight[n, k]
 //     grad_weight[n, k] = sum over r of grad_output[r, n] * input[r, k]
@@ -53,8 +53,8 @@ fn product_of(steps: vec4<f32>, b: mat4x4<f32>) -> vec4<f32> {
     return (steps.x * b[0] + steps.y * b[1]) + (steps.z * b[2] + steps.w * b[3]);
 }
 
-fn add_products(sums: ptr<function, Quad>, row: u32, step: u32, b: mat4x4<f32>) {
-    let quad = a_quad(row, step);
+fn add_products(sums: ptr<function, Quad>, lane: Lane, row: u32, step: u32, b: mat4x4<f32>) {
+    let quad = a_quad(lane, row, step);
     (*sums).row_0 += product_of(quad[0], b);
     if (ROWS > 1u) {
         (*sums).row_1 += product_of(quad[1], b);
@@ -99,16 +99,18 @@ fn store_quad(totals: Quad, row: u32, block: u32, split: u32) {
 fn products(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) grid: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
+    lane: Lane,
 ) {
     let blocks = (params.columns + 3u) / 4u;
     let groups = (blocks + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
     let tiles = (params.rows + ROWS - 1u) / ROWS;
     let number = workgroup.y * grid.x + workgroup.x;
-    let block = number % groups * WORKGROUP_SIZE + lane;
+    let wanted_block = number % groups * WORKGROUP_SIZE + lane.index;
+    // All invocations go on: they may share loads.
+    let block = min(wanted_block, blocks - 1u);
     let row = number / groups % tiles * ROWS;
     let split = number / groups / tiles;
-    if (block >= blocks || split >= params.splits) {
+    if (split >= params.splits) {
         return;
     }
     let begin = params.begin + split * params.steps_per_split;
@@ -127,13 +129,13 @@ fn products(
         var step = chunk;
         for (; step + 4u <= chunk_end; step += 4u) {
             let b = mat4x4<f32>(b_block(step, block), b_block(step + 1u, block), b_block(step + 2u, block), b_block(step + 3u, block));
-            add_products(&sums_0, row, step, b);
+            add_products(&sums_0, lane, row, step, b);
             if (ROWS > 4u) {
-                add_products(&sums_4, row + 4u, step, b);
+                add_products(&sums_4, lane, row + 4u, step, b);
             }
             if (ROWS > 8u) {
-                add_products(&sums_8, row + 8u, step, b);
-                add_products(&sums_12, row + 12u, step, b);
+                add_products(&sums_8, lane, row + 8u, step, b);
+                add_products(&sums_12, lane, row + 12u, step, b);
             }
         }
         for (; step < chunk_end; step++) {
@@ -159,6 +161,9 @@ fn products(
         if (HAS_CHUNKS == 0u || chunk >= end) {
             break;
         }
+    }
+    if (wanted_block >= blocks) {
+        return;
     }
     store_quad(totals_0, row, block, split);
     if (ROWS > 4u) {

@@ -53,6 +53,7 @@ static PARTS: &[(&str, &str)] = &[
     part!("linear_elements"),
     part!("linear_steps"),
     part!("linear_steps_in_blocks"),
+    part!("linear_steps_subgroup"),
     part!("linear_store"),
     part!("log"),
     part!("loss_grads"),

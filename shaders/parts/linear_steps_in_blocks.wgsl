@@ -2,9 +2,13 @@
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 
+struct Lane {
+    @builtin(local_invocation_index) index: u32,
+}
+
 // 4 rows, which are columns here, and 4 steps. Rows past the last are like the last, and what is computed of them is not
 // stored.
-fn a_quad(row: u32, step: u32) -> mat4x4<f32> {
+fn a_quad(_lane: Lane, row: u32, step: u32) -> mat4x4<f32> {
     let last = params.rows - 1u;
     if (params.a_row == 1u) {
         let at = (params.a_base + step * params.a_step + min(row, last & ~3u)) / 4u;

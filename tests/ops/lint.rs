@@ -107,6 +107,9 @@ impl<'a> Uniformity<'a> {
             Expression::Math { arg, arg1, arg2, arg3, .. } => {
                 [Some(*arg), *arg1, *arg2, *arg3].into_iter().flatten().all(|argument| self.is_uniform(argument, seen))
             }
+            Expression::Select { condition, accept, reject } => {
+                [condition, accept, reject].into_iter().all(|value| self.is_uniform(*value, seen))
+            }
             Expression::Load { pointer } => self.is_uniform(*pointer, seen),
             Expression::AccessIndex { base, .. } => self.is_uniform(*base, seen),
             Expression::Unary { expr, .. } | Expression::As { expr, .. } => self.is_uniform(*expr, seen),
@@ -227,6 +230,8 @@ fn the_lint_sees_a_wrong_barrier() {
     assert!(!wrong("if (twice(workgroup.x) > 3u) { workgroupBarrier(); }"));
     assert!(wrong("if (twice(lane) > 3u) { workgroupBarrier(); }"));
     assert!(wrong("if (loaded(workgroup.x) > 3u) { workgroupBarrier(); }"));
+    assert!(!wrong("if (select(1u, 9u, workgroup.x > 3u) > 3u) { workgroupBarrier(); }"));
+    assert!(wrong("if (select(1u, 9u, lane > 3u) > 3u) { workgroupBarrier(); }"));
     assert!(wrong("if (lane > 3u) { workgroupBarrier(); }"));
     assert!(wrong("if (lane > 3u) { return; } workgroupBarrier();"));
     assert!(wrong("for (var i = 0u; i < lane; i++) { workgroupBarrier(); }"));

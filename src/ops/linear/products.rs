@@ -29,14 +29,18 @@ macro_rules! product_kernel {
         kernel!("linear_backward" with $columns $steps as $module, $entry_point, Params, $storage)
     };
 }
-/// With the columns element by element or in blocks, and the steps too.
-static PRODUCTS: [[Kernel; 2]; 2] = [
+/// With the columns element by element or in blocks, and the steps too, or in blocks whose loads are shared in subgroups.
+static PRODUCTS: [[Kernel; 3]; 2] = [
     [
         product_kernel!(
             "linear_columns", "linear_steps" as "linear_backward_elements", "products", [(1, Read), (2, Read), (3, ReadWrite)]
         ),
         product_kernel!(
             "linear_columns", "linear_steps_in_blocks" as "linear_backward_columns",
+            "products", [(1, Read), (2, Read), (3, ReadWrite)]
+        ),
+        product_kernel!(
+            "linear_columns", "linear_steps_subgroup" as "linear_backward_columns_subgroup",
             "products", [(1, Read), (2, Read), (3, ReadWrite)]
         ),
     ],
@@ -47,6 +51,10 @@ static PRODUCTS: [[Kernel; 2]; 2] = [
         ),
         product_kernel!(
             "linear_columns_in_blocks", "linear_steps_in_blocks" as "linear_backward",
+            "products", [(1, Read), (2, Read), (3, ReadWrite)]
+        ),
+        product_kernel!(
+            "linear_columns_in_blocks", "linear_steps_subgroup" as "linear_backward_subgroup",
             "products", [(1, Read), (2, Read), (3, ReadWrite)]
         ),
     ],
@@ -93,6 +101,8 @@ pub struct ProductPlan {
     splits: usize,
     workgroup_size: usize,
     in_blocks: bool,
+    /// Whether the invocations of a subgroup share loads, where rows are made of blocks.
+    by_subgroups: bool,
     /// The most steps of a dispatch, of each split.
     most_steps: usize,
     workspace: usize,
@@ -101,7 +111,8 @@ pub struct ProductPlan {
 impl fmt::Display for ProductPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = if self.in_blocks { "a block of 4 columns" } else { "4 columns" };
-        write!(f, "{} rows of {columns} an invocation", self.rows)?;
+        let shared = if self.by_subgroups { ", loads shared in subgroups" } else { "" };
+        write!(f, "{} rows of {columns} an invocation{shared}", self.rows)?;
         if self.splits > 1 { write!(f, ", split in {}", self.splits) } else { Ok(()) }
     }
 }
@@ -138,6 +149,7 @@ impl Product {
             workgroup_size: if on.is_software() { LANES } else { WORKGROUP_SIZE as usize },
             // Of nothing there are no blocks.
             in_blocks: self.steps > 0 && self.columns.is_multiple_of(BLOCK as usize),
+            by_subgroups: on.is_software() && on.has(wgpu::Features::SUBGROUP),
             // A chunk counts too, and what is stored.
             most_steps: on.loop_budget as usize / 2 / CHUNK * CHUNK,
             workspace: if splits > 1 { splits * self.rows * self.columns } else { 0 },
@@ -165,7 +177,8 @@ impl Product {
         let a_in_blocks = steps > 0
             && [a_base, a_row.max(a_step)].iter().all(|value| value.is_multiple_of(BLOCK as usize))
             && (a_row != 1 || rows.is_multiple_of(BLOCK as usize));
-        let products = &PRODUCTS[usize::from(plan.in_blocks)][usize::from(a_in_blocks)];
+        let of_a = if a_in_blocks { 1 + usize::from(plan.by_subgroups) } else { 0 };
+        let products = &PRODUCTS[usize::from(plan.in_blocks)][of_a];
         let tiles = rows.div_ceil(plan.rows) * columns.div_ceil(BLOCK as usize).div_ceil(plan.workgroup_size);
         let is_split = plan.splits > 1;
         let target = if is_split { workspace } else { result };
