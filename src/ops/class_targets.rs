@@ -74,6 +74,19 @@ impl ScoreRows {
         }
         Ok(())
     }
+
+    /// The same of class indices that the host knows.
+    #[cfg(feature = "gpu-core")]
+    pub fn check_known_classes(
+        &self,
+        operator: &'static str,
+        classes: &crate::Tensor<i32>,
+        ignore_index: i64,
+    ) -> Result<()> {
+        let known = classes.distinct();
+        let known = known.as_deref().unwrap_or_default().iter().map(|&class| class.into());
+        self.check_classes(operator, known, ignore_index)
+    }
 }
 
 /// Checked class indices and `ignore_index` as the GPU takes them. An index that does not fit into i32 is the

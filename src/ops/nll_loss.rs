@@ -88,11 +88,7 @@ impl NllLoss {
     /// # Errors
     /// [`Error::InvalidArgument`] for the first invalid index.
     pub fn check_classes(&self, classes: impl IntoIterator<Item = i64>) -> Result<()> {
-        self.check_classes_of(Self::NAME, classes)
-    }
-
-    fn check_classes_of(&self, operator: &'static str, classes: impl IntoIterator<Item = i64>) -> Result<()> {
-        self.rows.check_classes(operator, classes, self.params.ignore_index)
+        self.rows.check_classes(Self::NAME, classes, self.params.ignore_index)
     }
 
     /// The shape of the output: that of the rows without a reduction, otherwise that of a scalar.

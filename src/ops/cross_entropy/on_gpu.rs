@@ -205,8 +205,7 @@ impl CrossEntropy {
     ) -> Result<()> {
         match target {
             CrossEntropyTarget::Classes(classes) => {
-                let known = classes.distinct();
-                self.check_classes_of(operator, known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
+                self.rows.check_known_classes(operator, classes, self.params.ignore_index)
             }
             CrossEntropyTarget::Probabilities(_) => Ok(()),
         }

@@ -65,12 +65,6 @@ impl NllLoss {
     fn ignored_class(&self) -> Option<i32> {
         i32::try_from(self.params.ignore_index).ok()
     }
-
-    /// Checks class indices that the host knows.
-    fn check_known_classes(&self, operator: &'static str, target: &Tensor<i32>) -> Result<()> {
-        let known = target.distinct();
-        self.check_classes_of(operator, known.as_deref().unwrap_or_default().iter().map(|&class| class.into()))
-    }
 }
 
 impl Operator for NllLoss {
@@ -161,7 +155,7 @@ impl Operator for NllLoss {
     }
 
     fn check(&self, inputs: &InputsOf<Self, &Tensor, &Tensor<i32>>) -> Result<()> {
-        self.check_known_classes(Self::NAME, inputs.target)
+        self.rows.check_known_classes(Self::NAME, inputs.target, self.params.ignore_index)
     }
 }
 
@@ -309,7 +303,8 @@ impl Operator for Backward<NllLoss> {
     }
 
     fn check(&self, inputs: &InputsOf<Self, &Tensor, &Tensor<i32>>) -> Result<()> {
-        self.forward.check_known_classes(NllLoss::BACKWARD, inputs.target)
+        let NllLoss { rows, params, .. } = &self.forward;
+        rows.check_known_classes(NllLoss::BACKWARD, inputs.target, params.ignore_index)
     }
 }
 

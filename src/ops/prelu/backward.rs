@@ -105,9 +105,9 @@ impl Prelu {
     }
 }
 
-/// The gradients of [`prelu`](crate::prelu): that of the input is `grad_output` where the input is above 0, and otherwise the
-/// weight times `grad_output`; that of the weight is the sum over each slope's elements of input `grad_output` where the input is not
-/// above 0. They are as PyTorch's autograd of
+/// The gradients of [`prelu`](crate::prelu): that of the input is `grad_output` where the input is above 0, and otherwise
+/// the weight times `grad_output`; that of the weight is the sum over each slope's elements of the input times `grad_output`
+/// where the input is not above 0. They are as PyTorch's autograd of
 /// [`torch.nn.functional.prelu`](https://pytorch.org/docs/2.11/generated/torch.nn.functional.prelu.html) has them.
 ///
 /// ```no_run
