@@ -5,6 +5,12 @@ use std::collections::VecDeque;
 use super::{FloatOrInteger, Map, Name, PackedLayout, Source};
 use crate::error::{Error, Result};
 
+/// The length of a list with items of these names.
+pub(super) fn count(names: impl Iterator<Item = Name>, field: &str) -> usize {
+    let indices = names.filter(|name| name.field == field).filter_map(|name| name.index);
+    indices.map(|index| index + 1).max().unwrap_or(0)
+}
+
 /// Values that are taken out by name.
 pub(super) struct Named<F, I> {
     pub operator: &'static str,
@@ -32,8 +38,7 @@ impl<F, I> Source<F, I, Error> for Named<F, I> {
     }
 
     fn count(&mut self, field: &'static str) -> usize {
-        let of_field = self.values.iter().filter(|(name, _)| name.field == field);
-        of_field.map(|(name, _)| name.index.map_or(0, |index| index + 1)).max().unwrap_or(0)
+        count(self.values.iter().map(|(name, _)| *name), field)
     }
 
     fn layout(&mut self, name: Name) -> Option<PackedLayout> {

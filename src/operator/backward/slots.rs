@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use super::super::by_name::count;
 use super::super::slots::{Slot, Slots};
 use super::super::{PackedLayout, Source};
 use super::{Arguments, Backward, Differentiable, FloatOrInteger, Gradient, Name};
@@ -35,12 +36,6 @@ impl<O: Differentiable> Backward<O> {
         let Ok(outputs) = O::Gradients::build(&mut Lookup { find: written, count: gradients_of });
         Slots::new(inputs, outputs)
     }
-}
-
-/// The length of a list with items of these names.
-fn count(names: impl Iterator<Item = Name>, field: &str) -> usize {
-    let indices = names.filter(|name| name.field == field).filter_map(|name| name.index);
-    indices.map(|index| index + 1).max().unwrap_or(0)
 }
 
 /// Finds slots by name. None that is required is missing, since they come from arguments of the same type.
