@@ -1,4 +1,4 @@
-// parts: sums, sum_terms|prelu_terms|walk_terms
+// parts: sums, sum_terms|prelu_terms|square_terms|walk_terms
 // Sums over channels: target[c] = factor * sum over o and i of term[o, c, i], of an array [outer, channels, inner].
 //
 // A channel is shared by `lanes` invocations, each of which adds every lanes-th element or block of it:

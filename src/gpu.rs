@@ -5,6 +5,7 @@ mod cache;
 pub(crate) mod capabilities;
 mod disk_cache;
 mod eager;
+pub(crate) mod flat;
 pub(crate) mod kernel;
 mod own;
 mod pipelines;
@@ -120,6 +121,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(feature = "testing")]
 thread_local! {
     static LOCKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    static MADE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// How many locks this thread has taken, for a test that counts the locks of a call.
@@ -127,6 +129,19 @@ thread_local! {
 #[doc(hidden)]
 pub fn locks() -> usize {
     LOCKS.get()
+}
+
+/// How many buffers and bind groups this thread has made, for a test that counts those of a step.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub fn made() -> usize {
+    MADE.get()
+}
+
+/// Counts a buffer or a bind group that is made.
+fn count_made() {
+    #[cfg(feature = "testing")]
+    MADE.set(MADE.get() + 1);
 }
 
 impl Gpu {

@@ -44,13 +44,10 @@ pub use fold::FoldedBatchNorm;
 pub use fold::fold_batch_norm;
 #[cfg(all(feature = "gpu-core", not(target_arch = "wasm32")))]
 pub use fold::fold_batch_norm_blocking;
-#[cfg(all(feature = "gpu-core", feature = "testing"))]
-#[doc(hidden)]
-pub use gpu::locks;
 #[cfg(feature = "gpu-core")]
 pub use gpu::{
-    AdapterClass, AnyTensor, Gpu, GpuOptions, capabilities::Capabilities, pool::Memory, profile::Timing,
-    recorder::Recorder, tensor::Element, tensor::Tensor,
+    AdapterClass, AnyTensor, Gpu, GpuOptions, capabilities::Capabilities, flat::FlatTensors, pool::Memory,
+    profile::Timing, recorder::Recorder, tensor::Element, tensor::Tensor,
 };
 #[cfg(feature = "gpu-core")]
 #[doc(hidden)]
@@ -58,6 +55,9 @@ pub use gpu::{
     kernel::{Access, Binding, Dispatch, Kernel, Member},
     work::Part,
 };
+#[cfg(all(feature = "gpu-core", feature = "testing"))]
+#[doc(hidden)]
+pub use gpu::{locks, made};
 pub use ndarray;
 #[cfg(feature = "gpu-core")]
 pub use operator::{AnyOperator, Operator, Role, Slot, Slots};

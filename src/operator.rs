@@ -143,7 +143,7 @@ pub struct Computed<O: Definition> {
     /// The outputs.
     pub outputs: OutputsOf<O, ArrayD<f32>, ArrayD<i32>>,
     /// The new values of the inputs that it updates, by name.
-    pub updated: Vec<(Name, ArrayD<f32>)>,
+    pub updated: Vec<(Name, AnyArray)>,
 }
 
 impl<O: Definition> Computed<O> {
@@ -156,8 +156,27 @@ impl<O: Definition> Computed<O> {
     fn by_name(self) -> Result<Vec<(Name, AnyArray)>> {
         let mut flat = Flat(Vec::new());
         O::Outputs::try_map(&self.outputs, &mut flat)?;
-        flat.0.extend(self.updated.into_iter().map(|(name, array)| (name, FloatOrInteger::Float(array))));
+        flat.0.extend(self.updated);
         Ok(flat.0)
+    }
+
+    /// Adds the new value of an input that it updates.
+    pub(crate) fn update(&mut self, name: impl Into<Name>, array: ArrayD<f32>) {
+        self.updated.push((name.into(), FloatOrInteger::Float(array)));
+    }
+
+    /// The new value of an input of floats, if it updates that.
+    pub(crate) fn take_updated(&mut self, field: &str) -> Option<ArrayD<f32>> {
+        let at = self.updated.iter().position(|(name, _)| name.field == field)?;
+        self.updated.swap_remove(at).1.float()
+    }
+
+    /// The new values of the inputs of floats that it updates, by name.
+    pub(crate) fn updated_floats(&self) -> impl Iterator<Item = (Name, &ArrayD<f32>)> {
+        self.updated.iter().filter_map(|(name, array)| match array {
+            FloatOrInteger::Float(array) => Some((*name, array)),
+            FloatOrInteger::Integer(_) => None,
+        })
     }
 }
 
@@ -165,6 +184,22 @@ impl<O: Definition> Computed<O> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "cases", derive(serde::Deserialize))]
 pub struct NoParams {}
+
+/// The outputs of an operator that only updates its inputs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoOutputs {}
+
+impl Arguments for NoOutputs {
+    type Of<F, I> = NoOutputs;
+
+    fn try_map<'a, F, I, G, J, E>(_: &'a NoOutputs, _: &mut impl Map<'a, F, I, G, J, E>) -> Result<NoOutputs, E> {
+        Ok(NoOutputs {})
+    }
+
+    fn build<F, I, E>(_: &mut dyn Source<F, I, E>) -> Result<NoOutputs, E> {
+        Ok(NoOutputs {})
+    }
+}
 
 /// Computes an operator on arrays that are given by name.
 #[doc(hidden)]

@@ -9,6 +9,7 @@ mod convolution;
 mod elementwise;
 pub(crate) mod epilogue;
 pub(crate) mod losses;
+pub(crate) mod optimizer;
 #[cfg(feature = "gpu-core")]
 mod pooling;
 mod reduction;
@@ -27,8 +28,8 @@ pub use reduction::Reduction;
 pub use rows::RowsPlan;
 pub use rows::SoftmaxParams;
 
-/// The only list of operators: each by the name of its files in `src/ops`, `src/reference` and `tests/ops`, and by its
-/// type. It is passed to the macro named by the caller.
+/// The list of operators that have gradients: each by the name of its files in `src/ops`, `src/reference` and `tests/ops`,
+/// and by its type. It is passed to the macro named by the caller.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! operators {
@@ -43,6 +44,7 @@ macro_rules! operators {
             conv2d: Conv2d,
             conv_transpose2d: ConvTranspose2d,
             cross_entropy: CrossEntropy,
+            dropout: Dropout,
             flatten: Flatten,
             gelu: Gelu,
             hardswish: Hardswish,
@@ -68,21 +70,43 @@ macro_rules! operators {
     };
 }
 
+/// The list of operators that have none: those that update parameters and their gradients. It is used like that of
+/// `operators`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! optimizers {
+    ($then:ident) => {
+        $then! {
+            adam: Adam,
+            clip_grad_norm: ClipGradNorm,
+            sgd: Sgd,
+            zero: Zero,
+        }
+    };
+}
+
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
         $(
             mod $module;
             pub use $module::*;
         )*
-
-        /// All kernels of all operators, for tests.
-        #[cfg(feature = "gpu-core")]
-        #[doc(hidden)]
-        pub fn kernels() -> Vec<&'static $crate::gpu::kernel::Kernel> {
-            use $crate::operator::{Backward, Operator};
-            let all = [$(<$operator as Operator>::KERNELS, <Backward<$operator> as Operator>::KERNELS),*];
-            all.into_iter().flatten().copied().flatten().collect()
-        }
     };
 }
 operators!(modules);
+optimizers!(modules);
+
+/// All kernels of all operators, for tests.
+#[cfg(feature = "gpu-core")]
+#[doc(hidden)]
+pub fn kernels() -> Vec<&'static crate::gpu::kernel::Kernel> {
+    use crate::operator::{Backward, Operator};
+    macro_rules! forward {
+        ($($module:ident: $operator:ident),* $(,)?) => { [$(<$operator as Operator>::KERNELS),*] };
+    }
+    macro_rules! backward {
+        ($($module:ident: $operator:ident),* $(,)?) => { [$(<Backward<$operator> as Operator>::KERNELS),*] };
+    }
+    let (forward, backward, optimizers) = (operators!(forward), operators!(backward), optimizers!(forward));
+    forward.into_iter().chain(backward).chain(optimizers).flatten().copied().flatten().collect()
+}

@@ -143,6 +143,17 @@ impl Parameter for Option<bool> {
     }
 }
 
+impl Parameter for [f64; 2] {
+    const EXPECTED: &str = "two numbers";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::List(list) if list.len() == 2 => Some([f64::read(&list[0])?, f64::read(&list[1])?]),
+            _ => None,
+        }
+    }
+}
+
 /// Two numbers or one for both, or none.
 impl Parameter for Option<[f64; 2]> {
     const EXPECTED: &str = "a number, or two of them";
@@ -150,8 +161,7 @@ impl Parameter for Option<[f64; 2]> {
     fn read(value: &Value) -> Option<Self> {
         match value {
             Value::None => Some(None),
-            Value::List(list) if list.len() == 2 => Some(Some([f64::read(&list[0])?, f64::read(&list[1])?])),
-            value => f64::read(value).map(|both| Some([both; 2])),
+            value => <[f64; 2]>::read(value).or_else(|| f64::read(value).map(|both| [both; 2])).map(Some),
         }
     }
 }

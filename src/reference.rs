@@ -46,6 +46,7 @@ macro_rules! modules {
     };
 }
 crate::operators!(modules);
+crate::optimizers!(modules);
 
 /// An array of `T`: an [`ndarray::Array`] or a view of one, of any dimension.
 pub trait AsArray<T> {
@@ -149,10 +150,10 @@ fn activation_backward<O: IsActivation>(
 }
 
 /// Computes the only gradient of an operator.
-fn gradient_of<O>(forward: &O, inputs: &UnaryBackwardInputs<ArrayD<f32>>) -> crate::Result<ArrayD<f32>>
+fn gradient_of<O>(forward: &O, inputs: &ArraysOf<Backward<O>>) -> crate::Result<ArrayD<f32>>
 where
-    O: Differentiable<BackwardInputs = UnaryBackwardInputs<()>, Gradients = UnaryGradients<()>>,
-    Backward<O>: OnCpu<Params = Backward<O>, Inputs = UnaryBackwardInputs<()>, Outputs = UnaryGradients<()>>,
+    O: Differentiable<Gradients = UnaryGradients<()>>,
+    Backward<O>: OnCpu<Params = Backward<O>, Outputs = UnaryGradients<()>>,
 {
     let computed = compute::<Backward<O>>(inputs, &forward.backward_of_all()?)?;
     Ok(computed.outputs.grad_input.expect("it is wanted"))

@@ -31,23 +31,23 @@ struct Entry {
 
 macro_rules! entries {
     ($($module:ident: $operator:ident),* $(,)?) => {
-        const ENTRIES: &[Entry] = &[$(Entry {
+        &[$(Entry {
             op: <$crate::$operator as Definition>::NAME,
             read: Call::read::<$crate::$operator>,
             parameters: names_of::<<$crate::$operator as Definition>::Params>,
             takes: <$crate::$operator as Definition>::takes,
-        }),*];
+        }),*]
     };
 }
-crate::operators!(entries);
+const ENTRIES: [&[Entry]; 2] = [crate::operators!(entries), crate::optimizers!(entries)];
 
 fn entry(op: &str) -> Option<&'static Entry> {
-    ENTRIES.iter().find(|entry| entry.op == op)
+    ENTRIES.into_iter().flatten().find(|entry| entry.op == op)
 }
 
 /// The names of all operators.
 pub fn operators() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(|entry| entry.op)
+    ENTRIES.into_iter().flatten().map(|entry| entry.op)
 }
 
 /// The names of an operator's parameters, if there is one of this name.

@@ -167,7 +167,7 @@ impl Gpu {
         self.let_go(surplus);
         let result = result.map_err(|error| self.explained(error));
         let result = result.and(submitted.map(|chunks| lock(&self.inner.pending).uploads.give_back(chunks)));
-        result.inspect_err(|error| {
+        result.inspect(|()| submission.succeed()).inspect_err(|error| {
             submission.fail(error);
             let mut pending = lock(&self.inner.pending);
             // Calls recorded meanwhile may use results that are missing.

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::gpu::cache::Cache;
 use crate::gpu::kernel::{Access, Dispatch, Kernel};
 use crate::gpu::upload::write_mapped;
-use crate::gpu::{Gpu, lock};
+use crate::gpu::{Gpu, count_made, lock};
 
 /// This many pipelines are certainly kept, and at most twice as many. On a software adapter each takes a MiB or more.
 const KEPT_PIPELINES: usize = 256;
@@ -179,6 +179,7 @@ impl Gpu {
         });
         let entries: Vec<_> = std::iter::once(uniform_entry).chain(storage_entries).collect();
         let group = self.scoped_quietly(|device| {
+            count_made();
             device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.kernel.entry_point),
                 layout: &layout,
@@ -259,6 +260,7 @@ impl Gpu {
             is_kept || was_seen
         };
         let buffer = self.scoped_quietly(|device| {
+            count_made();
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgdnn uniform"),
                 size: bytes.len() as u64,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, lock};
+use crate::gpu::{Gpu, count_made, lock};
 use crate::shape::ELEMENT_BYTES;
 
 /// The bytes of free read-back buffers that are kept.
@@ -270,6 +270,7 @@ impl Gpu {
                 }
                 let create = || {
                     self.scoped(|device| {
+                        count_made();
                         device.create_buffer(&wgpu::BufferDescriptor {
                             label: Some(if kind == Kind::Storage { "wgdnn tensor" } else { "wgdnn read-back" }),
                             size: class.1,

@@ -1,6 +1,7 @@
 //! Read-backs: in pieces, through staging buffers of the pool.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 #[cfg(not(target_arch = "wasm32"))]
@@ -136,13 +137,14 @@ impl Gpu {
         is_done()
     }
 
-    /// Reads what `storage` holds after all calls so far. `wait` gets the mapping of each piece.
+    /// Reads what `storage` holds in this range after all calls so far. `wait` gets the mapping of each piece.
     async fn read_pieces<T: bytemuck::Pod>(
         &self,
         storage: &Storage,
-        bytes: u64,
+        Range { start, end }: Range<u64>,
         wait: impl Fn(Mapping),
     ) -> Result<Vec<T>> {
+        let bytes = end - start;
         self.check_device()?;
         // A failure shows in the tensors that these calls write, and concerns no other.
         let _ = self.submit();
@@ -160,7 +162,7 @@ impl Gpu {
                     break;
                 }
                 let most = if is_busy { SMALL_PIECE_BYTES } else { PIECE_BYTES };
-                let piece = self.copy_piece(storage, begun, (bytes - begun).min(most), bytes.min(most))?;
+                let piece = self.copy_piece(storage, start + begun, (bytes - begun).min(most), bytes.min(most))?;
                 begun += piece.bytes;
                 pieces.push_back(piece);
             }
@@ -223,17 +225,21 @@ impl Gpu {
     /// Reads a whole buffer of this crate.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn read_buffer_blocking<T: bytemuck::Pod>(&self, buffer: &wgpu::Buffer) -> Result<Vec<T>> {
-        self.read_storage_blocking(&Storage::over(buffer.clone()), buffer.size())
+        self.read_storage_blocking(&Storage::over(buffer.clone()), 0..buffer.size())
     }
 
-    pub(super) async fn read_storage<T: bytemuck::Pod>(&self, storage: &Storage, bytes: u64) -> Result<Vec<T>> {
-        self.read_pieces(storage, bytes, |mapping| self.inner.waiter.wait_for(mapping)).await
+    pub(super) async fn read_storage<T: bytemuck::Pod>(&self, storage: &Storage, range: Range<u64>) -> Result<Vec<T>> {
+        self.read_pieces(storage, range, |mapping| self.inner.waiter.wait_for(mapping)).await
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn read_storage_blocking<T: bytemuck::Pod>(&self, storage: &Storage, bytes: u64) -> Result<Vec<T>> {
+    pub(super) fn read_storage_blocking<T: bytemuck::Pod>(
+        &self,
+        storage: &Storage,
+        range: Range<u64>,
+    ) -> Result<Vec<T>> {
         pollster::block_on(
-            self.read_pieces(storage, bytes, |mapping| mapping.wait(&self.inner.device, &self.inner.state)),
+            self.read_pieces(storage, range, |mapping| mapping.wait(&self.inner.device, &self.inner.state)),
         )
     }
 }

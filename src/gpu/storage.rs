@@ -17,12 +17,17 @@ static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 #[derive(Debug, Default)]
 pub(crate) struct Submission {
     failure: OnceLock<Error>,
+    has_run: AtomicBool,
 }
 
 impl Submission {
     pub fn fail(&self, error: &Error) {
         self.failure.get_or_init(|| error.clone());
         HAS_FAILED.store(true, Ordering::Release);
+    }
+
+    pub fn succeed(&self) {
+        self.has_run.store(true, Ordering::Release);
     }
 
     /// Fails if the calls did not run.
@@ -42,6 +47,8 @@ pub(crate) struct Storage {
     first: OnceLock<Arc<Submission>>,
     /// What wrote it last, if more than `first` did: another call, or the pieces of an upload.
     rewritten: Mutex<Vec<Arc<Submission>>>,
+    /// Whether tensors hold parts of it, which are written apart from each other.
+    has_parts: AtomicBool,
 }
 
 /// A tensor's buffer.
@@ -53,7 +60,14 @@ pub(crate) enum Buffer {
 
 impl Storage {
     pub fn new(buffer: Buffer, offset: u64, distinct: Option<Arc<[i32]>>) -> Self {
-        Storage { buffer, offset, distinct: Mutex::new(distinct), first: OnceLock::new(), rewritten: Mutex::default() }
+        Storage {
+            buffer,
+            offset,
+            distinct: Mutex::new(distinct),
+            first: OnceLock::new(),
+            rewritten: Mutex::default(),
+            has_parts: AtomicBool::new(false),
+        }
     }
 
     /// A buffer that belongs to no tensor.
@@ -122,8 +136,17 @@ impl Storage {
         rewritten.iter().chain(first).try_for_each(|submission| submission.check())
     }
 
+    /// Notes that tensors hold parts of it.
+    pub fn share_parts(&self) {
+        self.has_parts.store(true, Ordering::Release);
+    }
+
     /// Notes that it is written anew.
     pub fn set_submission(&self, submission: &Arc<Submission>) {
+        if self.has_parts.load(Ordering::Acquire) && self.first.get().is_some() {
+            // Perhaps only a part is: what wrote the others still counts.
+            return self.add_submission(submission);
+        }
         if let Err(submission) = self.first.set(Arc::clone(submission)) {
             let mut rewritten = lock(&self.rewritten);
             rewritten.clear();
@@ -141,6 +164,11 @@ impl Storage {
         if rewritten.is_empty() {
             rewritten.push(Arc::clone(first));
         }
-        rewritten.push(Arc::clone(submission));
+        // What succeeded need not be remembered, or a buffer whose parts are written again and again would remember more and
+        // more. After a failure nothing more is to be known.
+        rewritten.retain(|submission| !submission.has_run.load(Ordering::Acquire));
+        if rewritten.iter().all(|submission| submission.check().is_ok()) {
+            rewritten.push(Arc::clone(submission));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ndarray::{Array, ArrayBase, ArrayD, Data, Dimension, IxDyn};
@@ -51,6 +52,8 @@ impl Element for i32 {
 pub struct Tensor<T = f32> {
     gpu: Gpu,
     storage: Arc<Storage>,
+    /// Where it begins in its storage, in bytes.
+    begin: u64,
     shape: Vec<usize>,
     element: PhantomData<T>,
 }
@@ -97,7 +100,7 @@ impl<T: Element> Tensor<T> {
         }
         let buffer = Buffer::Own(gpu.storage_buffer(TENSOR, "shape", elements, true)?);
         let tensor = Self::over(gpu, buffer, 0, shape, T::distinct(data));
-        gpu.upload(&tensor.storage, bytemuck::cast_slice(data))?;
+        gpu.upload(&tensor.storage, 0, bytemuck::cast_slice(data))?;
         Ok(tensor)
     }
 
@@ -184,6 +187,7 @@ impl<T: Element> Tensor<T> {
         Tensor {
             gpu: gpu.clone(),
             storage: Arc::new(Storage::new(buffer, offset, distinct)),
+            begin: 0,
             shape: shape.to_vec(),
             element: PhantomData,
         }
@@ -217,6 +221,12 @@ impl<T: Element> Tensor<T> {
             return Err(Error::invalid(TENSOR, "shape", expected, format!("{shape:?}")));
         }
         Ok(self.with_shape(shape.to_vec()))
+    }
+
+    /// The tensor of this shape in its buffer from a byte on. Both share the buffer, of which it must be a part.
+    pub(super) fn part(&self, begin: u64, shape: &[usize]) -> Self {
+        self.storage.share_parts();
+        Tensor { begin: self.begin + begin, shape: shape.to_vec(), ..self.clone() }
     }
 
     /// The device that it is on.
@@ -264,7 +274,8 @@ impl<T: Element> Tensor<T> {
     /// [`Tensor::slice`] for an eager call. After the call the buffer may go to another tensor.
     pub(crate) fn own_slice(&self) -> wgpu::BufferSlice<'_> {
         let bytes = (self.len() as u64).max(1) * ELEMENT_BYTES;
-        self.storage.buffer().slice(self.storage.offset()..self.storage.offset() + bytes)
+        let begin = self.storage.offset() + self.begin;
+        self.storage.buffer().slice(begin..begin + bytes)
     }
 
     /// The distinct values, if it was uploaded and operators check values of its type.
@@ -310,7 +321,7 @@ impl<T: Element> Tensor<T> {
         // tensors that these calls write.
         let _ = self.gpu.submit();
         self.storage.forget_values();
-        self.gpu.upload(&self.storage, bytemuck::cast_slice(data))?;
+        self.gpu.upload(&self.storage, self.begin, bytemuck::cast_slice(data))?;
         self.storage.set_values(T::distinct(data));
         Ok(())
     }
@@ -359,10 +370,10 @@ impl<T: Element> Tensor<T> {
         self.gpu.read_storage_blocking(&self.storage, self.readable()?)
     }
 
-    /// The number of bytes to read back.
-    fn readable(&self) -> Result<u64> {
+    /// The bytes of its storage to read back.
+    fn readable(&self) -> Result<Range<u64>> {
         self.storage.expect_usage(wgpu::BufferUsages::COPY_SRC, "the usage COPY_SRC, to be read back")?;
-        Ok(self.len() as u64 * ELEMENT_BYTES)
+        Ok(self.begin..self.begin + self.len() as u64 * ELEMENT_BYTES)
     }
 
     fn to_array(&self, data: Vec<T>) -> ArrayD<T> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
 use crate::gpu::storage::Storage;
-use crate::gpu::{Gpu, lock};
+use crate::gpu::{Gpu, count_made, lock};
 
 /// The most staging buffers.
 const CHUNKS: usize = 4;
@@ -123,6 +123,7 @@ impl Uploads {
             });
         }
         let buffer = gpu.scoped_quietly(|device| {
+            count_made();
             device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("wgdnn upload"),
                 size: CHUNK_BYTES.min(gpu.limits().max_buffer_size),
@@ -144,11 +145,11 @@ enum Step {
 }
 
 impl Gpu {
-    /// Writes `data` to a tensor that no pending call uses.
-    pub(super) fn upload(&self, storage: &Storage, data: &[u8]) -> Result<()> {
+    /// Writes `data` to a tensor that no pending call uses, and which begins `at` bytes behind its storage's beginning.
+    pub(super) fn upload(&self, storage: &Storage, at: u64, data: &[u8]) -> Result<()> {
         if cfg!(target_arch = "wasm32") {
             // A browser cannot wait for a staging buffer here; the queue has its own.
-            self.inner.queue.write_buffer(storage.buffer(), storage.offset(), data);
+            self.inner.queue.write_buffer(storage.buffer(), storage.offset() + at, data);
             return Ok(());
         }
         let mut done = 0;
@@ -157,7 +158,7 @@ impl Gpu {
                 let mut pending = lock(&self.inner.pending);
                 let step = pending.uploads.open(self).and_then(|step| {
                     if let Step::Fill = step {
-                        let filled = self.fill(&mut pending.uploads, storage, done as u64, &data[done..])?;
+                        let filled = self.fill(&mut pending.uploads, storage, at + done as u64, &data[done..])?;
                         if done == 0 {
                             storage.set_submission(&pending.submission);
                         } else {

@@ -182,7 +182,7 @@ impl<O: Differentiable> Backward<O> {
         let _ = O::Gradients::try_map(&computed.outputs, &mut flat);
         let written = flat.0.into_iter().filter_map(|(_, array)| array.float());
         written
-            .chain(computed.updated.iter().map(|(_, array)| array.clone()))
+            .chain(computed.updated_floats().map(|(_, array)| array.clone()))
             .map(|array| array.into_iter().collect())
             .collect()
     }
@@ -251,7 +251,7 @@ impl<O: Differentiable> Backward<O> {
                         return Err(name.invalid(O::BACKWARD, "an array to add to", "none"));
                     };
                     array.zip_mut_with(before, |x, &before| *x += f64::from(before));
-                    updated.push((name, array.mapv(|x| x as f32)));
+                    updated.push((name, FloatOrInteger::Float(array.mapv(|x| x as f32))));
                 }
             }
         }

@@ -97,12 +97,8 @@ impl<O: Operator> Replay<O> {
         let mut expected = Arrays::default();
         let Ok(_) = O::Outputs::try_map(&computed.outputs, &mut Known(&mut expected));
         if !computed.updated.is_empty() {
-            let mut after = Arrays::default();
-            O::Inputs::try_map(inputs, &mut Updated { of: &computed.updated, after: &mut after })?;
-            actual.0.extend(after.0);
-            let updated =
-                computed.updated.iter().map(|(name, array)| (name.field, FloatOrInteger::Float(array.clone())));
-            expected.0.extend(updated);
+            let (actual, expected) = (&mut actual, &mut expected);
+            O::Inputs::try_map(inputs, &mut Updated { of: &computed.updated, actual, expected })?;
         }
         for ((output, actual), (_, expected)) in actual.0.iter().zip(&expected.0) {
             let tolerance = |index: usize| rounding(output, index);
@@ -204,21 +200,29 @@ impl<'a> Map<'a, ArrayD<f32>, ArrayD<i32>, (), (), Infallible> for Known<'_> {
     }
 }
 
-/// Reads the tensors that the call updated.
+/// Reads the tensors that the call updated, beside what is expected.
 struct Updated<'b> {
-    of: &'b [(Name, ArrayD<f32>)],
-    after: &'b mut Arrays,
+    of: &'b [(Name, AnyArray)],
+    actual: &'b mut Arrays,
+    expected: &'b mut Arrays,
+}
+
+impl Updated<'_> {
+    fn push(&mut self, name: Name, read: impl FnOnce() -> Result<AnyArray>) -> Result<()> {
+        if let Some((_, expected)) = self.of.iter().find(|(updated, _)| *updated == name) {
+            self.actual.0.push((name.field, read()?));
+            self.expected.0.push((name.field, expected.clone()));
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Map<'a, &Tensor, &Tensor<i32>, (), (), Error> for Updated<'_> {
     fn float(&mut self, name: Name, tensor: &'a &Tensor) -> Result<()> {
-        if self.of.iter().any(|(updated, _)| *updated == name) {
-            self.after.0.push((name.field, FloatOrInteger::Float(read(tensor)?)));
-        }
-        Ok(())
+        self.push(name, || read(tensor).map(FloatOrInteger::Float))
     }
 
-    fn integer(&mut self, _: Name, _: &'a &Tensor<i32>) -> Result<()> {
-        Ok(())
+    fn integer(&mut self, name: Name, tensor: &'a &Tensor<i32>) -> Result<()> {
+        self.push(name, || read(tensor).map(FloatOrInteger::Integer))
     }
 }

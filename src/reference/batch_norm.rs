@@ -31,10 +31,8 @@ pub fn batch_norm(inputs: &BatchNormInputs<&dyn AsArray<f32>>, params: &BatchNor
         bias: inputs.bias.map(owned),
         activation_weight: inputs.activation_weight.map(owned),
     };
-    let computed = compute::<BatchNorm>(&inputs, params)?;
-    let updated = |name: &'static str, given: Option<ArrayD<f32>>| {
-        computed.updated.iter().find(|(updated, _)| *updated == name.into()).map(|(_, array)| array.clone()).or(given)
-    };
+    let mut computed = compute::<BatchNorm>(&inputs, params)?;
+    let mut updated = |name: &str, given: Option<ArrayD<f32>>| computed.take_updated(name).or(given);
     Ok(BatchNormResult {
         running_mean: updated("running_mean", inputs.running_mean),
         running_var: updated("running_var", inputs.running_var),
@@ -103,7 +101,9 @@ impl OnCpu for BatchNorm {
         let mut computed = Computed::new(BatchNormOutputs { output, saved_mean, saved_invstd });
         if params.training {
             let running = [("running_mean", running_mean), ("running_var", running_var)];
-            computed.updated = running.into_iter().filter_map(|(name, array)| Some((name.into(), array?))).collect();
+            running
+                .into_iter()
+                .for_each(|(name, array)| array.into_iter().for_each(|array| computed.update(name, array)));
         }
         Ok(computed)
     }

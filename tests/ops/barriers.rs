@@ -22,15 +22,16 @@ pub struct Problem {
 
 macro_rules! problems {
     ($($module:ident: $operator:ident),* $(,)?) => {
-        /// Those of every operator.
-        fn problems() -> Vec<Problem> {
-            let mut problems = Vec::new();
-            $(problems.extend(crate::$module::barriers());)*
-            problems
-        }
+        [$(crate::$module::barriers),*]
     };
 }
-wgdnn::operators!(problems);
+
+/// Those of every operator.
+fn problems() -> Vec<Problem> {
+    let of_optimizers: &[fn() -> Vec<Problem>] = &wgdnn::optimizers!(problems);
+    let all: &[fn() -> Vec<Problem>] = &wgdnn::operators!(problems);
+    all.iter().chain(of_optimizers).flat_map(|of_operator| of_operator()).collect()
+}
 
 /// A portable device that is taken for hardware.
 fn portable_hardware() -> Gpu {

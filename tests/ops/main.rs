@@ -18,6 +18,8 @@ mod epilogues;
 mod faces;
 #[cfg(feature = "gpu-core")]
 mod faults;
+#[cfg(feature = "gpu-core")]
+mod flat;
 mod folding;
 #[cfg(feature = "gpu-core")]
 mod gradients;
@@ -70,3 +72,4 @@ macro_rules! modules {
     };
 }
 wgdnn::operators!(modules);
+wgdnn::optimizers!(modules);

@@ -16,19 +16,26 @@ fn names(folder: &str, ending: &str) -> BTreeSet<String> {
 
 macro_rules! names {
     ($($module:ident: $operator:ident),* $(,)?) => {
-        /// The operators' names, and their types'.
-        const OPERATORS: &[[&str; 2]] = &[$([stringify!($module), stringify!($operator)]),*];
+        &[$([stringify!($module), stringify!($operator)]),*]
     };
 }
-wgdnn::operators!(names);
+/// The names of operators with gradients, and their types'.
+const DIFFERENTIABLE: &[[&str; 2]] = wgdnn::operators!(names);
+/// Those of operators without.
+const OPTIMIZERS: &[[&str; 2]] = wgdnn::optimizers!(names);
+
+/// The operators' names, and their types'.
+fn operators() -> impl Iterator<Item = &'static [&'static str; 2]> {
+    DIFFERENTIABLE.iter().chain(OPTIMIZERS)
+}
 
 /// Kernels of several operators alike: the gradients of all activations, and sums over channels.
 const SHARED_SHADERS: [&str; 3] = ["activation_backward", "sums", "sums_finish"];
 
 #[test]
 fn an_operator_is_a_name_in_four_folders() {
-    let operators: BTreeSet<_> = OPERATORS.iter().map(|[name, _]| (*name).to_owned()).collect();
-    assert!(operators.len() >= 10 && operators.len() == OPERATORS.len());
+    let operators: BTreeSet<_> = operators().map(|[name, _]| (*name).to_owned()).collect();
+    assert!(operators.len() >= 10 && operators.len() == self::operators().count());
     assert_eq!(names("src/reference", ".rs"), operators);
     for folder in ["src/ops", "tests/ops"] {
         assert_eq!(operators.difference(&names(folder, ".rs")).count(), 0, "{folder}");
@@ -93,7 +100,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
 ];
 
 /// Operators whose names are words for much else.
-const WORDS: [&str; 3] = ["add", "cat", "pad"];
+const WORDS: [&str; 4] = ["add", "cat", "pad", "zero"];
 
 /// Whether a line of code has the name of an operator, or one that begins with that of its type.
 fn names_an_operator(line: &str) -> bool {
@@ -108,7 +115,7 @@ fn names_an_operator(line: &str) -> bool {
     // What belongs to a type: `ConvParams`, but not `Padding` to `Pad`.
     const OF_TYPE: [&str; 5] = ["", "Params", "Inputs", "Outputs", "Plan"];
     let has_type = |of_type: &str| OF_TYPE.iter().any(|end| has(&format!("{of_type}{end}")));
-    OPERATORS.iter().any(|[name, of_type]| (!WORDS.contains(name) && has(name)) || has_type(of_type))
+    operators().any(|[name, of_type]| (!WORDS.contains(name) && has(name)) || has_type(of_type))
 }
 
 /// What is not an operator's own goes on as it is with another operator.
@@ -122,7 +129,7 @@ fn no_other_file_names_an_operator() {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
         let is_of_operator = |folder: &str| {
             let inside = name.strip_prefix(folder).unwrap_or_default();
-            OPERATORS.iter().any(|[operator, _]| {
+            operators().any(|[operator, _]| {
                 inside.strip_prefix(operator).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
             })
         };
@@ -145,7 +152,7 @@ fn no_other_file_names_an_operator() {
 #[test]
 fn every_operator_has_planted_faults() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ops");
-    for [operator, of_type] in OPERATORS.iter().filter(|[operator, _]| *operator != "flatten") {
+    for [operator, of_type] in operators().filter(|[operator, _]| *operator != "flatten") {
         let folder = tests.join(operator);
         let mut files = if folder.is_dir() { sources(&folder) } else { Vec::new() };
         files.push(tests.join(format!("{operator}.rs")));
@@ -165,27 +172,31 @@ fn every_operator_has_planted_faults() {
 
 #[test]
 fn golden_cases_cover_all_operators() {
-    for [operator, _] in OPERATORS {
+    for [operator, _] in operators() {
         let cases = crate::harness::golden_of(operator).len();
         assert!(cases >= 40, "{operator}: {cases}");
     }
 }
 
-/// Infinities, NaN and, but for backward passes, huge numbers in every float argument of every operator, but in boxes.
+/// Infinities, NaN and, but for backward passes, huge numbers in every float argument of every operator, but in boxes, and in
+/// an optimiser's learning rate and step.
 #[test]
 fn special_values_are_in_every_float_argument() {
     use wgdnn::cases::CaseArray;
 
-    for [operator, _] in OPERATORS {
+    for [operator, _] in operators() {
+        let has_gradients = DIFFERENTIABLE.iter().any(|[other, _]| other == operator);
         let cases = crate::harness::golden_of(operator);
         let cases = cases.into_iter().filter(|case| case.id.starts_with("special/"));
         let (backward, forward): (Vec<_>, Vec<_>) = cases.partition(|case| case.inputs.contains_key("grad_output"));
-        for (cases, least, kinds) in [(forward, 80, 3), (backward, 20, 2)] {
+        for (cases, least, kinds) in
+            [(forward, 80, 3), (backward, 20, 2)].into_iter().take(1 + usize::from(has_gradients))
+        {
             assert!(cases.len() >= least, "{operator}: {}", cases.len());
             // How many cases have each kind in an argument.
             let mut counts = std::collections::BTreeMap::<&str, [usize; 3]>::new();
             for (name, array) in cases.iter().flat_map(|case| &case.inputs) {
-                if let (CaseArray::F32(array), true) = (&*array[0], name != "boxes") {
+                if let (CaseArray::F32(array), true) = (&*array[0], !["boxes", "lr", "step"].contains(&name.as_str())) {
                     let has = |is_it: fn(f32) -> bool| usize::from(array.iter().any(|&x| is_it(x)));
                     let kinds = [has(f32::is_infinite), has(f32::is_nan), has(|x| x.is_finite() && x.abs() > 1e38)];
                     let counts = counts.entry(name).or_default();

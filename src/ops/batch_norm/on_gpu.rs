@@ -260,7 +260,7 @@ impl Operator for BatchNorm {
         let output = steepness * (activated + shift + cancelled);
         let plain = plain.map(ArrayD::into_flat);
         let before = [("running_mean", &inputs.running_mean), ("running_var", &inputs.running_var)];
-        let updated = computed.updated.iter().map(|(name, after)| {
+        let updated = computed.updated_floats().map(|(name, after)| {
             let name = name.field;
             let before = before.iter().find(|(other, _)| *other == name).map_or(0.0, |(_, array)| largest_of(array));
             (name, largest(after) + before)

@@ -97,7 +97,7 @@ impl Operator for Backward<Cat> {
         computed: &'a Computed<Self>,
     ) -> Result<Tolerance<'a>> {
         // Elements that are moved are not rounded, but sums are. Which tensor's they are is not told.
-        let updated = computed.updated.iter().flat_map(|(_, array)| array.iter());
+        let updated = computed.updated_floats().flat_map(|(_, array)| array.iter());
         let largest = updated.filter(|x| x.is_finite()).fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let tolerance = if computed.updated.is_empty() { 0.0 } else { rounding(1, largest.into()) };
         Ok(Box::new(move |_, _| tolerance))

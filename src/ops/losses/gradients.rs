@@ -170,7 +170,7 @@ impl<O: Differentiable<Gradients = LossGradients<()>>> Backward<O> {
         let written = [&computed.outputs.grad_input, &computed.outputs.grad_target];
         let sizes = [0, 1].map(|of| {
             let mut sizes = summed_to(sizes[of].clone(), &shapes[of]);
-            let updated = computed.updated.iter().find(|(name, _)| name.field == names[of]).map(|(_, array)| array);
+            let updated = computed.updated_floats().find(|(name, _)| name.field == names[of]).map(|(_, array)| array);
             for array in [written[of].as_ref(), before[of].as_ref(), updated].into_iter().flatten() {
                 sizes.zip_mut_with(array, |size, x| *size += f64::from(x.abs()));
             }

@@ -183,7 +183,7 @@ impl Operator for Backward<BatchNorm> {
         let results = &computed.outputs;
         let written = names.into_iter().zip([&results.grad_input, &results.grad_weight, &results.grad_bias]);
         let before = names.into_iter().zip([&inputs.grad_input, &inputs.grad_weight, &inputs.grad_bias]);
-        let updated = computed.updated.iter().map(|(name, array)| (name.field, array));
+        let updated = computed.updated_floats().map(|(name, array)| (name.field, array));
         let known = written.chain(before).filter_map(|(name, array)| Some((name, array.as_ref()?))).chain(updated);
         let known: Vec<_> = known.map(|(name, array)| (name, array.clone().into_flat())).collect();
         Ok(Box::new(move |name, index| {
