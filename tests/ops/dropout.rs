@@ -172,7 +172,7 @@ planted_faults!(
         ("dropout", "vec2<u32>(generator[0], generator[1])", "vec2<u32>(generator[0], 0u)"),
         ("dropout", "words < vec4<u32>(params.threshold)", "words <= vec4<u32>(params.threshold + 1000000u)"),
         ("dropout", "vec4<f32>(params.scale)", "vec4<f32>(1.0)"),
-        ("dropout", "index < end", "true"),
+        ("dropout", "if (4u * block >= end)", "if (4u * block + 4u >= end)"),
         ("dropout", "saved_generator[word] = next_generator[word];", ""),
         ("dropout", "next_generator[2] = offset.x;", ""),
         ("dropout", "next_generator[3] = offset.y;", ""),

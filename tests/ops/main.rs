@@ -66,6 +66,9 @@ mod tensor;
 #[cfg(feature = "gpu-core")]
 mod threads;
 
+#[cfg(feature = "gpu-core")]
+mod training;
+
 macro_rules! modules {
     ($($module:ident: $operator:ident),* $(,)?) => {
         $(mod $module;)*

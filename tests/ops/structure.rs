@@ -83,6 +83,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("tests/ops/epilogues/operators.rs", "what can be fused with others"),
     ("tests/ops/epilogues/properties.rs", "what can be fused with others"),
     ("tests/ops/faults.rs", "of the device"),
+    ("tests/ops/flat.rs", "optimisers, which go over all parameters"),
     ("tests/ops/folding.rs", "what a batch norm is folded into"),
     ("tests/ops/faults/memory.rs", "of the device"),
     ("tests/ops/in_place.rs", "of the device"),
@@ -91,11 +92,13 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("tests/ops/memory.rs", "of the device"),
     ("tests/ops/networks.rs", "weights, by PyTorch's names"),
     ("tests/ops/own.rs", "of the device"),
+    ("tests/ops/shaders.rs", "kernels that bind more than others"),
     ("tests/ops/sharing.rs", "of the device"),
     ("tests/ops/splitting.rs", "of the device"),
     ("tests/ops/start_up.rs", "of the device"),
     ("tests/ops/tensor.rs", "of the device"),
     ("tests/ops/threads.rs", "of the device"),
+    ("tests/ops/training.rs", "what makes up a step of training"),
     ("benches/recording.rs", "of the device"),
 ];
 
