@@ -1,6 +1,6 @@
 //! # Gradients
 //!
-//! Every operator has its backward pass: a plan like any other, called on tensors or recorded on your own buffers. There is
+//! Every operator has its backward pass, but for those that update parameters: a plan like any other, called on tensors or recorded on your own buffers. There is
 //! no tape. Your program calls the backward passes in the reverse order of its forward calls.
 //!
 //! ```no_run
@@ -107,6 +107,7 @@
 //! | batch_norm in inference | the running statistics, and the input for the weight's gradient |
 //! | conv2d, conv_transpose2d, linear | the input, for the weight's gradient, and the weight, for the input's |
 //! | the losses | the inputs |
+//! | dropout | `saved_generator` |
 //! | all others | nothing |
 //!
 //! An operator that applies an activation, or adds a residual, in the same pass does not keep what the activation's gradient

@@ -35,6 +35,8 @@ mod params_serde;
 mod parts;
 pub mod reference;
 mod shape;
+#[cfg(feature = "gpu-core")]
+pub mod training;
 mod window;
 
 pub use activation::{Activation, Approximate};

@@ -16,7 +16,9 @@ fn write(folder: &Path, adapter_type: Option<&str>) -> Vec<Value> {
     command.arg("kernels").arg(folder);
     command.args(adapter_type.map(|name| format!("--adapter-type={name}")));
     let have_all = |source: &&&str| {
-        ["random", "corners", "optional_outputs", "gradients"].contains(source) || source.starts_with("losses/")
+        ["random", "corners", "optional_outputs", "gradients"].contains(source)
+            || source.starts_with("losses/")
+            || source.starts_with("training/")
     };
     command.arg("--cases").args(SOURCES.iter().filter(have_all).map(|source| golden_folder(source)));
     let output = command.output().unwrap();

@@ -100,6 +100,7 @@ const MAY_NAME_OPERATORS: &[(&str, &str)] = &[
     ("tests/ops/threads.rs", "of the device"),
     ("tests/ops/training.rs", "what makes up a step of training"),
     ("benches/recording.rs", "of the device"),
+    ("benches/training.rs", "what makes up a step of training"),
 ];
 
 /// Operators whose names are words for much else.

@@ -69,7 +69,7 @@ fn bad_input_is_refused() {
             ("input", call("zero", json!({}), &[("input", floats(&[0, 1 << 20, 1 << 20]))])),
             ("input", call("zero", json!({}), &[("input", floats(&[0, 1 << 40]))])),
             ("input", call("zero", json!({}), &[("input", floats(&[1 << 29, 0]))])),
-            ("input", call("zero", json!({}), &[("input", floats(&[0, usize::MAX]))])),
+            ("input", call("zero", json!({}), &[("input", floats(&[0, 1 << 33]))])),
             ("input", call("zero", json!({}), &[("input", floats(&[1 << 20, 1 << 20, 0]))])),
             ("input", call("zero", json!({}), &[("input", floats(&[1 << 10, 0, 1 << 19]))])),
         ],
