@@ -89,7 +89,7 @@ fn measure(gpu: &Gpu, name: &str, optimizer: Optimizer, recorded: bool) -> Resul
     if !recorded {
         for _ in 0..9 {
             let mut sums = BTreeMap::<_, f64>::new();
-            let (result, timings) = gpu.profile(&step)?;
+            let (result, timings) = gpu.profile(step)?;
             result?;
             timings
                 .iter()

@@ -172,6 +172,7 @@ impl<O: Definition> Computed<O> {
     }
 
     /// The new values of the inputs of floats that it updates, by name.
+    #[cfg(feature = "gpu-core")]
     pub(crate) fn updated_floats(&self) -> impl Iterator<Item = (Name, &ArrayD<f32>)> {
         self.updated.iter().filter_map(|(name, array)| match array {
             FloatOrInteger::Float(array) => Some((*name, array)),

@@ -147,7 +147,7 @@ impl Operator for Backward<Dropout> {
 /// training, and with a `p` of 0, the output is the input.
 ///
 /// PyTorch's own bits depend on its device; here they are fixed. `generator` holds a seed and an offset: 4 words of 32 bits,
-/// as [`generator_state`] makes them. Element i of the input, counted row-major, takes word i % 4 of block i / 4, and is dropped if
+/// as [`generator_state`](crate::generator_state) makes them. Element i of the input, counted row-major, takes word i % 4 of block i / 4, and is dropped if
 /// that word is below `floor(p * 2^32)`. Block b is Philox4x32-10 (Salmon and others, 2011, as in Random123, cuRAND and
 /// NumPy's relatives) of the counter (offset + b, 0, 0), whose first two words are the 64 bits of that sum, with the seed as the
 /// key. Each call adds the blocks that it used to the offset, so the next one draws other bits.
