@@ -15,6 +15,8 @@ mod digits;
 #[path = "training/picture.rs"]
 #[allow(dead_code)]
 mod picture;
+#[path = "training/progress.rs"]
+mod progress;
 #[path = "training/mod.rs"]
 #[allow(dead_code)]
 mod training;
@@ -25,8 +27,8 @@ use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use digits::{Digits, Split, shuffled};
-use indicatif::{ProgressBar, ProgressStyle};
 use picture::Point;
+use progress::{cosine, expect_finite, is_read, is_tested};
 use training::net::{Net, Result, Value};
 use training::trainer::{Optimizer, Trainer};
 use training::{checkpoint, layers, nets};
@@ -49,7 +51,7 @@ struct Options {
     #[arg(long, value_enum, default_value_t = Kind::Adamw)]
     optimizer: Kind,
     /// The first learning rate, which falls to 0 along a cosine
-    #[arg(long, default_value_t = 0.004)]
+    #[arg(long, default_value_t = 0.004, value_parser = progress::learning_rate)]
     lr: f32,
     /// Call operators eagerly, rather than record each step into one pass
     #[arg(long)]
@@ -82,9 +84,6 @@ struct Known {
     logits: Value,
     loss: Value,
 }
-
-/// How often the loss is read back, in steps: each time waits for the device.
-const READ_EVERY: usize = 10;
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -171,8 +170,7 @@ impl<'a> Run<'a> {
     fn step(&self, step: usize, labels: &mut Vec<i32>) -> Result<[Tensor; 2]> {
         let images;
         (images, *labels) = self.digits.batch(&self.rows(step));
-        let turn = std::f32::consts::PI * step as f32 / self.steps as f32;
-        self.trainer.set_lr(self.options.lr * 0.5 * (1.0 + turn.cos()))?;
+        self.trainer.set_lr(cosine(self.options.lr, step, self.steps))?;
         self.trainer.write(self.known.image, &images)?;
         self.trainer.write_integers(self.known.target, labels)?;
         self.trainer.step([self.known.loss, self.known.logits])
@@ -198,9 +196,6 @@ impl<'a> Run<'a> {
 }
 
 fn run(options: &Options) -> Result<()> {
-    if !(options.lr > 0.0 && options.lr.is_finite()) {
-        return Err(format!("--lr {}: expected a number above 0", options.lr).into());
-    }
     let gpu = Gpu::new_blocking()?;
     let run = Run::new(options, &gpu)?;
     std::fs::create_dir_all(&options.output).map_err(|error| format!("{}: {error}", options.output.display()))?;
@@ -210,25 +205,22 @@ fn run(options: &Options) -> Result<()> {
     let (train, test) = (run.split.train.len(), run.split.test.len());
     eprintln!("{about}, on {}: {train} digits to learn from, {test} held out", gpu.adapter_info().name);
 
-    let bar = ProgressBar::new(run.steps as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:40} step {pos} of {len}, {msg}")?);
+    let bar = progress::bar(run.steps)?;
     let (mut points, mut labels) = (Vec::new(), Vec::new());
     let start = Instant::now();
     for step in first..last {
         let [loss, logits] = run.step(step, &mut labels)?;
         bar.set_position(step as u64 + 1);
-        if step % READ_EVERY == READ_EVERY - 1 || step + 1 == last {
+        if is_read(step, last) {
             let loss = loss.read_vec_blocking()?[0];
-            if !loss.is_finite() {
-                bar.abandon();
-                let help = "a smaller --lr may help";
-                return Err(format!("the loss is {loss} at step {}: the training diverged ({help})", step + 1).into());
-            }
+            expect_finite(loss, step)?;
             let right = accuracy(&predictions(&logits.read_vec_blocking()?), &labels);
             bar.set_message(format!("loss {loss:.4}, {:.1} % of the batch right", 100.0 * right));
-            let is_test = (step + 1) % (5 * READ_EVERY) == 0 || step + 1 == last;
-            let held_out =
-                if is_test { Some(accuracy(&run.predictions()?, &run.digits.batch(&run.split.test).1)) } else { None };
+            let held_out = if is_tested(step, last) {
+                Some(accuracy(&run.predictions()?, &run.digits.batch(&run.split.test).1))
+            } else {
+                None
+            };
             points.push(Point { step: step + 1, loss, accuracy: held_out });
         }
     }

@@ -11,6 +11,8 @@ mod canvas;
 #[path = "training/picture.rs"]
 #[allow(dead_code)]
 mod picture;
+#[path = "training/progress.rs"]
+mod progress;
 #[path = "training/shapes.rs"]
 mod shapes;
 #[path = "training/mod.rs"]
@@ -22,8 +24,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
 use picture::Point;
+use progress::{cosine, expect_finite, is_read, is_tested};
 use shapes::{SIZE, Shapes, draw, intersection_over_union};
 use training::net::{Net, Result};
 use training::trainer::{Optimizer, Trainer};
@@ -39,7 +41,7 @@ struct Options {
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// The first learning rate, which falls to 0 along a cosine
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.01, value_parser = progress::learning_rate)]
     lr: f32,
     /// Call operators eagerly, rather than record each step into one pass
     #[arg(long)]
@@ -55,9 +57,6 @@ struct Options {
 const BATCH: usize = 16;
 /// How many pictures are held out.
 const HELD_OUT: usize = 64;
-/// How often the loss is read back, in steps: each time waits for the device.
-const READ_EVERY: u64 = 10;
-
 fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,9 +68,6 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    if !(options.lr > 0.0 && options.lr.is_finite()) {
-        return Err(format!("--lr {}: expected a number above 0", options.lr).into());
-    }
     let gpu = Gpu::new_blocking()?;
     std::fs::create_dir_all(&options.output).map_err(|error| format!("{}: {error}", options.output.display()))?;
     let optimizer = Optimizer::Adam(AdamParams::adamw());
@@ -88,28 +84,23 @@ fn run(options: &Options) -> Result<()> {
     let held_out = draw(HELD_OUT, options.seed << 32 | 1);
     let logits = || trainer.evaluate(&net, of[0], &held_out.images, of[1]);
 
-    let bar = ProgressBar::new(options.steps);
-    bar.set_style(ProgressStyle::with_template("{bar:40} step {pos} of {len}, {msg}")?);
+    let steps = options.steps as usize;
+    let bar = progress::bar(steps)?;
     let (mut points, start) = (Vec::new(), Instant::now());
-    for step in 0..options.steps {
-        let Shapes { images, masks } = draw(BATCH, options.seed << 32 | (2 * step + 2));
-        let turn = std::f32::consts::PI * step as f32 / options.steps as f32;
-        trainer.set_lr(options.lr * 0.5 * (1.0 + turn.cos()))?;
+    for step in 0..steps {
+        let Shapes { images, masks } = draw(BATCH, options.seed << 32 | (2 * step as u64 + 2));
+        trainer.set_lr(cosine(options.lr, step, steps))?;
         trainer.write(image, &images)?;
         trainer.write(mask, &masks)?;
         let [of_step] = trainer.step([loss])?;
-        bar.set_position(step + 1);
-        if step % READ_EVERY == READ_EVERY - 1 || step + 1 == options.steps {
+        bar.set_position(step as u64 + 1);
+        if is_read(step, steps) {
             let loss = of_step.read_vec_blocking()?[0];
-            if !loss.is_finite() {
-                bar.abandon();
-                let help = "a smaller --lr may help";
-                return Err(format!("the loss is {loss} at step {}: the training diverged ({help})", step + 1).into());
-            }
-            let is_test = (step + 1) % (5 * READ_EVERY) == 0 || step + 1 == options.steps;
-            let found = if is_test { Some(intersection_over_union(&logits()?, &held_out.masks)) } else { None };
+            expect_finite(loss, step)?;
+            let found =
+                if is_tested(step, steps) { Some(intersection_over_union(&logits()?, &held_out.masks)) } else { None };
             bar.set_message(format!("loss {loss:.4}"));
-            points.push(Point { step: step as usize + 1, loss, accuracy: found });
+            points.push(Point { step: step + 1, loss, accuracy: found });
         }
     }
     bar.abandon();
@@ -124,8 +115,7 @@ fn run(options: &Options) -> Result<()> {
     let headers = ["input", "truth", "prediction"];
     picture::rows(&options.output.join("shapes.png"), [SIZE, SIZE], &headers, &rows)?;
     if options.json {
-        let (seed, steps) = (options.seed, options.steps);
-        println!("{}", serde_json::json!({"seed": seed, "steps": steps, "iou": found, "seconds": seconds}));
+        println!("{}", serde_json::json!({"seed": options.seed, "steps": steps, "iou": found, "seconds": seconds}));
     } else {
         println!("intersection over union {found:.4} on {HELD_OUT} pictures held out, after {seconds:.1} s");
         println!("{}", options.output.display());
