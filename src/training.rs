@@ -110,10 +110,10 @@
 //! gpu.warm_up(&[&zero, &fc, &loss, &fc_backward, &sgd])?;
 //!
 //! // Everything that a call reads or writes, and one workspace for all of them.
-//! let (x, target) = (Tensor::zeros(&gpu, &[64, 576])?, Tensor::<i32>::zeros(&gpu, &[64])?);
-//! let (logits, grad) = (Tensor::zeros(&gpu, &[64, 10])?, Tensor::zeros(&gpu, &[64, 10])?);
-//! let (of_loss, lr) = (Tensor::zeros(&gpu, &[])?, Tensor::from_slice(&gpu, &[0.1], &[])?);
-//! let count = Tensor::zeros(&gpu, &[])?;
+//! let zeros = |shape: &[usize]| Tensor::<f32>::zeros(&gpu, shape);
+//! let (x, target) = (zeros(&[64, 576])?, Tensor::<i32>::zeros(&gpu, &[64])?);
+//! let (logits, grad, of_loss) = (zeros(&[64, 10])?, zeros(&[64, 10])?, zeros(&[])?);
+//! let (lr, count) = (Tensor::from_slice(&gpu, &[0.1], &[])?, zeros(&[])?);
 //! let sizes = [fc.workspace_size(&gpu), loss.workspace_size(&gpu), fc_backward.workspace_size(&gpu), sgd.workspace_size(&gpu)];
 //! let workspace = Tensor::<f32>::empty(&gpu, &[1 + *sizes.iter().max().unwrap() as usize / 4])?;
 //!
