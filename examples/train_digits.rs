@@ -44,9 +44,9 @@ struct Options {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// How often each digit is seen
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     epochs: u64,
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(2..))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(2..=100_000))]
     batch: u64,
     #[arg(long, value_enum, default_value_t = Kind::Adamw)]
     optimizer: Kind,
@@ -56,7 +56,7 @@ struct Options {
     /// Call operators eagerly, rather than record each step into one pass
     #[arg(long)]
     eager: bool,
-    /// Where loss.png, digits.png and checkpoint.safetensors go
+    /// Where checkpoint.safetensors goes, every 50 steps, and loss.png and digits.png at the end
     #[arg(long, default_value = "target/digits", value_name = "FOLDER")]
     output: PathBuf,
     /// Go on from this checkpoint of the same training
@@ -176,11 +176,14 @@ impl<'a> Run<'a> {
         self.trainer.step([self.known.loss, self.known.logits])
     }
 
-    /// The predictions of the digits that are held out.
-    fn predictions(&self) -> Result<Vec<i32>> {
+    /// The predictions of the digits that are held out, after a step.
+    fn predictions(&self, step: usize) -> Result<Vec<i32>> {
         let (net, of) = &self.held_out;
         let (images, _) = self.digits.batch(&self.split.test);
-        Ok(predictions(&self.trainer.evaluate(net, of.image, &images, of.logits)?))
+        let logits = self.trainer.evaluate(net, of.image, &images, of.logits)?;
+        // The loss is from before a step: what the step made shows here.
+        expect_finite("what the network returns", &logits, step)?;
+        Ok(predictions(&logits))
     }
 
     /// Draws some digits, wrong ones first.
@@ -201,6 +204,10 @@ fn run(options: &Options) -> Result<()> {
     std::fs::create_dir_all(&options.output).map_err(|error| format!("{}: {error}", options.output.display()))?;
     let about = run.about();
     let first = options.resume.as_deref().map_or(Ok(0), |path| checkpoint::load(path, &run.trainer, &about))?;
+    if first > run.steps {
+        return Err(format!("a checkpoint of step {first}, expected at most {}", run.steps).into());
+    }
+    let file = options.output.join("checkpoint.safetensors");
     let last = options.stop_after.map_or(run.steps, |steps| steps.min(run.steps));
     let (train, test) = (run.split.train.len(), run.split.test.len());
     eprintln!("{about}, on {}: {train} digits to learn from, {test} held out", gpu.adapter_info().name);
@@ -213,11 +220,13 @@ fn run(options: &Options) -> Result<()> {
         bar.set_position(step as u64 + 1);
         if is_read(step, last) {
             let loss = loss.read_vec_blocking()?[0];
-            expect_finite(loss, step)?;
+            expect_finite("the loss", &[loss], step)?;
             let right = accuracy(&predictions(&logits.read_vec_blocking()?), &labels);
             bar.set_message(format!("loss {loss:.4}, {:.1} % of the batch right", 100.0 * right));
             let held_out = if is_tested(step, last) {
-                Some(accuracy(&run.predictions()?, &run.digits.batch(&run.split.test).1))
+                let predictions = run.predictions(step)?;
+                checkpoint::save(&file, &run.trainer, step + 1, &about)?;
+                Some(accuracy(&predictions, &run.digits.batch(&run.split.test).1))
             } else {
                 None
             };
@@ -226,10 +235,11 @@ fn run(options: &Options) -> Result<()> {
     }
     bar.abandon();
     let seconds = start.elapsed().as_secs_f64();
-    let predictions = run.predictions()?;
+    let last = last.max(first);
+    let predictions = run.predictions(last.saturating_sub(1))?;
     let accuracy = accuracy(&predictions, &run.digits.batch(&run.split.test).1);
     let to = |name: &str| options.output.join(name);
-    checkpoint::save(&to("checkpoint.safetensors"), &run.trainer, last.max(first), &about)?;
+    checkpoint::save(&file, &run.trainer, last, &about)?;
     picture::loss_curve(&to("loss.png"), "Learning digits", "accuracy on held-out digits", &points)?;
     run.draw(&to("digits.png"), &predictions)?;
     if options.json {

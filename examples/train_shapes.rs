@@ -38,7 +38,7 @@ struct Options {
     /// What the first weights and the pictures are drawn from
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     steps: u64,
     /// The first learning rate, which falls to 0 along a cosine
     #[arg(long, default_value_t = 0.01, value_parser = progress::learning_rate)]
@@ -80,15 +80,16 @@ fn run(options: &Options) -> Result<()> {
     let (trainer, [image, mask, loss]) = Trainer::new(&gpu, optimizer, options.seed, !options.eager, write)?;
     let mut net = Net::new(&gpu, false);
     let of = nets::unet(&mut net, HELD_OUT, SIZE)?;
-    // Seeds of training are even.
-    let held_out = draw(HELD_OUT, options.seed << 32 | 1);
+    // Each step has an even seed.
+    let pictures = options.seed.rotate_left(32);
+    let held_out = draw(HELD_OUT, pictures | 1);
     let logits = || trainer.evaluate(&net, of[0], &held_out.images, of[1]);
 
     let steps = options.steps as usize;
     let bar = progress::bar(steps)?;
     let (mut points, start) = (Vec::new(), Instant::now());
     for step in 0..steps {
-        let Shapes { images, masks } = draw(BATCH, options.seed << 32 | (2 * step as u64 + 2));
+        let Shapes { images, masks } = draw(BATCH, pictures.wrapping_add(2 * step as u64 + 2));
         trainer.set_lr(cosine(options.lr, step, steps))?;
         trainer.write(image, &images)?;
         trainer.write(mask, &masks)?;
@@ -96,9 +97,15 @@ fn run(options: &Options) -> Result<()> {
         bar.set_position(step as u64 + 1);
         if is_read(step, steps) {
             let loss = of_step.read_vec_blocking()?[0];
-            expect_finite(loss, step)?;
-            let found =
-                if is_tested(step, steps) { Some(intersection_over_union(&logits()?, &held_out.masks)) } else { None };
+            expect_finite("the loss", &[loss], step)?;
+            let found = if is_tested(step, steps) {
+                let logits = logits()?;
+                // The loss is from before a step: what the step made shows here.
+                expect_finite("what the network returns", &logits, step)?;
+                Some(intersection_over_union(&logits, &held_out.masks))
+            } else {
+                None
+            };
             bar.set_message(format!("loss {loss:.4}"));
             points.push(Point { step: step + 1, loss, accuracy: found });
         }

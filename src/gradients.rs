@@ -1,7 +1,7 @@
 //! # Gradients
 //!
-//! Every operator has its backward pass, but for those that update parameters: a plan like any other, called on tensors or recorded on your own buffers. There is
-//! no tape. Your program calls the backward passes in the reverse order of its forward calls.
+//! Every operator has its backward pass, but for those that update parameters: a plan like any other, called on tensors or
+//! recorded on your own buffers. There is no tape. Your program calls the backward passes in the reverse order of its forward calls.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), wgdnn::Error> {

@@ -156,8 +156,8 @@
 //! [`clip_grad_norm_`](crate::clip_grad_norm_) scales gradients down to a norm, and [`zero_`](crate::zero_) begins them anew;
 //! neither reads anything back.
 //!
-//! **An optimiser goes over one array.** A kernel binds 4 to 8 buffers, so a list of 100 parameters would take 50 dispatches or
-//! more. In [`FlatTensors`](crate::FlatTensors) they are ranges of one buffer, each of which is a tensor for any operator, and
+//! **An optimiser goes over one array.** A kernel binds 4 to 8 buffers, so a list of 100 parameters would take from 25 to 50
+//! dispatches. In [`FlatTensors`](crate::FlatTensors) they are ranges of one buffer, each of which is a tensor for any operator, and
 //! a step takes one or two dispatches however many there are. A parameter with a buffer of its own is an array too: then the
 //! step takes a call for each. Groups with other rates or decays are several `FlatTensors`.
 //!

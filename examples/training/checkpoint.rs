@@ -1,5 +1,5 @@
 //! Checkpoints: a safetensors file with the network's state_dict, as PyTorch names it, and beside it the optimiser's states
-//! under names that begin with "optimizer.".
+//! under names that begin with "optimizer.". PyTorch's `load_state_dict` takes all others.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -48,7 +48,7 @@ pub fn save(path: &Path, trainer: &Trainer, steps: usize, about: &str) -> Result
     let metadata =
         HashMap::from([(TRAINING.to_owned(), serde_json::json!({"about": about, "steps": steps}).to_string())]);
     let file = safetensors::serialize(views.collect::<Result<Vec<_>>>()?, Some(metadata))?;
-    // In one piece: a run that is stopped leaves the file before.
+    // In one piece: a run that is stopped meanwhile leaves the file before.
     let unfinished = path.with_extension("unfinished");
     std::fs::write(&unfinished, file)
         .and_then(|()| std::fs::rename(&unfinished, path))

@@ -113,6 +113,9 @@ pub fn mnist(folder: &Path) -> Result<Digits> {
         digits.labels.resize(digits.len() + images.len() / (MNIST_SIZE * MNIST_SIZE), class);
         digits.images.extend(images);
     }
+    if digits.len() == 0 {
+        return Err(format!("{}: expected digits, got none", folder.display()).into());
+    }
     Ok(digits)
 }
 

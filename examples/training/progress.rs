@@ -23,13 +23,15 @@ pub fn is_tested(step: usize, last: usize) -> bool {
     (step + 1).is_multiple_of(5 * READ_EVERY) || step + 1 == last
 }
 
-/// Fails if a step's loss is not finite.
-pub fn expect_finite(loss: f32, step: usize) -> Result<()> {
-    if loss.is_finite() {
-        return Ok(());
+/// Fails if a number after a step is not finite: a loss, or what the network makes of pictures that it never saw.
+pub fn expect_finite(what: &str, numbers: &[f32], step: usize) -> Result<()> {
+    match numbers.iter().find(|number| !number.is_finite()) {
+        None => Ok(()),
+        Some(number) => {
+            let help = "a smaller --lr may help";
+            Err(format!("{what} is {number} at step {}: the training diverged ({help})", step + 1).into())
+        }
     }
-    let help = "a smaller --lr may help";
-    Err(format!("the loss is {loss} at step {}: the training diverged ({help})", step + 1).into())
 }
 
 /// Reads a first learning rate.

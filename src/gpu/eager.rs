@@ -7,7 +7,7 @@ use std::thread::ThreadId;
 use crate::error::Result;
 use crate::gpu::profile::Profile;
 use crate::gpu::recorder::{Argument, Recorder};
-use crate::gpu::storage::{Storage, Submission};
+use crate::gpu::storage::{Submission, Use};
 use crate::gpu::upload::{Chunk, Uploads};
 use crate::gpu::work::Work;
 use crate::gpu::{Gpu, lock};
@@ -180,23 +180,17 @@ impl Gpu {
         })
     }
 
-    /// Records an eager call into the pending encoder. `tensors` holds the tensor of each argument, and whether the
-    /// call writes it.
-    pub(crate) fn eager(
-        &self,
-        work: &dyn Work,
-        arguments: &[Argument<'_>],
-        tensors: &[(&Storage, bool)],
-    ) -> Result<()> {
+    /// Records an eager call, of which `tensors` holds the tensor of each argument, into the pending encoder.
+    pub(crate) fn eager(&self, work: &dyn Work, arguments: &[Argument<'_>], tensors: &[Use<'_>]) -> Result<()> {
         let is_full = loop {
-            for (storage, _) in tensors {
-                storage.check()?;
+            for tensor in tensors {
+                tensor.storage.check()?;
             }
             let mut pending = lock(&self.inner.pending);
             match self.record_call(&mut pending, work, arguments) {
                 Ok(true) => {
-                    for (storage, _) in tensors.iter().filter(|(_, is_written)| *is_written) {
-                        storage.set_submission(&pending.submission);
+                    for written in tensors.iter().filter(|tensor| tensor.is_written) {
+                        written.storage.write(written.is_part, &pending.submission);
                     }
                     break pending.count_call(self.fresh_bytes());
                 }

@@ -15,7 +15,10 @@ const NAME: &str = "flat_tensors";
 ///
 /// Each of them is a [`Tensor`] for any operator, and [`FlatTensors::whole`] is all of them as one tensor of one
 /// dimension. They begin at multiples of the device's `min_storage_buffer_offset_alignment`. What lies between them is
-/// 0, and an optimiser's step leaves it 0.
+/// 0, and an optimiser's step leaves it 0 if the learning rate is finite and adam's `eps` above 0. Zero gradients by the whole,
+/// and what a gradient of infinities and NaN left between them is 0 again.
+///
+/// Where a call fails that should have written one of them, reading any of them is that error, until the whole is written.
 ///
 /// wgpu counts uses by buffer: one call cannot read one of them and write another, though it may write several. So keep
 /// parameters, gradients and states in one buffer each.
@@ -118,6 +121,10 @@ impl FlatTensors {
 impl Index<usize> for FlatTensors {
     type Output = Tensor;
 
+    /// One of [`FlatTensors::parts`].
+    ///
+    /// # Panics
+    /// Where there is none of this number, as a slice does.
     fn index(&self, index: usize) -> &Tensor {
         &self.parts[index]
     }

@@ -18,6 +18,7 @@ mod sealed {
 pub struct Parts<'a> {
     gpu: &'a Gpu,
     storage: &'a Storage,
+    is_part: bool,
     binding: wgpu::BindingResource<'a>,
     shape: &'a [usize],
 }
@@ -36,6 +37,7 @@ impl<T: Element> AnyTensor for Tensor<T> {
         Parts {
             gpu: self.gpu(),
             storage: self.storage(),
+            is_part: self.is_part(),
             binding: wgpu::BindingResource::Buffer(binding),
             shape: self.shape(),
         }
@@ -129,7 +131,7 @@ impl Gpu {
                 profile.add(queries, self.profiled(label, shapes));
             }
             for tensor in &writes {
-                tensor.storage.set_submission(&pending.submission);
+                tensor.storage.write(tensor.is_part, &pending.submission);
                 tensor.storage.forget_values();
             }
             pending.count_call(self.fresh_bytes())

@@ -36,6 +36,15 @@ impl Submission {
     }
 }
 
+/// What a call does with a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use<'a> {
+    pub storage: &'a Storage,
+    /// Whether the tensor is a part of its storage, rather than all of it.
+    pub is_part: bool,
+    pub is_written: bool,
+}
+
 /// Where a tensor and its clones hold their data.
 #[derive(Debug)]
 pub(crate) struct Storage {
@@ -47,8 +56,6 @@ pub(crate) struct Storage {
     first: OnceLock<Arc<Submission>>,
     /// What wrote it last, if more than `first` did: another call, or the pieces of an upload.
     rewritten: Mutex<Vec<Arc<Submission>>>,
-    /// Whether tensors hold parts of it, which are written apart from each other.
-    has_parts: AtomicBool,
 }
 
 /// A tensor's buffer.
@@ -60,14 +67,7 @@ pub(crate) enum Buffer {
 
 impl Storage {
     pub fn new(buffer: Buffer, offset: u64, distinct: Option<Arc<[i32]>>) -> Self {
-        Storage {
-            buffer,
-            offset,
-            distinct: Mutex::new(distinct),
-            first: OnceLock::new(),
-            rewritten: Mutex::default(),
-            has_parts: AtomicBool::new(false),
-        }
+        Storage { buffer, offset, distinct: Mutex::new(distinct), first: OnceLock::new(), rewritten: Mutex::default() }
     }
 
     /// A buffer that belongs to no tensor.
@@ -136,17 +136,13 @@ impl Storage {
         rewritten.iter().chain(first).try_for_each(|submission| submission.check())
     }
 
-    /// Notes that tensors hold parts of it.
-    pub fn share_parts(&self) {
-        self.has_parts.store(true, Ordering::Release);
+    /// Notes that it is written anew, or a part of it: then what wrote the others still counts.
+    pub fn write(&self, is_part: bool, submission: &Arc<Submission>) {
+        if is_part { self.add_submission(submission) } else { self.set_submission(submission) }
     }
 
     /// Notes that it is written anew.
     pub fn set_submission(&self, submission: &Arc<Submission>) {
-        if self.has_parts.load(Ordering::Acquire) && self.first.get().is_some() {
-            // Perhaps only a part is: what wrote the others still counts.
-            return self.add_submission(submission);
-        }
         if let Err(submission) = self.first.set(Arc::clone(submission)) {
             let mut rewritten = lock(&self.rewritten);
             rewritten.clear();

@@ -52,8 +52,8 @@ impl Element for i32 {
 pub struct Tensor<T = f32> {
     gpu: Gpu,
     storage: Arc<Storage>,
-    /// Where it begins in its storage, in bytes.
-    begin: u64,
+    /// Where it begins in its storage, in bytes, if it is a part of that.
+    part: Option<u64>,
     shape: Vec<usize>,
     element: PhantomData<T>,
 }
@@ -100,7 +100,7 @@ impl<T: Element> Tensor<T> {
         }
         let buffer = Buffer::Own(gpu.storage_buffer(TENSOR, "shape", elements, true)?);
         let tensor = Self::over(gpu, buffer, 0, shape, T::distinct(data));
-        gpu.upload(&tensor.storage, 0, bytemuck::cast_slice(data))?;
+        gpu.upload(&tensor.storage, None, bytemuck::cast_slice(data))?;
         Ok(tensor)
     }
 
@@ -187,7 +187,7 @@ impl<T: Element> Tensor<T> {
         Tensor {
             gpu: gpu.clone(),
             storage: Arc::new(Storage::new(buffer, offset, distinct)),
-            begin: 0,
+            part: None,
             shape: shape.to_vec(),
             element: PhantomData,
         }
@@ -195,6 +195,11 @@ impl<T: Element> Tensor<T> {
 
     pub(crate) fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    /// Whether it is a part of its storage.
+    pub(crate) fn is_part(&self) -> bool {
+        self.part.is_some()
     }
 
     /// The same data under another shape with as many elements.
@@ -225,8 +230,7 @@ impl<T: Element> Tensor<T> {
 
     /// The tensor of this shape in its buffer from a byte on. Both share the buffer, of which it must be a part.
     pub(super) fn part(&self, begin: u64, shape: &[usize]) -> Self {
-        self.storage.share_parts();
-        Tensor { begin: self.begin + begin, shape: shape.to_vec(), ..self.clone() }
+        Tensor { part: Some(self.part.unwrap_or(0) + begin), shape: shape.to_vec(), ..self.clone() }
     }
 
     /// The device that it is on.
@@ -274,7 +278,7 @@ impl<T: Element> Tensor<T> {
     /// [`Tensor::slice`] for an eager call. After the call the buffer may go to another tensor.
     pub(crate) fn own_slice(&self) -> wgpu::BufferSlice<'_> {
         let bytes = (self.len() as u64).max(1) * ELEMENT_BYTES;
-        let begin = self.storage.offset() + self.begin;
+        let begin = self.storage.offset() + self.part.unwrap_or(0);
         self.storage.buffer().slice(begin..begin + bytes)
     }
 
@@ -321,7 +325,7 @@ impl<T: Element> Tensor<T> {
         // tensors that these calls write.
         let _ = self.gpu.submit();
         self.storage.forget_values();
-        self.gpu.upload(&self.storage, self.begin, bytemuck::cast_slice(data))?;
+        self.gpu.upload(&self.storage, self.part, bytemuck::cast_slice(data))?;
         self.storage.set_values(T::distinct(data));
         Ok(())
     }
@@ -373,7 +377,8 @@ impl<T: Element> Tensor<T> {
     /// The bytes of its storage to read back.
     fn readable(&self) -> Result<Range<u64>> {
         self.storage.expect_usage(wgpu::BufferUsages::COPY_SRC, "the usage COPY_SRC, to be read back")?;
-        Ok(self.begin..self.begin + self.len() as u64 * ELEMENT_BYTES)
+        let begin = self.part.unwrap_or(0);
+        Ok(begin..begin + self.len() as u64 * ELEMENT_BYTES)
     }
 
     fn to_array(&self, data: Vec<T>) -> ArrayD<T> {

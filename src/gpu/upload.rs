@@ -145,8 +145,9 @@ enum Step {
 }
 
 impl Gpu {
-    /// Writes `data` to a tensor that no pending call uses, and which begins `at` bytes behind its storage's beginning.
-    pub(super) fn upload(&self, storage: &Storage, at: u64, data: &[u8]) -> Result<()> {
+    /// Writes `data` to a tensor that no pending call uses: all of its storage, or the part that begins at this byte.
+    pub(super) fn upload(&self, storage: &Storage, part: Option<u64>, data: &[u8]) -> Result<()> {
+        let at = part.unwrap_or(0);
         if cfg!(target_arch = "wasm32") {
             // A browser cannot wait for a staging buffer here; the queue has its own.
             self.inner.queue.write_buffer(storage.buffer(), storage.offset() + at, data);
@@ -160,7 +161,7 @@ impl Gpu {
                     if let Step::Fill = step {
                         let filled = self.fill(&mut pending.uploads, storage, at + done as u64, &data[done..])?;
                         if done == 0 {
-                            storage.set_submission(&pending.submission);
+                            storage.write(part.is_some(), &pending.submission);
                         } else {
                             storage.add_submission(&pending.submission);
                         }

@@ -11,7 +11,7 @@ use super::{Arguments, InputsOf, Map, Name, Operator, OutputsOf, PackedLayout, r
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::gpu::recorder::ArgumentList;
-use crate::gpu::storage::Storage;
+use crate::gpu::storage::{Storage, Use};
 use crate::gpu::tensor::{Element, Tensor};
 
 type Slice<'b> = wgpu::BufferSlice<'b>;
@@ -21,13 +21,20 @@ type Slice<'b> = wgpu::BufferSlice<'b>;
 struct AnyTensor<'a> {
     gpu: &'a Gpu,
     storage: &'a Storage,
+    is_part: bool,
     shape: &'a [usize],
     slice: Slice<'a>,
 }
 
 impl<'a, T: Element> From<&'a Tensor<T>> for AnyTensor<'a> {
     fn from(tensor: &'a Tensor<T>) -> Self {
-        AnyTensor { gpu: tensor.gpu(), storage: tensor.storage(), shape: tensor.shape(), slice: tensor.own_slice() }
+        AnyTensor {
+            gpu: tensor.gpu(),
+            storage: tensor.storage(),
+            is_part: tensor.is_part(),
+            shape: tensor.shape(),
+            slice: tensor.own_slice(),
+        }
     }
 }
 
@@ -125,18 +132,19 @@ fn record_call<'i: 'o, 'o, O: Operator>(
     let Ok(_) = O::Outputs::try_map(outputs, &mut made);
     let mut arguments = ArgumentList::new();
     let mut tensors = SmallVec::<[_; 8]>::new();
-    let mut add = |name, slot: &Slot, slice: Slice<'o>, storage: &'o Storage| {
+    let mut add = |name, slot: &Slot, tensor: AnyTensor<'o>| {
         if slot.role != Role::View && slot.alias != Alias::Output {
-            arguments.push(argument(name, slot, slice));
-            tensors.push((storage, slot.role.is_written()));
+            arguments.push(argument(name, slot, tensor.slice));
+            let AnyTensor { storage, is_part, .. } = tensor;
+            tensors.push(Use { storage, is_part, is_written: slot.role.is_written() });
         }
         Ok(())
     };
     matched(O::NAME, inputs_of(slots), inputs, "a tensor", |name, slot, tensor: &AnyTensor<'i>| {
-        add(name, slot, tensor.slice, tensor.storage)
+        add(name, slot, *tensor)
     })?;
     matched(O::NAME, outputs_of(slots), &made, "a tensor", |name, slot, tensor: &AnyTensor<'o>| {
-        add(name, slot, tensor.slice, tensor.storage)
+        add(name, slot, *tensor)
     })?;
     if let (Some(slot), Some(slice)) = (&slots.workspace, workspace) {
         arguments.push(argument("workspace".into(), slot, slice));

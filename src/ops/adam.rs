@@ -282,7 +282,8 @@ mod on_gpu {
     /// One step of Adam, or of AdamW, as [`torch.optim.Adam`](https://pytorch.org/docs/2.11/generated/torch.optim.Adam.html)
     /// and [`torch.optim.AdamW`](https://pytorch.org/docs/2.11/generated/torch.optim.AdamW.html).
     ///
-    /// `param`, `exp_avg`, `exp_avg_sq` and `step` are updated in place; their names are those of PyTorch's state. All
+    /// `param`, `exp_avg`, `exp_avg_sq` and `step` are updated in place; their names are those of PyTorch's state. What `lr` and
+    /// `step` hold is on the device, and not checked: a `step` below 0 or NaN makes parameters NaN. All
     /// parameters of a network take one call, in [`FlatTensors`](crate::FlatTensors).
     ///
     /// ```no_run

@@ -174,9 +174,11 @@ fn a_hundred_parameters_take_few_dispatches() {
     assert_eq!(whole.iter().filter(|x| **x == 0.0).count(), whole.len() - used);
 }
 
-/// A failure shows in what it concerns, also where other parts were written since.
+/// What fails to be written is an error to read, also where other parts were written since, until the whole is written.
 #[test]
 fn parts_remember_failures_and_forget_successes() {
+    use wgdnn::wgpu::{BufferDescriptor, BufferUsages};
+
     let gpu = Gpu::new_blocking().unwrap();
     let flat = FlatTensors::zeros(&gpu, &[[4], [4]]).unwrap();
     for _ in 0..1000 {
@@ -185,6 +187,20 @@ fn parts_remember_failures_and_forget_successes() {
         relu_(&flat[1]).unwrap();
     }
     assert_eq!(flat[0].read_vec_blocking().unwrap(), [0.0; 4]);
-    gpu.device().destroy();
-    assert!(flat[1].read_vec_blocking().is_err() && flat.whole().read_vec_blocking().is_err());
+
+    let usage = BufferUsages::STORAGE;
+    let buffer =
+        gpu.device().create_buffer(&BufferDescriptor { label: None, size: 256, usage, mapped_at_creation: false });
+    let other = Tensor::from_buffer(&gpu, buffer.clone(), 0, &[4]).unwrap();
+    wgdnn::add_(&flat[0], &other, &Default::default()).unwrap();
+    buffer.destroy();
+    assert!(gpu.submit().is_err());
+    flat[1].write(&[1.0; 4]).unwrap();
+    for tensor in [&flat[0], &flat[1], flat.whole()] {
+        assert!(tensor.read_vec_blocking().is_err());
+    }
+    flat.whole().write(&vec![2.0; flat.whole().len()]).unwrap();
+    for tensor in [&flat[0], &flat[1], flat.whole()] {
+        assert!(tensor.read_vec_blocking().unwrap().iter().all(|x| *x == 2.0));
+    }
 }
