@@ -1,3 +1,4 @@
+// parts: bits
 // clip_grad_norm: the gradient times min(1, max_norm / (total_norm + 1e-6)), where total_norm is the root of the sum of its
 // squares. sums.wgsl has added the squares up in total_norm. `norm`, in one invocation, takes their root; then `blocks` and
 // `elements` scale a block of 4 elements, or a single one, an invocation.
@@ -23,10 +24,13 @@ fn norm(@builtin(workgroup_id) workgroup: vec3<u32>) {
     }
 }
 
-// Where the norm is NaN, so is this.
+// Where the norm is NaN, so is this. Comparisons of NaN are not to be relied on.
 fn coefficient() -> f32 {
     let ratio = params.max_norm / (known_norm[0] + 1e-6);
-    return select(ratio, 1.0, ratio > 1.0);
+    if (is_nan(ratio)) {
+        return not_a_number();
+    }
+    return min(ratio, 1.0);
 }
 
 // count is that of blocks.

@@ -98,7 +98,7 @@ planted_faults!(
     [
         ("clip_grad_norm", "sqrt(total_norm[0])", "total_norm[0]"),
         ("clip_grad_norm", "known_norm[0] + 1e-6", "known_norm[0]"),
-        ("clip_grad_norm", "select(ratio, 1.0, ratio > 1.0)", "ratio"),
+        ("clip_grad_norm", "return min(ratio, 1.0);", "return ratio;"),
         ("clip_grad_norm", "if (index < params.count)", "if (index + 1u < params.count)"),
         ("clip_grad_norm", "if (block < params.count)", "if (block + 1u < params.count)"),
         ("sums_of_squares", "return x * x;", "return x;"),
